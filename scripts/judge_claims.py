@@ -1,0 +1,15 @@
+"""Judge what the paper claims by the rules that stand in the config."""
+
+from pathlib import Path
+
+from wedgescape import claims
+from wedgescape.provenance import job
+from wedgescape.stores import open_store, write_table
+
+with job(snakemake):
+    rules = claims.Rules(**snakemake.params.job["claims"])
+    tunnels = {Path(path).name.removesuffix(".zarr.zip"): open_store(path) for path in snakemake.input.tunnels}
+    rows = claims.tunnel_claims(tunnels, rules) + claims.connector_claims(
+        open_store(snakemake.input.connectors[0]), rules
+    )
+    write_table(claims.as_table(rows), snakemake.output[0])

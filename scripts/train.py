@@ -1,0 +1,22 @@
+"""Train a chunk of seeds at one point of the grid, all together, and store their weights and curves."""
+
+from pathlib import Path
+
+from wedgescape.descent import Checkpoint
+from wedgescape.networks import network_landscape
+from wedgescape.provenance import digest, job
+from wedgescape.stores import open_store, write_store
+from wedgescape.study import seeds_in
+from wedgescape.training import train
+
+with job(snakemake) as log:
+    settings, seeds = snakemake.params.job, seeds_in(snakemake.wildcards.seeds)
+    data = open_store(snakemake.input.data[0])
+    landscape = network_landscape(data, settings["model"], snakemake.config.get("device", "auto"))
+    # Named by all that determines the run, so that only this very run is ever continued.
+    name = digest({**settings, "seeds": seeds, "data": data.attrs["sha256"]})
+    folder = Path(snakemake.output[0]).parents[2] / "checkpoints"
+    checkpoint = Checkpoint(folder / f"{name}.pt", snakemake.config.get("checkpoint_minutes", 5))
+    store = train(landscape, data, settings, seeds, checkpoint, log.info)
+    write_store(store, snakemake.output[0], "train")
+    checkpoint.remove()

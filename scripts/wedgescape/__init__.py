@@ -1,0 +1,1 @@
+"""Wedgescape: the large-scale structure of neural-network loss landscapes."""

@@ -1,0 +1,207 @@
+"""Networks by name, and the only module that knows a layer's name.
+
+A model is any `torch.nn.Module`. Two kinds of layer cannot be used as they are when weights are points in a space, and are
+exchanged: `nn.Dropout`, which draws from a global stream, and batch norm, whose running statistics belong to one point.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wedgescape.errors import InputError
+
+
+def mlp(input_shape: tuple[int, int, int], classes: int, width: int = 64, depth: int = 2, **_) -> nn.Sequential:
+    """Return a ReLU network of `depth` hidden layers of `width` units, a dropout after each."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    units = input_shape[0] * input_shape[1] * input_shape[2]
+    for _layer in range(depth):
+        layers += [nn.Linear(units, width), nn.ReLU(), nn.Dropout()]
+        units = width
+    return nn.Sequential(*layers, nn.Linear(units, classes))
+
+
+def simple_cnn(input_shape: tuple[int, int, int], classes: int, width: int = 16, **_) -> nn.Sequential:
+    """Return three 3x3 convolutions of width, 2 width, 2 width channels, pooled by 2 after the first two.
+
+    A width of 16 gives the 16-32-32 channels of the paper's SimpleCNN; a mean over the image and a linear layer follow.
+    """
+    channels = [input_shape[0], width, 2 * width, 2 * width]
+    layers: list[nn.Module] = []
+    for stage in range(3):
+        layers += [nn.Conv2d(channels[stage], channels[stage + 1], 3, padding=1), nn.ReLU()]
+        if stage < 2:
+            layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(channels[-1], classes))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with norms; the shortcut subsamples and pads with zero channels (He et al. 2016, option A)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, norm):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1 = norm(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2 = norm(outputs)
+        self.stride, self.extra = stride, outputs - inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        y = self.norm2(self.conv2(self.norm1(self.conv1(x)).relu()))
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        return (y + nn.functional.pad(shortcut, (0, 0, 0, 0, 0, self.extra))).relu()
+
+
+def resnet20(
+    input_shape: tuple[int, int, int], classes: int, width: int = 16, norm: str = "batch", **_
+) -> nn.Sequential:
+    """Return the residual network of 20 layers for small images (He et al. 2016), with batch or group norm."""
+    make_norm = nn.BatchNorm2d if norm == "batch" else lambda channels: nn.GroupNorm(min(8, channels), channels)
+    layers: list[nn.Module] = [nn.Conv2d(input_shape[0], width, 3, 1, 1, bias=False), make_norm(width), nn.ReLU()]
+    channels = width
+    for stage, factor in enumerate((1, 2, 4)):
+        for block in range(3):
+            stride = 2 if stage > 0 and block == 0 else 1
+            layers.append(ResidualBlock(channels, factor * width, stride, make_norm))
+            channels = factor * width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(channels, classes))
+
+
+MODELS = {"mlp": mlp, "simple_cnn": simple_cnn, "resnet20": resnet20}
+
+
+class SeededDropout(nn.Module):
+    """Dropout by a mask that the landscape hands in, drawn from the stream of each point's own seed."""
+
+    mask: Tensor | None = None
+    shape: torch.Size | None = None  # of one example's activations, seen on the way
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...): the identity where there is no mask."""
+        self.shape = x.shape[1:]
+        return x if self.mask is None else x * self.mask
+
+
+class CalibratedBatchNorm(nn.Module):
+    """Batch norm without running statistics, which do not survive a move in weight space.
+
+    It normalises by the statistics of the batch at hand and remembers them; once `frozen`, by those remembered. A
+    landscape that evaluates a point first shows it one fixed calibration set, the same for all points.
+    """
+
+    frozen: bool = False
+    moments: tuple[Tensor, Tensor] | None = None
+
+    def __init__(self, norm: nn.modules.batchnorm._BatchNorm):
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, ...) -> (B, C, ...)."""
+        if not self.frozen:
+            axes = [axis for axis in range(x.ndim) if axis != 1]
+            self.moments = (x.mean(axes, keepdim=True), x.var(axes, keepdim=True, correction=0))
+        mean, variance = self.moments
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        scale = self.weight.reshape(shape) * torch.rsqrt(variance + self.eps)
+        return (x - mean) * scale + self.bias.reshape(shape)
+
+
+def _exchange(module: nn.Module) -> nn.Module:
+    """Return a module whose dropouts and batch norms are ours; parameters keep their names and order."""
+    if isinstance(module, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d):
+        return SeededDropout()
+    if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
+        return CalibratedBatchNorm(module)
+    for name, child in module.named_children():
+        setattr(module, name, _exchange(child))
+    return module
+
+
+def _class_from_file(file: str, name: str):
+    """Return what a user's Python file calls `name`."""
+    place = f"model.file: {file}"
+    if not Path(file).is_file():
+        raise InputError(f"{place}: there is no such file; give the path of a Python file that defines {name}")
+    try:
+        spec = importlib.util.spec_from_file_location("wedgescape_user_model", file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file raises is the user's to read
+        raise InputError(f"{place}: cannot be imported: {type(error).__name__}: {error}") from error
+    if not hasattr(module, name):
+        found = ", ".join(key for key in vars(module) if not key.startswith("_"))
+        raise InputError(f"model.name: {file} does not define {name}; it defines: {found}")
+    return getattr(module, name)
+
+
+def build(model: dict, input_shape: tuple[int, int, int], classes: int, seed: int = 0) -> nn.Module:
+    """Return a freshly initialised network, the same for a seed wherever and whenever it is built.
+
+    Args:
+        model: `name` and its arguments, or `file`, `name` and the arguments of a user's own class, which is called
+            with `input_shape`, `classes` and these.
+        input_shape: (channels, rows, columns).
+        classes: how many outputs the network has.
+        seed: of PyTorch's initialisation.
+
+    Raises:
+        InputError: if a user's model cannot be imported, built or run, or if its output is not (B, classes).
+    """
+    arguments = {key: value for key, value in model.items() if key not in ("name", "file")}
+    own = model.get("file")
+    make = _class_from_file(own, model["name"]) if own else MODELS[model["name"]]
+    if own:
+        accepted = inspect.signature(make).parameters
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
+            arguments = {key: value for key, value in arguments.items() if key in accepted}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            module = _exchange(make(input_shape=input_shape, classes=classes, **arguments))
+            with torch.no_grad():
+                outputs = module(torch.zeros(2, *input_shape))
+        except Exception as error:
+            if not own:
+                raise
+            text = f"model.file: {own}: {model['name']} cannot be built and run on images of shape {input_shape}"
+            raise InputError(f"{text}: {type(error).__name__}: {error}") from error
+    if tuple(outputs.shape) != (2, classes):
+        text = f"model.file: {own}: {model['name']} maps 2 images of shape {input_shape} to {tuple(outputs.shape)}"
+        raise InputError(f"{text}; allowed is (2, {classes}), one logit a class")
+    return module
+
+
+def flat(module: nn.Module) -> Tensor:
+    """Return a network's weights as one vector (P,), float32, in the order of `module.parameters()`."""
+    return nn.utils.parameters_to_vector(module.parameters()).detach().clone()
+
+
+def layout(module: nn.Module) -> list[dict]:
+    """Return where each parameter lies in the flat vector: name (as in PyTorch's `state_dict`), shape, offset."""
+    entries, offset = [], 0
+    for name, parameter in module.named_parameters():
+        entries.append({"name": name, "shape": list(parameter.shape), "offset": offset})
+        offset += parameter.numel()
+    return entries
+
+
+def is_convolutional(module: nn.Module) -> bool:
+    """Tell whether a network convolves: the batching strategy depends on it."""
+    return any(isinstance(layer, nn.modules.conv._ConvNd) for layer in module.modules())
+
+
+def dropouts(module: nn.Module) -> list[SeededDropout]:
+    """Return a network's dropouts in order; each has seen the shape of its input once `build` has run the network."""
+    return [layer for layer in module.modules() if isinstance(layer, SeededDropout)]
+
+
+def batch_norms(module: nn.Module) -> list[CalibratedBatchNorm]:
+    """Return a network's batch norms in order."""
+    return [layer for layer in module.modules() if isinstance(layer, CalibratedBatchNorm)]

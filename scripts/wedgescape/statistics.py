@@ -1,0 +1,71 @@
+"""Intervals: every number comes with its spread over seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from wedgescape.subspaces import stream
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the ends of its confidence interval; nan where there was nothing to estimate from."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def bootstrap_mean(values, confidence: float = 0.95, resamples: int = 2000) -> Interval:
+    """Return the mean of values (n,) with its percentile bootstrap interval; nan values are left out.
+
+    With fewer than two values the interval is unbounded: one seed says nothing about spread.
+    """
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    if len(values) < 2:
+        return Interval(float(values.mean()) if len(values) else np.nan, -np.inf, np.inf)
+    drawn = stream("bootstrap").integers(len(values), size=(resamples, len(values)))
+    ends = np.quantile(values[drawn].mean(1), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(values.mean()), float(ends[0]), float(ends[1]))
+
+
+def bootstrap_trend(values: np.ndarray, levels, confidence: float = 0.95, resamples: int = 2000) -> Interval:
+    """Return Spearman's rho of a hyperparameter and a measurement, with an interval from a bootstrap over seeds.
+
+    Args:
+        values: (level, seed), the measurement; nan where a run diverged.
+        levels: (level,), the hyperparameter's values.
+        confidence: of the interval.
+        resamples: of the bootstrap. Whole seeds are drawn, since one seed's runs share their initialisation.
+    """
+    values = np.asarray(values, dtype=float)
+    finite = np.isfinite(values)
+    levels = np.broadcast_to(np.asarray(levels, dtype=float)[:, None], values.shape)
+    seeds = values.shape[1]
+    if finite.sum() < 3 or np.ptp(levels[finite]) == 0 or np.ptp(values[finite]) == 0:
+        return Interval(np.nan, -np.inf, np.inf)
+    # Ranks are taken once: a seed that is drawn twice would tie with itself and raise the correlation of every draw.
+    x, y = np.zeros(values.shape), np.zeros(values.shape)
+    x[finite], y[finite] = stats.rankdata(levels[finite]), stats.rankdata(values[finite])
+
+    def correlation(draws: np.ndarray) -> np.ndarray:
+        """(draw, seed) indices -> Pearson's correlation (draw,) of the ranks."""
+        kept = np.moveaxis(finite[:, draws], 1, 0)  # (draw, level, seed)
+        sums = [
+            (np.moveaxis(part[:, draws], 1, 0) * kept).sum((1, 2)) / kept.sum((1, 2))
+            for part in (x, y, x * x, y * y, x * y)
+        ]
+        spread = (sums[2] - sums[0] ** 2) * (sums[3] - sums[1] ** 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return (sums[4] - sums[0] * sums[1]) / np.sqrt(spread)
+
+    estimate = float(correlation(np.arange(seeds)[None])[0])
+    if seeds < 2:
+        return Interval(estimate, -np.inf, np.inf)
+    draws = correlation(stream("bootstrap").integers(seeds, size=(resamples, seeds)))
+    ends = np.nanquantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(estimate, float(ends[0]), float(ends[1]))

@@ -1,0 +1,128 @@
+"""Zarr stores that are complete or absent, and equal in every byte where their content is equal.
+
+One store is one file: a zarr v3 hierarchy, zipped without a second compression and with fixed dates. Plain xarray opens it:
+
+    xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from wedgescape.errors import InputError
+
+SCHEMA_VERSION = 1
+_DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
+
+
+def _encoding(dataset: xr.Dataset) -> dict[str, dict]:
+    """One chunk and one shard a variable, except that each seed of a weight matrix is a chunk of its own."""
+    encoding = {}
+    for name, variable in dataset.variables.items():
+        if variable.ndim and variable.size and variable.dtype.kind in "fiub":
+            chunks = (1, *variable.shape[1:]) if variable.dims[0] == "seed" and variable.ndim > 1 else variable.shape
+            encoding[name] = {"chunks": chunks, "shards": variable.shape}
+    return encoding
+
+
+def write_store(dataset: xr.Dataset, path: str | Path, created_by: str) -> None:
+    """Write a dataset as one file, moved into place when it is complete.
+
+    Args:
+        dataset: with a `description` on each variable; attributes are numbers or text.
+        path: ends in `.zarr.zip`.
+        created_by: the rule.
+
+    Raises:
+        ValueError: if a variable says nothing about itself.
+    """
+    silent = [str(name) for name, variable in dataset.data_vars.items() if "description" not in variable.attrs]
+    if silent:
+        raise ValueError(f"every variable needs a description; without one: {', '.join(silent)}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    attributes = {**dataset.attrs, "schema_version": SCHEMA_VERSION, "created_by": created_by}
+    dataset = dataset.assign_attrs(dict(sorted(attributes.items())))
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        dataset.to_zarr(folder / "store", mode="w", consolidated=False, zarr_format=3, encoding=_encoding(dataset))
+        with zipfile.ZipFile(folder / "packed", "w", zipfile.ZIP_STORED) as packed:
+            for file in sorted((folder / "store").rglob("*")):
+                if file.is_file():
+                    entry = zipfile.ZipInfo(file.relative_to(folder / "store").as_posix(), _DATE)
+                    packed.writestr(entry, file.read_bytes())
+        os.replace(folder / "packed", path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_store(path: str | Path) -> xr.Dataset:
+    """Open a store, lazily.
+
+    Raises:
+        InputError: if it is missing, damaged or of another schema version; the message says how to rebuild it.
+    """
+    path = Path(path)
+    again = f"delete {path} and run the workflow again to rebuild it"
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such store")
+    try:
+        dataset = xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False)
+    except Exception as error:  # zip, zarr and xarray raise many kinds
+        raise InputError(f"{path}: not a readable zarr store ({type(error).__name__}: {error}); {again}") from error
+    found = dataset.attrs.get("schema_version")
+    if found != SCHEMA_VERSION:
+        raise InputError(f"{path}: schema_version is {found}, allowed is {SCHEMA_VERSION}; {again}")
+    return dataset
+
+
+def open_weights(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
+    """Open the weights of one point of the grid, however many chunks of seeds they lie in, as one dataset.
+
+    Args:
+        paths: one store or several, e.g. `sorted(Path("results/digits/weights/lr~0.05_…").glob("*.zarr.zip"))`.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    chunks = [open_store(path) for path in paths]
+    if len(chunks) == 1:
+        return chunks[0]
+    return xr.concat(chunks, "seed", data_vars="minimal", coords="minimal", compat="override", join="exact",
+                     combine_attrs="override").sortby("seed")  # fmt: skip
+
+
+def described(dims: Sequence[str], values, description: str, units: str | None = None) -> tuple:
+    """Return an xarray variable that says what it is."""
+    attributes = {"description": description} | ({"units": units} if units else {})
+    return tuple(dims), np.asarray(values), attributes
+
+
+def as_json(value) -> str:
+    """Return JSON text that is the same for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def write_table(table, path: str | Path) -> None:
+    """Write a tidy table (one row an observation) as CSV, moved into place when it is complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    table.to_csv(beside, index=False, float_format="%.9g", lineterminator="\n")
+    os.replace(beside, path)
+
+
+def by_point(stores: Iterable[str]) -> dict[str, list[str]]:
+    """Return the stores of each point of the grid, in order: the folder that holds them is the point's name."""
+    points: dict[str, list[str]] = {}
+    for path in stores:
+        points.setdefault(Path(path).parent.name, []).append(path)
+    return points

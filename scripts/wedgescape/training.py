@@ -1,0 +1,105 @@
+"""Training many seeds at one point of the grid, and opening what was trained."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from wedgescape import models
+from wedgescape.descent import Checkpoint, Recipe, descend
+from wedgescape.networks import NetworkLandscape, initial_points, network_landscape
+from wedgescape.stores import as_json, described, open_weights
+
+REPORT_EVERY = 10.0  # seconds between two lines of progress
+
+
+def recipe_of(training: dict, examples: int) -> Recipe:
+    """Return the descent that a config's `training` section asks for; epochs become steps."""
+    recipe = Recipe(**{key: value for key, value in training.items() if key in Recipe.__dataclass_fields__})
+    warmup = round(training["warmup_epochs"] * recipe.steps_per_epoch(examples))
+    return Recipe(**{**vars(recipe), "warmup_steps": warmup})
+
+
+def train(landscape: NetworkLandscape, data: xr.Dataset, settings: dict, seeds: Sequence[int],
+          checkpoint: Checkpoint | None = None, tell: Callable[[str], None] = lambda _text: None) -> xr.Dataset:  # fmt: skip
+    """Train networks from several seeds together and return their weights store.
+
+    Args:
+        landscape: of the model on the data.
+        data: the data store; its checksum is kept with the weights.
+        settings: `model` and `training` of the config, complete.
+        seeds: of initialisation, order of examples and dropout.
+        checkpoint: where a killed run is continued from.
+        tell: receives a line of progress now and then.
+
+    Returns:
+        `theta`, `theta_init`, curves over epochs and `diverged`, over seeds; `trajectory` where snapshots are kept.
+    """
+    training = settings["training"]
+    recipe = recipe_of(training, landscape.examples)
+    per_epoch = recipe.steps_per_epoch(landscape.examples)
+    epochs = training["epochs"]
+    starts = initial_points(landscape, data, settings["model"], list(seeds))
+    told = time.monotonic()
+
+    def observe(step: int, points: Tensor) -> dict[str, Tensor]:
+        nonlocal told
+        seen = {f"{split}_{name}": value for split in ("train", "test")
+                for name, value in landscape.evaluate(points, split).items()}  # fmt: skip
+        if time.monotonic() - told > REPORT_EVERY:
+            told = time.monotonic()
+            tell(f"epoch {step // per_epoch} of {epochs}: median training loss {seen['train_loss'].median():.4f} nats")
+        return {**seen, "norm": points.norm(dim=1), "distance_from_init": (points - starts).norm(dim=1)}
+
+    kept = [per_epoch * epoch for epoch in range(0, epochs + 1, training["snapshot_epochs"] or epochs + 1)]
+    descent = descend(
+        landscape, starts, recipe, per_epoch * epochs, seeds,
+        observe=observe, observe_at=range(0, per_epoch * epochs + 1, per_epoch),
+        keep_at=kept if training["snapshot_epochs"] else (), checkpoint=checkpoint,
+    )  # fmt: skip
+
+    history = {name: described(("seed", "epoch"), values.T, *CURVES[name]) for name, values in descent.history.items()}
+    final = descent.history["train_loss"][-1]
+    variables = {
+        "theta": described(("seed", "param"), descent.points.cpu(), "final weights, flat"),
+        "theta_init": described(("seed", "param"), starts.cpu(), "the initialisation"),
+        **history,
+        "diverged": described(("seed",), descent.diverged.cpu() | ~final.isfinite(), "the run left the finite numbers"),
+    }
+    coordinates = {"seed": list(seeds), "epoch": range(epochs + 1)}
+    if descent.snapshots is not None:
+        variables["trajectory"] = described(
+            ("seed", "step", "param"), descent.snapshots.transpose(0, 1), "weights on the way"
+        )
+        coordinates["step"] = kept
+    attributes = {
+        "layout": as_json(models.layout(landscape.module)),
+        "config": as_json({key: value for key, value in settings.items() if key != "code"}),
+        "code": settings.get("code", ""),
+        "dataset_sha256": data.attrs["sha256"],
+    }
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+CURVES = {
+    "train_loss": ("mean cross-entropy on the whole training split", "nat"),
+    "train_accuracy": ("accuracy on the whole training split", "1"),
+    "test_loss": ("mean cross-entropy on the whole test split", "nat"),
+    "test_accuracy": ("accuracy on the whole test split", "1"),
+    "norm": ("Euclidean norm of the weights", "weights"),
+    "distance_from_init": ("Euclidean distance from the initialisation", "weights"),
+}
+
+
+def trained_landscape(
+    data: xr.Dataset, stores: Sequence[str], device: str
+) -> tuple[NetworkLandscape, Tensor, xr.Dataset]:
+    """Open a point of the grid: its landscape, its optima (seed, P) on the device, and its weights store."""
+    weights = open_weights(stores)
+    landscape = network_landscape(data, json.loads(weights.attrs["config"])["model"], device)
+    return landscape, torch.from_numpy(weights["theta"].values).to(landscape.device), weights

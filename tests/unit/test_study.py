@@ -1,0 +1,480 @@
+"""Studies: points, names, chunks, defaults, and what is said about a config that cannot be used."""
+
+import json
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import document_config
+import jsonschema
+import pytest
+import yaml
+from snakemake.utils import update_config
+from wedgescape.errors import InputError
+from wedgescape.schema import read_schema, schema_table
+from wedgescape.study import load_study, seeds_in
+
+REPOSITORY = Path(__file__).parents[2]
+SCHEMA = REPOSITORY / "workflow/schemas/config.schema.yaml"
+BASE = "lr~0.05_wd~0_width~64_dropout~0_batch~128"
+SHIPPED = ["config", "smoke", "fashion", "paper"]
+
+
+def study_of(text="", **keys):
+    """The study of a YAML config, with the two required keys given."""
+    config = {"study": "s", "dataset": "digits"} | (yaml.safe_load(text) or {}) | keys
+    return load_study(config, SCHEMA)
+
+
+def problems_of(text="", **keys):
+    """The lines of a config's error message."""
+    with pytest.raises(InputError) as caught:
+        study_of(text, **keys)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "The config cannot be used:"
+    return [line.removeprefix("  ") for line in lines]
+
+
+def shipped(name):
+    return yaml.safe_load((REPOSITORY / f"config/{name}.yaml").read_text())
+
+
+# Points, sweeps, grids
+
+
+def test_base_point_comes_first_and_is_named_by_its_values():
+    study = study_of("sweeps: {learning_rate: [0.2, 0.1]}")
+    assert study.base == BASE
+    assert next(iter(study.points)) == BASE
+    assert study.points[BASE] == {
+        "model": "mlp",
+        "width": 64,
+        "depth": 2,
+        "learning_rate": 0.05,
+        "weight_decay": 0.0,
+        "dropout": 0.0,
+        "batch_size": 128,
+        "momentum": 0.9,
+        "optimizer": "sgd",
+    }
+
+
+def test_sweep_keeps_the_order_of_its_values_and_adds_no_base_point():
+    study = study_of("sweeps: {learning_rate: [0.2, 0.05, 0.1], width: [16, 32]}")
+    assert study.sweeps["learning_rate"] == [BASE.replace("0.05", "0.2"), BASE, BASE.replace("0.05", "0.1")]
+    assert study.sweeps["width"] == [BASE.replace("~64", "~16"), BASE.replace("~64", "~32")]
+    assert list(study.points) == [BASE, *study.sweeps["learning_rate"][::2], *study.sweeps["width"]]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "ending"),
+    [
+        ("momentum: [0.5]", "_momentum~0.5"),
+        ("depth: [3]", "_depth~3"),
+        ("optimizer: [adam]", "_optimizer~adam"),
+        ("model: [simple_cnn]", "_model~simple_cnn"),
+    ],
+)
+def test_further_parameters_are_named_only_where_they_differ_from_the_base(sweep, ending):
+    key = sweep.split(":")[0]
+    assert study_of(f"sweeps: {{{sweep}}}").sweeps[key] == [BASE + ending]
+    study = study_of(f"sweeps: {{{sweep}}}", training={"momentum": 0.5, "optimizer": "adam"}, model={"depth": 3})
+    assert study.base == BASE
+    assert study.sweeps[key] == [BASE if key != "model" else BASE + ending]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("0", "0"), ("5.0e-4", "0.0005"), ("-0.0", "0"), ("1.0e-6", "1e-06"), ("1.0", "1")]
+)
+def test_values_are_named_by_their_shortest_form(value, shown):
+    study = study_of(f"training: {{weight_decay: {value}}}")
+    assert study.base == f"lr~0.05_wd~{shown}_width~64_dropout~0_batch~128"
+
+
+def test_close_values_do_not_share_a_name():
+    names = study_of("sweeps: {learning_rate: [0.12345678, 0.12345679, 0.1234568]}").sweeps["learning_rate"]
+    assert len(set(names)) == 3
+
+
+def test_points_and_names_are_one_to_one():
+    values = "{learning_rate: [0.1, 0.01], momentum: [0.0, 0.9], depth: [1, 2], optimizer: [sgd, adam], width: [1, 11]}"
+    study = study_of(f"grids: [{values}]")
+    assert len({json.dumps(point, sort_keys=True) for point in study.points.values()}) == len(study.points) == 33
+
+
+def test_grid_is_a_full_product_and_shares_points_with_sweeps():
+    study = study_of("""
+        sweeps: {width: [64, 128]}
+        grids: [{width: [64, 128], learning_rate: [0.05, 0.1]}]
+    """)
+    assert list(study.grids) == ["learning_rate_x_width"]
+    values = [
+        (study.points[p]["learning_rate"], study.points[p]["width"]) for p in study.grids["learning_rate_x_width"]
+    ]
+    assert values == [(0.05, 64), (0.05, 128), (0.1, 64), (0.1, 128)]
+    assert len(study.points) == 4
+
+
+def test_grids_over_the_same_keys_have_names_of_their_own():
+    grid = "{width: [%s], depth: [1, 3]}"
+    study = study_of(f"grids: [{grid % 8}, {grid % 16}, {grid % 8}, {{momentum: [0.1], depth: [1]}}]")
+    assert list(study.grids) == ["width_x_depth", "width_x_depth_2", "width_x_depth_3", "momentum_x_depth"]
+    assert study.grids["width_x_depth"] == study.grids["width_x_depth_3"]
+    assert len(study.points) == 1 + 2 + 2 + 1
+
+
+# Seeds
+
+
+@pytest.mark.parametrize(
+    ("seeds", "together", "chunks"),
+    [(12, 5, ["0-4", "5-9", "10-11"]), (5, 2, ["0-1", "2-3", "4-4"]), (12, 12, ["0-11"]), (5, 99, ["0-4"])],
+)
+def test_chunks_cover_every_seed_once(seeds, together, chunks):
+    study = study_of(seeds=seeds, seeds_per_job=together)
+    assert study.seed_chunks == chunks
+    assert [seed for chunk in chunks for seed in seeds_in(chunk)] == list(range(seeds))
+
+
+# What a training depends on
+
+
+def test_training_holds_the_values_of_its_point():
+    study = study_of("grids: [{width: [16], weight_decay: [0.01], model: [resnet20], optimizer: [adam]}]")
+    (point,) = study.grids["weight_decay_x_width_x_optimizer_x_model"]
+    training = study.training(point)
+    assert training["model"] == {"name": "resnet20", "width": 16, "depth": 2, "norm": "batch", "file": None}
+    assert (training["training"]["weight_decay"], training["training"]["optimizer"]) == (0.01, "adam")
+    assert study.training(study.base)["model"]["name"] == "mlp"
+    assert list(training) == ["data", "dataset", "model", "training"]
+    assert list(training["training"]) == sorted(training["training"])
+
+
+def test_training_leaves_out_what_does_not_determine_it():
+    a = study_of("data: {download: false}\ndevice: cpu\nseeds: 7\ntunnels: {directions: 3}\ncheckpoint_minutes: 1")
+    b = study_of("sweeps: {width: [1]}")
+    assert a.training(BASE) == b.training(BASE)
+    assert a.training(BASE) != study_of("training: {schedule: step}").training(BASE)
+    assert a.training(BASE) != study_of("data: {train_examples: 100}").training(BASE)
+
+
+def test_equal_numbers_give_equal_trainings_to_the_byte():
+    a = study_of("model: {width: 64.0}\ntraining: {weight_decay: 0, epochs: 8.0, warmup_epochs: 2, dropout: -0.0}")
+    b = study_of("training: {dropout: 0.0, warmup_epochs: 2.0, epochs: 8, weight_decay: 0.0}")
+    assert json.dumps(a.training(BASE)) == json.dumps(b.training(BASE))
+
+
+def test_own_model_gets_its_further_keys_and_the_points_width():
+    study = study_of("""
+        model: {file: nets.py, name: Net, heads: 4, dropout: 0.7}
+        sweeps: {model: [Net, Other], width: [8], dropout: [0.1]}
+    """)
+    assert study.training(study.sweeps["model"][1])["model"]["name"] == "Other"
+    model = study.training(study.sweeps["width"][0])["model"]
+    assert model == {
+        "name": "Net",
+        "file": "nets.py",
+        "width": 8,
+        "depth": 2,
+        "norm": "batch",
+        "heads": 4,
+        "dropout": 0.7,
+    }
+
+
+# Defaults
+
+
+def test_defaults_fill_absent_empty_and_partial_sections():
+    study = study_of("connectors:\ntraining: {epochs: 10}")
+    assert study.section("connectors")["sizes"] == [2, 3, 4, 5]
+    assert study.section("training") | {"epochs": 80} == study_of().section("training")
+    assert study.section("wedges")["short"] == [5, 10, 20, 40]
+    assert (study.config["seeds"], study.config["device"]) == (12, "auto")
+
+
+def test_defaults_are_valid_and_complete():
+    schema = read_schema(SCHEMA)
+    config = study_of().config
+    jsonschema.validate(config, yaml.safe_load(SCHEMA.read_text()))
+    assert config.keys() == schema["properties"].keys()
+    assert load_study(config, SCHEMA).config == config
+
+
+def test_neither_the_config_given_nor_the_study_is_changed_through_a_copy():
+    config = {"study": "s", "dataset": "digits", "sweeps": {"width": [8]}, "data": None}
+    before = deepcopy(config)
+    study = load_study(config, SCHEMA)
+    study.section("connectors")["sizes"].append(99)
+    study.training(study.base)["training"]["epochs"] = 0
+    assert config == before
+    assert study.config == load_study(config, SCHEMA).config
+
+
+def test_every_key_has_a_meaning_and_is_required_or_has_a_default():
+    def check(node, prefix):
+        for key, child in node.get("properties", {}).items():
+            assert child.get("description"), prefix + key
+            assert "default" in child or key in node.get("required", ()), prefix + key
+            if "properties" in child:
+                assert child.get("additionalProperties") is False or prefix + key == "model", prefix + key
+            check(child, f"{prefix}{key}.")
+
+    jsonschema.Draft202012Validator.check_schema(yaml.safe_load(SCHEMA.read_text()))
+    check(read_schema(SCHEMA), "")
+
+
+# Problems
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("training: {learning_rat: 1}", "training.learning_rat: unknown key (did you mean learning_rate?); allowed: "),
+        ("learning_rate: 0.1", "learning_rate: unknown key (did you mean training.learning_rate?); allowed: study, "),
+        ("foo: 1", "foo: unknown key; allowed: study, dataset, "),
+        ("on: 1", "True: unknown key; allowed: study, dataset, "),
+        ("model: {heads: 2}", "model.heads: unknown key; allowed: name, width, depth, norm, file"),
+        ("model: {heads: 2, file: null}", "model.heads: unknown key; allowed: name, width, depth, norm, file"),
+        ("model: {file: a.py}", "model.name: missing; allowed: Python name"),
+        ("model: {file: a.py, name: N, day: 2020-01-01}", 'model.day: found "2020-01-01"; allowed: true or false or '),
+        (
+            "model: {name: resnet}",
+            'model.name: found "resnet"; allowed: one of mlp, simple_cnn, resnet20 (did you mean ',
+        ),
+        ("model: {norm: null}", "model.norm: found null; allowed: one of batch, group"),
+        ("model: {width: 2.5}", "model.width: found 2.5; allowed: integer >= 1"),
+        ("model: {width: true}", "model.width: found true; allowed: integer >= 1"),
+        ("training: 5", "training: found 5; allowed: section with the keys optimizer, learning_rate, "),
+        ("training: {learning_rate: 0}", "training.learning_rate: found 0; allowed: number > 0"),
+        ("training: {momentum: 1}", "training.momentum: found 1; allowed: number >= 0 and < 1"),
+        ("training: {weight_decay: .nan}", "training.weight_decay: found NaN; allowed: number >= 0"),
+        ("training: {weight_decay: .inf}", "training.weight_decay: found Infinity; allowed: number >= 0"),
+        ("training: {nesterov: 1}", "training.nesterov: found 1; allowed: true or false"),
+        ("training: {clip_norm: 0}", "training.clip_norm: found 0; allowed: number > 0 or null"),
+        ("data: {train_examples: 9}", "data.train_examples: found 9; allowed: integer >= 10 or null"),
+        ("planes: {resolution: 10}", "planes.resolution: found 10; allowed: odd integer >= 5"),
+        ("device: gpu", 'device: found "gpu"; allowed: one of auto, cpu, cuda, mps'),
+        ("dataset: fashon_mnist", 'dataset: found "fashon_mnist"; allowed: one of digits, mnist, fashion_mnist, '),
+        ("dataset: {file: a.py}", "dataset.name: missing; allowed: Python name"),
+        ("dataset: 3", "dataset: found 3; allowed: one of digits, mnist, fashion_mnist, cifar10, cifar100 or section "),
+        (
+            "study: a/b",
+            'study: found "a/b"; allowed: text of letters, digits, - and _ that begins with a letter or digit',
+        ),
+        ("study: 'a\n\n'", 'study: found "a\\n"; allowed: text of letters'),
+        ("study: null", "study: found null; allowed: text of letters"),
+        (
+            "sweeps: {width: []}",
+            "sweeps.width: found []; allowed: null or list (at least one, none twice) of integer >= 1",
+        ),
+        (
+            "sweeps: {dropout: [0, 0.0]}",
+            "sweeps.dropout: found [0, 0.0]; allowed: null or list (at least one, none twice)",
+        ),
+        ("sweeps: {dropout: [0, 1]}", "sweeps.dropout[1]: found 1; allowed: number >= 0 and < 1"),
+        (
+            "sweeps: {optimizer: [sgdm]}",
+            'sweeps.optimizer[0]: found "sgdm"; allowed: one of sgd, adam, adamw (did you ',
+        ),
+        ("grids: [5]", "grids[0]: found 5; allowed: section with the keys learning_rate, "),
+        ("grids: {width: [1]}", 'grids: found {"width": [1]}; allowed: list of sections'),
+        ("grids: [{widht: [1], depth: [1]}]", "grids[0].widht: unknown key (did you mean width?)"),
+    ],
+)
+def test_problem_names_the_key_what_was_found_and_what_is_allowed(text, line):
+    problems = problems_of(text)
+    assert len(problems) == 1
+    assert problems[0].startswith(line)
+
+
+def test_hint_is_given_only_where_it_helps():
+    assert problems_of("device: gpu") == ['device: found "gpu"; allowed: one of auto, cpu, cuda, mps']
+    assert problems_of("study: 2019")[0].endswith('(write "2019", with quotes)')
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("5e-4", "5.0e-4"),
+        ("1e3", "1.0e+3"),
+        ("1.5e3", "1.5e+3"),
+        ("2E-3", "2.0e-3"),
+        ("'0.5'", "0.5"),
+    ],
+)
+def test_number_that_yaml_reads_as_text_gets_a_hint_that_works(written, hint):
+    (problem,) = problems_of(f"sweeps: {{learning_rate: [{written}]}}")
+    assert problem.endswith(f"(to YAML this is text: write {hint}, without quotes)")
+    assert study_of(f"sweeps: {{learning_rate: [{hint}]}}").points
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("seeds: 4", ["connectors.sizes: found 5; allowed: at most seeds, 4"]),
+        (
+            "seeds: 2\nconnectors: {sizes: [2]}",
+            ["seeds: found 2; allowed: at least 3, the optima that a plane goes through"],
+        ),
+        ("wedges: {dimension: 40}", ["wedges.short: found 40; allowed: less than wedges.dimension, 40"]),
+        (
+            "training: {epochs: 5, warmup_epochs: 5}",
+            ["training.warmup_epochs: found 5; allowed: less than training.epochs, 5"],
+        ),
+        (
+            "training: {epochs: 5, snapshot_epochs: 6}",
+            ["training.snapshot_epochs: found 6; allowed: at most training.epochs, 5"],
+        ),
+        (
+            "training: {nesterov: true, momentum: 0}\nsweeps: {width: [1]}",
+            ["training.momentum: found 0; allowed: number > 0, for training.nesterov is true"],
+        ),
+        (
+            "training: {nesterov: true}\nsweeps: {momentum: [0, 0.9]}",
+            ["sweeps.momentum: found 0; allowed: number > 0, for training.nesterov is true"],
+        ),
+        (
+            "model: {name: simple_cnn}\nsweeps: {depth: [1, 2]}",
+            ["sweeps.depth: found with simple_cnn; allowed: with mlp only"],
+        ),
+        (
+            "grids: [{depth: [1], model: [mlp, resnet20]}]",
+            ["grids[0].depth: found with resnet20; allowed: with mlp only"],
+        ),
+        (
+            "sweeps: {model: [mlp, vgg]}",
+            ["sweeps.model: found vgg; allowed: one of mlp, simple_cnn, resnet20, unless model.file is given"],
+        ),
+        (
+            "grids: [{width: [1, 2], depth: null}]",
+            ["grids[0]: found 1 keys with values; allowed: two or more (one alone is a sweep)"],
+        ),
+    ],
+)
+def test_contradiction_between_keys_is_a_problem(text, problems):
+    assert problems_of(text) == problems
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seeds: 5",
+        "training: {epochs: 5, warmup_epochs: 4, snapshot_epochs: 5}",
+        "training: {nesterov: true, momentum: 0, optimizer: adam}",
+        "model: {file: a.py, name: Net}\nsweeps: {depth: [1]}",
+        "dataset: {file: a.py, name: mine}",
+        "wedges: {dimension: 41}",
+    ],
+)
+def test_what_is_just_allowed_is_no_problem(text):
+    assert study_of(text).points
+
+
+def test_all_problems_are_told_at_once():
+    problems = problems_of("""
+        study: 1
+        trainin: {}
+        training: {learning_rate: -1, epochs: 3, warmup_epochs: 4}
+        seeds: 4
+        sweeps: {model: [vgg], width: [0]}
+    """)
+    keys = {problem.split(":")[0] for problem in problems}
+    expected = {"study", "trainin", "training.learning_rate", "training.warmup_epochs", "connectors.sizes"}
+    assert keys == expected | {"sweeps.model", "sweeps.width[0]"}
+    assert len(problems) == len(keys)
+
+
+def test_faulty_key_causes_no_second_problem():
+    assert len(problems_of("seeds: many\nconnectors: {sizes: [2, 20]}")) == 1
+    assert len(problems_of("connectors: 7\nseeds: 3")) == 1
+    assert len(problems_of("model: {name: 5}\nsweeps: {depth: [1]}")) == 1
+
+
+def test_required_keys_are_missed_by_name():
+    with pytest.raises(InputError) as caught:
+        load_study({}, SCHEMA)
+    assert "\n  study: missing; allowed: text of" in str(caught.value)
+    assert "\n  dataset: missing; allowed: one of digits," in str(caught.value)
+
+
+# Overlays
+
+
+def overlaid(*configs):
+    merged = {}
+    for config in configs:
+        update_config(merged, deepcopy(config))
+    return merged
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_config_is_a_study_and_the_same_over_the_default_one(name):
+    alone = load_study(shipped(name), SCHEMA)
+    assert load_study(overlaid(shipped("config"), shipped(name)), SCHEMA) == alone
+    assert alone.sweeps
+
+
+def test_smoke_config_joins_chunks_and_is_tiny():
+    study = load_study(shipped("smoke"), SCHEMA)
+    assert len(study.seed_chunks) > 1
+    assert len(study.points) <= 4
+
+
+def test_overlay_merges_sections_replaces_lists_and_takes_back_with_null():
+    below = yaml.safe_load("{study: s, dataset: digits, training: {epochs: 9}, sweeps: {width: [1, 2], depth: [1]}}")
+    above = yaml.safe_load(
+        "{dataset: {file: a.py, name: mine}, training: {dropout: 0.5}, sweeps: {width: [3], depth: null}}"
+    )
+    study = load_study(overlaid(below, above), SCHEMA)
+    assert (study.section("training")["epochs"], study.section("training")["dropout"]) == (9, 0.5)
+    assert [study.points[point]["width"] for point in study.sweeps["width"]] == [3]
+    assert list(study.sweeps) == ["width"]
+    assert study.config["dataset"] == {"file": "a.py", "name": "mine"}
+    assert load_study(overlaid(below, {"sweeps": None, "grids": None}), SCHEMA).sweeps == {}
+
+
+# Documentation
+
+
+def test_table_has_a_row_for_every_key():
+    table = schema_table(SCHEMA)
+    assert "| `training.learning_rate` | number > 0 | `0.05` | Learning rate; " in table
+    assert "| `study` | text of letters, digits, - and _ that begins with a letter or digit | required | " in table
+    assert "| `sweeps.width` | null or list (at least one, none twice) of integer >= 1 | `null` | Widths. |" in table
+    assert all(row.count("|") == 5 for row in table.splitlines())
+
+
+def test_readme_shows_the_schema_as_it_is():
+    assert document_config.main(["--check"]) == 0
+
+
+def test_outdated_readme_is_found_and_rewritten(tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- schema -->outdated<!-- /schema -->\nafter\n")
+    arguments = ["--readme", str(readme)]
+    assert document_config.main([*arguments, "--check"]) == 1
+    assert "out of date" in capsys.readouterr().err
+    assert "outdated" in readme.read_text()
+    assert document_config.main(arguments) == 0
+    assert document_config.main([*arguments, "--check"]) == 0
+    text = readme.read_text()
+    assert schema_table(SCHEMA) in text
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "outdated" not in text
+
+
+def test_readme_without_markers_is_refused(tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- /schema --> <!-- schema -->")
+    with pytest.raises(SystemExit):
+        document_config.main(["--readme", str(readme)])
+    assert "needs the markers" in capsys.readouterr().err
+
+
+def test_nothing_heavy_is_imported():
+    heavy = "{'torch', 'numpy', 'xarray', 'pandas'}"
+    program = f"import sys, wedgescape.study; sys.exit(len({heavy} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY / "scripts")

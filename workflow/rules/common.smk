@@ -1,0 +1,59 @@
+# What every rule needs to know: the study, where things are, and what determines a result.
+#
+# A rule's one `job` parameter holds the part of the config that it uses and a fingerprint of the code that it reaches. So
+# Snakemake reruns it when one of them changes, and not for a touch, a comment or another rule's setting.
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+WORKFLOW = Path(str(workflow.current_basedir)).parent
+SCRIPTS = WORKFLOW.parent / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from wedgescape.errors import InputError
+from wedgescape.provenance import check_writable, fingerprint
+from wedgescape.study import load_study, seeds_in
+
+try:
+    study = load_study(config, WORKFLOW / "schemas" / "config.schema.yaml")
+    check_writable(f"results/{study.name}")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{study.name}"
+
+
+wildcard_constraints:
+    point="[^/]+",
+    seeds=r"\d+-\d+",
+    sweep="[a-z_]+",
+
+
+def code(script):
+    """The fingerprint of a rule's script, the library it reaches, and the user's own files."""
+    own = [
+        study.config[section]["file"] for section in ("model", "dataset") if "file" in study.config[section]
+    ]
+    return fingerprint(SCRIPTS / script, *filter(None, own))
+
+
+def settings(script, *sections):
+    """What determines a measurement or a figure, beside its inputs."""
+    return {"code": code(script), **{section: study.section(section) for section in sections}}
+
+
+def weights(point):
+    """The stores of a point's seeds."""
+    return [f"{RESULTS}/weights/{point}/seeds~{seeds}.zarr.zip" for seeds in study.seed_chunks]
+
+
+def sweep_weights(sweep):
+    """The stores of all points of a sweep, in the order of its values."""
+    return [path for point in study.sweeps[sweep] for path in weights(point)]
+
+
+def sweep_values(sweep):
+    """The values of a sweep by the names of its points."""
+    return {point: study.points[point][sweep] for point in study.sweeps[sweep]}

@@ -1,0 +1,113 @@
+rule simulate_wedges:
+    output:
+        f"{RESULTS}/wedges/predictions.zarr.zip",
+    params:
+        job=settings("simulate_wedges.py", "wedges"),
+    log:
+        f"{RESULTS}/logs/simulate_wedges.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/simulate_wedges.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    threads: 1
+    message:
+        "Simulating the toy wedges"
+    script:
+        "../../scripts/simulate_wedges.py"
+
+
+rule measure_tunnels:
+    input:
+        data=rules.prepare_data.output,
+        weights=lambda wildcards: sweep_weights(wildcards.sweep),
+    output:
+        f"{RESULTS}/tunnels/{{sweep}}.zarr.zip",
+    params:
+        job=lambda wildcards: {
+            **settings("measure_tunnels.py", "tunnels"),
+            "values": sweep_values(wildcards.sweep),
+        },
+    log:
+        f"{RESULTS}/logs/measure_tunnels/{{sweep}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_tunnels/{{sweep}}.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    threads: 1
+    message:
+        "Measuring tunnels over {wildcards.sweep}"
+    script:
+        "../../scripts/measure_tunnels.py"
+
+
+rule measure_planes:
+    input:
+        data=rules.prepare_data.output,
+        weights=weights(study.base),
+    output:
+        f"{RESULTS}/planes/optima.zarr.zip",
+    params:
+        job=settings("measure_planes.py", "planes"),
+    log:
+        f"{RESULTS}/logs/measure_planes.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_planes.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    threads: 1
+    message:
+        "Measuring the plane through three optima"
+    script:
+        "../../scripts/measure_planes.py"
+
+
+rule measure_connectors:
+    input:
+        data=rules.prepare_data.output,
+        weights=weights(study.base),
+    output:
+        f"{RESULTS}/connectors/centres.zarr.zip",
+    params:
+        job=settings("measure_connectors.py", "connectors"),
+    log:
+        f"{RESULTS}/logs/measure_connectors.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_connectors.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    threads: 1
+    message:
+        "Measuring connectors between sets of optima"
+    script:
+        "../../scripts/measure_connectors.py"
+
+
+rule judge_claims:
+    input:
+        tunnels=expand(f"{RESULTS}/tunnels/{{sweep}}.zarr.zip", sweep=study.sweeps),
+        connectors=rules.measure_connectors.output,
+    output:
+        report(
+            f"{RESULTS}/claims.csv",
+            caption="../report/judge_claims.rst",
+            category="1 Verdicts",
+            labels={"table": "claims"},
+        ),
+    params:
+        job=settings("judge_claims.py", "claims"),
+    log:
+        f"{RESULTS}/logs/judge_claims.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/judge_claims.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    threads: 1
+    message:
+        "Judging the claims"
+    script:
+        "../../scripts/judge_claims.py"
