@@ -53,6 +53,11 @@ def write_store(dataset: xr.Dataset, path: str | Path, created_by: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     attributes = {**dataset.attrs, "schema_version": SCHEMA_VERSION, "created_by": created_by}
     dataset = dataset.assign_attrs(dict(sorted(attributes.items())))
+    # Text of a fixed length has no stable zarr v3 type; text of any length has.
+    texts = {name: variable.astype(np.dtypes.StringDType()) for name, variable in dataset.variables.items()
+             if variable.dtype.kind == "U"}  # fmt: skip
+    dataset = dataset.assign_coords({name: text for name, text in texts.items() if name in dataset.coords})
+    dataset = dataset.assign({name: text for name, text in texts.items() if name in dataset.data_vars})
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         dataset.to_zarr(folder / "store", mode="w", consolidated=False, zarr_format=3, encoding=_encoding(dataset))

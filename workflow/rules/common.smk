@@ -31,22 +31,28 @@ wildcard_constraints:
     sweep="[a-z_]+",
 
 
-def code(script):
-    """The fingerprint of a rule's script, the library it reaches, and the user's own files."""
-    own = [
-        study.config[section]["file"] for section in ("model", "dataset") if "file" in study.config[section]
-    ]
-    return fingerprint(SCRIPTS / script, *filter(None, own))
+OWN_MODEL = [study.config["model"]["file"]] if study.config["model"]["file"] else []
+OWN_DATA = (
+    [study.config["dataset"]["file"]]
+    if isinstance(study.config["dataset"], dict)
+    else []
+)
 
 
-def settings(script, *sections):
-    """What determines a measurement or a figure, beside its inputs."""
-    return {"code": code(script), **{section: study.section(section) for section in sections}}
+def settings(script, *sections, own=()):
+    """What determines a rule's result beside its inputs: code, the user's own files, and sections of the config."""
+    return {
+        "code": fingerprint(SCRIPTS / script, *own),
+        **{section: study.section(section) for section in sections},
+    }
 
 
 def weights(point):
     """The stores of a point's seeds."""
-    return [f"{RESULTS}/weights/{point}/seeds~{seeds}.zarr.zip" for seeds in study.seed_chunks]
+    return [
+        f"{RESULTS}/weights/{point}/seeds~{seeds}.zarr.zip"
+        for seeds in study.seed_chunks
+    ]
 
 
 def sweep_weights(sweep):

@@ -1,16 +1,16 @@
 rule prepare_data:
     output:
         f"{RESULTS}/data/{study.dataset}.zarr.zip",
-    params:
-        job={"code": code("prepare_data.py"), **study.data()},
     log:
         f"{RESULTS}/logs/prepare_data.log",
     benchmark:
         f"{RESULTS}/benchmarks/prepare_data.tsv"
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
-    threads: 1
+    params:
+        job=settings("prepare_data.py", own=OWN_DATA) | study.data(),
     message:
         f"Preparing the dataset {study.dataset}"
     script:
@@ -23,16 +23,17 @@ rule check_models:
         data=rules.prepare_data.output,
     output:
         f"{RESULTS}/tables/models.csv",
-    params:
-        job={"code": code("check_models.py"), "models": study.models(), "device": study.config["device"]},
     log:
         f"{RESULTS}/logs/check_models.log",
     benchmark:
         f"{RESULTS}/benchmarks/check_models.tsv"
+    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
-    threads: 1
+    params:
+        job=settings("check_models.py", "device", own=OWN_MODEL)
+        | {"models": study.models()},
     message:
         "Checking the study's networks"
     script:

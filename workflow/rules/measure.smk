@@ -1,16 +1,16 @@
 rule simulate_wedges:
     output:
         f"{RESULTS}/wedges/predictions.zarr.zip",
-    params:
-        job=settings("simulate_wedges.py", "wedges"),
     log:
         f"{RESULTS}/logs/simulate_wedges.log",
     benchmark:
         f"{RESULTS}/benchmarks/simulate_wedges.tsv"
+    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
-    threads: 1
+    params:
+        job=settings("simulate_wedges.py", "wedges"),
     message:
         "Simulating the toy wedges"
     script:
@@ -23,19 +23,17 @@ rule measure_tunnels:
         weights=lambda wildcards: sweep_weights(wildcards.sweep),
     output:
         f"{RESULTS}/tunnels/{{sweep}}.zarr.zip",
-    params:
-        job=lambda wildcards: {
-            **settings("measure_tunnels.py", "tunnels"),
-            "values": sweep_values(wildcards.sweep),
-        },
     log:
         f"{RESULTS}/logs/measure_tunnels/{{sweep}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/measure_tunnels/{{sweep}}.tsv"
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-    threads: 1
+    params:
+        job=lambda wildcards: settings("measure_tunnels.py", "tunnels", own=OWN_MODEL)
+        | {"values": sweep_values(wildcards.sweep)},
     message:
         "Measuring tunnels over {wildcards.sweep}"
     script:
@@ -48,16 +46,16 @@ rule measure_planes:
         weights=weights(study.base),
     output:
         f"{RESULTS}/planes/optima.zarr.zip",
-    params:
-        job=settings("measure_planes.py", "planes"),
     log:
         f"{RESULTS}/logs/measure_planes.log",
     benchmark:
         f"{RESULTS}/benchmarks/measure_planes.tsv"
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-    threads: 1
+    params:
+        job=settings("measure_planes.py", "planes", own=OWN_MODEL),
     message:
         "Measuring the plane through three optima"
     script:
@@ -70,16 +68,16 @@ rule measure_connectors:
         weights=weights(study.base),
     output:
         f"{RESULTS}/connectors/centres.zarr.zip",
-    params:
-        job=settings("measure_connectors.py", "connectors"),
     log:
         f"{RESULTS}/logs/measure_connectors.log",
     benchmark:
         f"{RESULTS}/benchmarks/measure_connectors.tsv"
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
-    threads: 1
+    params:
+        job=settings("measure_connectors.py", "connectors", own=OWN_MODEL),
     message:
         "Measuring connectors between sets of optima"
     script:
@@ -97,16 +95,16 @@ rule judge_claims:
             category="1 Verdicts",
             labels={"table": "claims"},
         ),
-    params:
-        job=settings("judge_claims.py", "claims"),
     log:
         f"{RESULTS}/logs/judge_claims.log",
     benchmark:
         f"{RESULTS}/benchmarks/judge_claims.tsv"
+    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
-    threads: 1
+    params:
+        job=settings("judge_claims.py", "claims"),
     message:
         "Judging the claims"
     script:

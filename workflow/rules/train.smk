@@ -5,17 +5,18 @@ rule train:
         models=ancient(rules.check_models.output),
     output:
         f"{RESULTS}/weights/{{point}}/seeds~{{seeds}}.zarr.zip",
-    params:
-        job=lambda wildcards: {"code": code("train.py"), **study.training(wildcards.point)},
     log:
         f"{RESULTS}/logs/train/{{point}}/seeds~{{seeds}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{point}}/seeds~{{seeds}}.tsv"
+    retries: 2
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
-    retries: 2
-    threads: 1
+    params:
+        job=lambda wildcards: settings("train.py", own=OWN_MODEL)
+        | study.training(wildcards.point),
     message:
         "Training seeds {wildcards.seeds} at {wildcards.point}"
     script:

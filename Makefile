@@ -1,0 +1,65 @@
+# make            build the environment and run the default study
+# make test       run the tests
+# Options: CONFIG=config/fashion.yaml  CORES=4  PYTHON=python3.12  TORCH_INDEX=<a package index with the PyTorch build you want>
+
+CONFIG ?= config/config.yaml
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+TORCH_INDEX ?=
+
+BIN := .venv/bin
+READY := .venv/.complete
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logger rich)
+RUN = $(SNAKEMAKE) --configfile $(CONFIG)
+RESULTS = results/$(shell $(BIN)/python -c "import yaml; print(yaml.safe_load(open('$(lastword $(CONFIG))'))['study'])")
+
+.PHONY: all study report test lint format lock docs clean
+.DELETE_ON_ERROR:
+
+all: study report
+	@echo; echo "Report    $(RESULTS)/report.html"; echo "Figures   $(RESULTS)/figures"; echo "Verdicts  $(RESULTS)/claims.csv"
+
+study: $(READY)
+	$(RUN)
+
+# The report is made anew only when a result is newer.
+report: study
+	@if [ -z "$$(find $(RESULTS)/report.html -newer $(RESULTS)/claims.csv 2>/dev/null)" ] || \
+	   [ -n "$$(find $(RESULTS)/figures -newer $(RESULTS)/report.html)" ]; then \
+		$(BIN)/snakemake --quiet all --configfile $(CONFIG) --report $(RESULTS)/report.part.html && \
+		mv $(RESULTS)/report.part.html $(RESULTS)/report.html; fi
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/python scripts/document_config.py --check
+
+format: $(READY)
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/snakefmt workflow
+
+docs: $(READY)
+	$(BIN)/python scripts/document_config.py
+
+# A fresh environment from the direct pins, and all that they pulled in.
+lock:
+	rm -rf .lock && $(PYTHON) -m venv .lock && .lock/bin/pip install --quiet -r envs/requirements.txt $(INDEX)
+	{ echo "# Made by 'make lock' from requirements.txt; do not edit."; \
+	  .lock/bin/pip freeze --exclude pip --exclude setuptools | sed 's/+cpu//; s/ @ .*//' ; } > envs/requirements.lock
+	rm -rf .lock
+
+INDEX = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+$(READY): envs/requirements.lock
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found; give one: make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock $(INDEX)
+	touch $@
+
+clean:
+	rm -rf .venv results .snakemake

@@ -1,0 +1,35 @@
+"""The README's own model and own dataset, run as they stand there."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from .conftest import REPOSITORY
+
+
+def example(name: str) -> str:
+    """The code block of the README that begins with `# name`."""
+    blocks = re.findall(r"```(?:python|yaml)\n(# (\S+)\n.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    found = [text for text, title in blocks if title == name]
+    assert len(found) == 1, f"the README has {len(found)} blocks that begin with '# {name}'"
+    return found[0]
+
+
+@pytest.fixture
+def own(project):
+    for name in ("my_model.py", "my_data.py", "my_study.yaml"):
+        (project.folder / name).write_text(example(name))
+    return project
+
+
+def test_own_model_and_data_go_through_the_whole_study(own):
+    own.snakemake("--cores", "2", "--configfile", "my_study.yaml")
+    claims = pd.read_csv(own.folder / "results/mine/claims.csv")
+    assert len(claims) > 0
+    assert (own.folder / "results/mine/figures/plot_tunnels.pdf").exists()
+    # An edit of the user's model retrains; a comment in it does not.
+    own.edit("my_model.py", "# my_model.py", "# my_model.py, mine")
+    assert "Nothing to be done" in own.snakemake("--cores", "2", "--configfile", "my_study.yaml").stdout
+    own.edit("my_model.py", "nn.ReLU()", "nn.Tanh()")
+    assert "Training seeds" in own.snakemake("--cores", "2", "--configfile", "my_study.yaml", "--dry-run").stdout

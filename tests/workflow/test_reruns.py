@@ -1,0 +1,60 @@
+"""What an edit reruns: exactly what its logic reaches."""
+
+import os
+
+MEASURED_FROM_WEIGHTS = {"measure_tunnels", "measure_planes", "measure_connectors"}
+
+
+def test_a_touch_a_comment_and_a_docstring_rerun_nothing(finished):
+    for source in (finished.folder / "scripts").rglob("*.py"):
+        os.utime(source)
+    finished.edit("scripts/wedgescape/descent.py", "ADAM_DECAYS, ", "# A remark.\nADAM_DECAYS, ")
+    finished.edit("scripts/wedgescape/tunnels.py", '"""Radial tunnels: ', '"""Tunnels, radial ones: ')
+    assert finished.pending() == set()
+
+
+def test_the_logic_of_training_reruns_training_and_what_follows(finished):
+    finished.edit("scripts/wedgescape/descent.py", "ADAM_EPSILON = (0.9, 0.999), 1e-8", "ADAM_EPSILON = (0.9, 0.999), 1e-7")
+    pending = finished.pending()
+    assert {"train", "judge_claims", "simulate_wedges"} | MEASURED_FROM_WEIGHTS <= pending
+    assert "prepare_data" not in pending
+    assert "plot_wedges" not in pending
+
+
+def test_the_logic_of_a_measurement_reruns_it_its_figures_and_the_verdicts(finished):
+    finished.edit("scripts/wedgescape/planes.py", "return (losses - chord).max(-1)", "return (losses - chord).max(-1) + 0")
+    pending = finished.pending()
+    assert "measure_planes" in pending
+    assert "plot_planes" in pending
+    assert not {"train", "measure_tunnels", "plot_tunnels"} & pending
+
+
+def test_the_logic_of_the_look_reruns_the_figures_alone(finished):
+    style = finished.folder / "scripts/wedgescape/style.py"
+    style.write_text(style.read_text() + "\nUNUSED = 1\n")
+    pending = finished.pending()
+    assert pending == {f"plot_{name}" for name in ("wedges", "predictions", "training", "planes", "connectors", "tunnels")}
+
+
+def test_one_more_value_trains_that_point_alone(finished):
+    finished.edit("config/smoke.yaml", "learning_rate: [0.05, 0.1]", "learning_rate: [0.05, 0.1, 0.2]")
+    output = finished.smoke("--dry-run").stdout
+    assert output.count("Training seeds") == 2  # two chunks
+    assert "lr~0.2" in output
+    pending = finished.pending()
+    assert "measure_planes" not in pending
+    assert {"measure_tunnels", "plot_tunnels", "judge_claims"} <= pending
+
+
+def test_a_threshold_of_a_claim_reruns_the_verdicts_alone(finished):
+    finished.edit("config/smoke.yaml", "claims: {", "claims: {maximum_loss_ratio: 0.4, ")
+    assert finished.pending() <= {"judge_claims", "plot_tunnels", "plot_connectors"}
+    assert "judge_claims" in finished.pending()
+
+
+def test_a_damaged_store_is_made_again(finished):
+    store = finished.folder / "results/smoke/tunnels/width.zarr.zip"
+    store.unlink()
+    pending = finished.pending()
+    assert "measure_tunnels" in pending
+    assert "train" not in pending

@@ -1,0 +1,107 @@
+"""The smoke study, end to end."""
+
+import hashlib
+import json
+
+import pandas as pd
+import pytest
+import yaml
+from wedgescape.stores import open_store, open_weights
+
+FIGURES = ("wedges", "predictions", "training", "planes", "connectors", "tunnels")
+
+
+@pytest.fixture
+def results(smoke_project):
+    return smoke_project.folder / "results" / "smoke"
+
+
+def test_every_figure_is_there_as_pdf_and_png(results):
+    for figure in FIGURES:
+        assert (results / f"figures/plot_{figure}.pdf").read_bytes().startswith(b"%PDF")
+        assert (results / f"figures/plot_{figure}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_claim_has_an_interval_and_a_verdict(results):
+    claims = pd.read_csv(results / "claims.csv")
+    assert set(claims["id"]) == {"tunnel_learning_rate", "tunnel_width", "connector_2", "connector_3"}
+    assert (claims["low"] <= claims["estimate"]).all()
+    assert (claims["estimate"] <= claims["high"]).all()
+    assert claims["verdict"].isin(["supported", "contradicted", "undecided"]).all()
+
+
+def test_chunks_of_seeds_are_one_dataset(results):
+    points = sorted((results / "weights").iterdir())
+    assert len(points) == 3  # the base point and one more value of each sweep
+    for point in points:
+        weights = open_weights(sorted(point.glob("*.zarr.zip")))
+        assert weights["seed"].values.tolist() == [0, 1, 2, 3]
+        assert json.loads(weights.attrs["config"])["training"]["epochs"] == 3
+
+
+def test_sweeps_hold_every_seed_at_every_value(results):
+    sweep = open_store(results / "tunnels/learning_rate.zarr.zip")
+    assert sweep["value"].values.tolist() == [0.05, 0.1]
+    assert sweep["width_accuracy"].dims == ("value", "seed", "direction")
+    assert sweep["width_accuracy"].notnull().all()
+
+
+def test_every_job_left_a_record_and_a_log(results):
+    record = json.loads((results / "provenance/train/lr~0.1_wd~0_width~16_dropout~0_batch~64_2-3.json").read_text())
+    assert record["rule"] == "train"
+    assert record["ended"] >= record["started"]
+    assert "torch" in record["versions"]
+    assert (results / "logs/measure_planes.log").exists()
+
+
+def test_a_second_run_has_nothing_to_do(smoke_project):
+    assert "Nothing to be done" in smoke_project.smoke().stdout
+
+
+def test_no_checkpoint_and_no_half_written_file_is_left(results):
+    leftovers = [path for path in results.rglob("*") if path.name.endswith((".pt", ".part")) or path.name.startswith(".")]
+    assert leftovers == []
+
+
+def test_equal_inputs_give_equal_bytes(finished):
+    """Whatever the workflow makes, other than logs and records, is the same in every byte when it is made again."""
+    folder = finished.folder / "results" / "smoke"
+
+    def digests() -> dict[str, str]:
+        kinds = ("*.zarr.zip", "*.csv", "*.png", "*.pdf")
+        files = [file for kind in kinds for file in folder.rglob(kind)]
+        return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+    first = digests()
+    assert len(first) > 20
+    finished.smoke("--forceall")
+    assert digests() == first
+
+
+def test_one_figure_can_be_redrawn_alone(finished):
+    png = finished.folder / "results/smoke/figures/plot_tunnels.png"
+    content = png.read_bytes()
+    png.unlink()
+    output = finished.smoke("plot_tunnels").stdout
+    assert png.read_bytes() == content
+    assert "1 of 1 steps" in output
+
+
+def test_the_report_opens_offline(smoke_project, tmp_path):
+    report = tmp_path / "report.html"
+    smoke_project.smoke("--report", str(report))
+    text = report.read_text()
+    for figure in FIGURES:
+        assert f"plot_{figure}" in text
+    assert "claims.csv" in text
+    # Everything is embedded: no script or style is fetched.
+    assert '<script src="http' not in text
+    assert '<link rel="stylesheet" href="http' not in text
+
+
+def test_shipped_studies_can_be_planned(smoke_project):
+    """The paper's scale is a dry run away: every rule's inputs can be made."""
+    for name in ("config", "fashion", "paper"):
+        settings = yaml.safe_load((smoke_project.folder / f"config/{name}.yaml").read_text())
+        output = smoke_project.snakemake("--dry-run", "--cores", "2", "--configfile", f"config/{name}.yaml").stdout
+        assert f"results/{settings['study']}/claims.csv" in output
