@@ -109,6 +109,8 @@ class CalibratedBatchNorm(nn.Module):
             self.moments = (x.mean(axes, keepdim=True), x.var(axes, keepdim=True, correction=0))
         mean, variance = self.moments
         shape = (1, -1, *[1] * (x.ndim - 2))
+        if self.weight is None:  # not affine
+            return (x - mean) * torch.rsqrt(variance + self.eps)
         scale = self.weight.reshape(shape) * torch.rsqrt(variance + self.eps)
         return (x - mean) * scale + self.bias.reshape(shape)
 
@@ -117,10 +119,11 @@ def _exchange(module: nn.Module) -> nn.Module:
     """Return a module whose dropouts and batch norms are ours; parameters keep their names and order."""
     if isinstance(module, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d):
         return SeededDropout()
-    if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
         return CalibratedBatchNorm(module)
-    for name, child in module.named_children():
-        setattr(module, name, _exchange(child))
+    for name, child in list(module._modules.items()):  # all names, while `named_children` leaves out a layer's second
+        if child is not None:
+            setattr(module, name, _exchange(child))
     return module
 
 
@@ -138,7 +141,10 @@ def _class_from_file(file: str, name: str):
     if not hasattr(module, name):
         found = ", ".join(key for key in vars(module) if not key.startswith("_"))
         raise InputError(f"model.name: {file} does not define {name}; it defines: {found}")
-    return getattr(module, name)
+    make = getattr(module, name)
+    if not callable(make):
+        raise InputError(f"model.name: {name} in {file} is of type {type(make).__name__}; allowed is a class")
+    return make
 
 
 def build(model: dict, input_shape: tuple[int, int, int], classes: int, seed: int = 0) -> nn.Module:
@@ -172,8 +178,9 @@ def build(model: dict, input_shape: tuple[int, int, int], classes: int, seed: in
                 raise
             text = f"model.file: {own}: {model['name']} cannot be built and run on images of shape {input_shape}"
             raise InputError(f"{text}: {type(error).__name__}: {error}") from error
-    if tuple(outputs.shape) != (2, classes):
-        text = f"model.file: {own}: {model['name']} maps 2 images of shape {input_shape} to {tuple(outputs.shape)}"
+    found = tuple(outputs.shape) if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+    if found != (2, classes):
+        text = f"model.file: {own}: {model['name']} maps 2 images of shape {input_shape} to {found}"
         raise InputError(f"{text}; allowed is (2, {classes}), one logit a class")
     return module
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 import xarray as xr
 from torch import Tensor
+
 from wedgescape.landscape import Landscape
 from wedgescape.networks import network_landscape
 from wedgescape.training import train
@@ -79,8 +80,8 @@ def data() -> xr.Dataset:
             "split": (("example",), np.repeat(["train", "test"], [train, test]), {"description": "part"}),
         },
         attrs={
-            "dataset": "patterns", "classes": CLASSES, "source": "made here", "sha256": json.dumps({"images": "0" * 64}),
-            "normalisation": json.dumps(rule),
+            "dataset": "patterns", "classes": CLASSES, "source": "made here",
+            "sha256": json.dumps({"images": "0" * 64}), "normalisation": json.dumps(rule),
         },
     )  # fmt: skip
 

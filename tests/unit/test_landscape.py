@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from wedgescape import landscape as module
 from wedgescape.landscape import Batch, Landscape, Slice
 from wedgescape.subspaces import Span

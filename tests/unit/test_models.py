@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+
 from wedgescape import models
 from wedgescape.errors import InputError
 
@@ -128,7 +129,8 @@ def test_a_residual_block_with_zero_weights_passes_its_input_through():
 
 
 def test_which_networks_convolve():
-    assert [models.is_convolutional(models.build(model, (3, 8, 8), 5)) for model in BUILT_IN] == [False, True, True, True]
+    convolve = [models.is_convolutional(models.build(model, (3, 8, 8), 5)) for model in BUILT_IN]
+    assert convolve == [False, True, True, True]
 
 
 # Exchanged layers
@@ -274,9 +276,15 @@ def test_own_network_gets_the_arguments_that_it_accepts(own):
 
 
 def test_own_network_with_keywords_gets_all_arguments(own):
-    text = OWN + "\ndef make(input_shape, classes, **rest):\n    assert rest == {'width': 6, 'depth': 2, 'norm': 'batch'}\n"
-    text += "    return Net(input_shape, classes, rest['width'])\n"
-    assert len(models.flat(models.build(own("make", text), (3, 8, 8), 5))) == 6 + 193 * 6 + 35
+    module = models.build(own("make", OWN + MAKE), (3, 8, 8), 5)
+    assert len(models.flat(module)) == 6 + 193 * 6 + 35
+
+
+MAKE = """
+def make(input_shape, classes, **rest):
+    assert rest == {'width': 6, 'depth': 2, 'norm': 'batch'}
+    return Net(input_shape, classes, rest['width'])
+"""
 
 
 def test_missing_file_is_named(own):

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+
 from wedgescape.subspaces import Orthogonal, Span, gaussian, gram, orthonormal, random_directions, stream, unit
 
 # Streams

@@ -1,4 +1,4 @@
-# What every rule needs to know: the study, where things are, and what determines a result.
+# What all rules share: the study, where things are, and what determines a result.
 #
 # A rule's one `job` parameter holds the part of the config that it uses and a fingerprint of the code that it reaches. So
 # Snakemake reruns it when one of them changes, and not for a touch, a comment or another rule's setting.
@@ -40,7 +40,7 @@ OWN_DATA = (
 
 
 def settings(script, *sections, own=()):
-    """What determines a rule's result beside its inputs: code, the user's own files, and sections of the config."""
+    """What determines a result beside the inputs: code, the user's own files, and sections of the config."""
     return {
         "code": fingerprint(SCRIPTS / script, *own),
         **{section: study.section(section) for section in sections},

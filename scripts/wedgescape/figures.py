@@ -1,0 +1,34 @@
+"""What every figure's script ends with: files that say where they come from, and the table behind them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from wedgescape import style
+from wedgescape.stores import write_table
+
+
+def publish(snakemake, figure: Figure, table: pd.DataFrame | None = None) -> None:
+    """Write a figure to `output.pdf` and `output.png`, and the table behind it to `output.table`.
+
+    The files carry the study, the fingerprint of the code and the SHA-256 of every input.
+    """
+    settings = snakemake.params.job
+    metadata = {
+        "study": snakemake.config["study"],
+        "code": settings["code"],
+        "inputs": {str(path): _sha256(path) for path in snakemake.input},
+    }
+    outputs = [snakemake.output.pdf, snakemake.output.png]
+    style.save(figure, outputs, settings["figures"]["dpi"], snakemake.rule.removeprefix("plot_"), metadata)
+    if table is not None:
+        write_table(table, snakemake.output.table)
+
+
+def _sha256(path: str | Path) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,287 @@
+"""The one place of look: colours and what they mean, sizes, fonts, axes of swept values, intervals, and saved files.
+
+A colour means the same thing in every figure. Where a palette is too long for colours alone to be told apart (sweeps,
+levels), marks, line styles or panels tell the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from numbers import Real
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
+
+ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches, the widths of a paper's columns
+LAYOUT_DPI = 200  # at which text is measured, so that the layout does not depend on the saved resolution
+
+# Okabe and Ito's palette, as seaborn's "colorblind" has it, for what stands side by side within one panel.
+SPLITS = {"train": "#0173b2", "test": "#de8f05"}
+PLACES = {"optima": "#333333", "centroid": "#d55e00", "centre": "#029e73"}  # centre: of a connector
+DIRECTIONS = {"long": "#56b4e9", "short": "#cc78bc"}
+# Tol's "muted" palette, nine colours for nine hyperparameters.
+SWEEPS = {
+    "learning_rate": "#cc6677",
+    "weight_decay": "#332288",
+    "width": "#117733",
+    "dropout": "#88ccee",
+    "batch_size": "#882255",
+    "momentum": "#44aa99",
+    "depth": "#999933",
+    "optimizer": "#aa4499",
+    "model": "#ddcc77",
+}
+# The ends of the "BrBG" map; undecided is neither.
+VERDICTS = {"supported": "#01665e", "contradicted": "#8c510a", "undecided": "#949494"}
+NEUTRAL, FAINT = "#4d4d4d", "#b3b3b3"  # what has no colour of its own; guides
+
+# Dark is where a network is good: low loss, high accuracy. The ends are cut off so that black and white marks stay visible.
+LOSS = LinearSegmentedColormap.from_list("loss", sns.color_palette("mako", 256)[24:248])
+ACCURACY = LOSS.reversed("accuracy")
+
+# What a hyperparameter is called on an axis.
+NAMES = {
+    "learning_rate": "learning rate",
+    "weight_decay": "L2 coefficient",
+    "width": "width (units or channels)",
+    "dropout": "dropout probability",
+    "batch_size": "batch size (examples)",
+    "momentum": "momentum",
+    "depth": "depth (hidden layers)",
+    "optimizer": "optimiser",
+    "model": "model",
+}
+
+
+def apply() -> None:
+    """Set fonts, lines and files for all figures drawn afterwards."""
+    sns.set_theme(context="paper", style="ticks")
+    mpl.rcParams.update(
+        {
+            "figure.dpi": LAYOUT_DPI,
+            "figure.constrained_layout.use": True,
+            "figure.constrained_layout.h_pad": 0.03,
+            "figure.constrained_layout.w_pad": 0.03,
+            "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+            "mathtext.fontset": "dejavusans",
+            "font.size": 8,
+            "axes.titlesize": 8,
+            "axes.labelsize": 8,
+            "xtick.labelsize": 7,
+            "ytick.labelsize": 7,
+            "legend.fontsize": 7,
+            "legend.title_fontsize": 7,
+            "legend.frameon": False,
+            "legend.handlelength": 1.6,
+            "legend.borderaxespad": 0.3,
+            "axes.linewidth": 0.6,
+            "axes.edgecolor": NEUTRAL,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlepad": 4,
+            "axes.labelpad": 2,
+            "xtick.major.width": 0.6,
+            "ytick.major.width": 0.6,
+            "xtick.minor.width": 0.4,
+            "ytick.minor.width": 0.4,
+            "xtick.major.size": 2.5,
+            "ytick.major.size": 2.5,
+            "xtick.minor.size": 1.5,
+            "ytick.minor.size": 1.5,
+            "xtick.color": NEUTRAL,
+            "ytick.color": NEUTRAL,
+            "xtick.labelcolor": "black",
+            "ytick.labelcolor": "black",
+            "lines.linewidth": 1.2,
+            "lines.markersize": 4,
+            "pdf.fonttype": 42,  # text stays text
+        }
+    )
+
+
+def panels(rows: int, columns: int, width: float, height: float, **kwargs) -> tuple[Figure, np.ndarray]:
+    """Return a figure of a size in inches that no window manager knows of, and its axes (rows, columns)."""
+    apply()
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def title(axes: Axes, letter: str, text: str = "", note: str = "") -> None:
+    """Write a panel's letter and title above it, and a fainter note at the right."""
+    axes.set_title(rf"$\mathbf{{{letter}}}$  {text}".rstrip(), loc="left")
+    if note:
+        axes.set_title(note, loc="right", fontsize=6.5, color=NEUTRAL)
+
+
+def lighter(colour: str, amount: float = 0.55) -> tuple[float, float, float]:
+    """Return a colour mixed with white."""
+    return tuple(1 - (1 - part) * (1 - amount) for part in to_rgb(colour))
+
+
+def levels(count: int) -> list[tuple[float, float, float]]:
+    """Return the colours of an ordered quantity without a palette of its own, light to dark."""
+    return sns.color_palette("flare", count) if count > 1 else [to_rgb(DIRECTIONS["short"])]
+
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")  # beside the colours of levels
+
+
+def number(value: float) -> str:
+    """Return the shortest way to write a number on an axis."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.10g}"
+    mantissa, exponent = f"{value:.10e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".")
+    power = rf"10^{{{int(exponent)}}}"
+    return f"${power}$" if mantissa == "1" else rf"${mantissa}{{\times}}{power}$"
+
+
+def value_axis(axes: Axes, values: Sequence) -> np.ndarray:
+    """Lay out the x axis for the values that something was swept over: a tick at each of them and nowhere else.
+
+    Numbers that span a factor of 5 lie on a logarithmic axis; a zero stands beside it, behind a break. Text is spread
+    evenly.
+
+    Args:
+        axes: whose x axis it is.
+        values: numbers or text, at least one.
+
+    Returns:
+        The positions (value,) on the axis.
+    """
+    if not all(isinstance(value, Real) for value in values):
+        positions = np.arange(len(values), dtype=float)
+        axes.set_xlim(-0.6, len(values) - 0.4)
+        _tick(axes, positions, [str(value) for value in values])
+        return positions
+    positions = np.asarray(values, dtype=float)
+    positive = positions[positions > 0]
+    smallest, largest = (positive.min(), positive.max()) if len(positive) else (1.0, 1.0)
+    if len(positive) and positions.min() >= 0 and largest / smallest >= 5:
+        factor = (largest / smallest) ** 0.1
+        if len(positive) == len(positions):
+            axes.set_xscale("log")
+            axes.set_xlim(smallest / factor, largest * factor)
+        else:
+            axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
+            axes.set_xlim(-0.4 * smallest, largest * factor)
+            axes.plot(smallest / 2, 0, marker="$//$", markersize=5, color=NEUTRAL, markeredgewidth=0.2, clip_on=False,
+                      transform=axes.get_xaxis_transform(), zorder=5, label="_break")  # fmt: skip
+    else:
+        pad = 0.12 * np.ptp(positions) or 0.5 * abs(positions[0]) or 0.5
+        axes.set_xlim(positions.min() - pad, positions.max() + pad)
+    _tick(axes, positions, [number(value) for value in positions])
+    return positions
+
+
+def _tick(axes: Axes, positions: np.ndarray, labels: Sequence[str]) -> None:
+    axes.xaxis.set_major_locator(ticker.FixedLocator(positions))
+    axes.xaxis.set_major_formatter(ticker.FixedFormatter(labels))
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+
+
+def value_ticks(axes: Axes, values: Iterable[float], which: str = "y") -> None:
+    """Write plain numbers at the given ticks of a logarithmic axis."""
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_major_locator(ticker.FixedLocator(list(values)))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _place: number(value)))
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def thin_labels(figure: Figure) -> None:
+    """Hide x tick labels that would run into the one before them; their ticks stay."""
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        right = -math.inf
+        for label in axes.get_xticklabels():
+            extent = label.get_window_extent()
+            if not label.get_text() or not label.get_visible():
+                continue
+            label.set_visible(extent.x0 > right)
+            right = max(right, extent.x1 + 0.02 * figure.dpi) if label.get_visible() else right
+
+
+def band(axes: Axes, x, mean, low, high, colour: str, **line) -> None:
+    """Draw a curve of means with the band of its interval; nothing where an end is unbounded."""
+    finite = np.isfinite(low) & np.isfinite(high)
+    axes.fill_between(x, np.where(finite, low, np.nan), np.where(finite, high, np.nan), color=colour, alpha=0.25, lw=0)
+    axes.plot(x, mean, color=colour, **line)
+
+
+def intervals(axes: Axes, x, mean, low, high, colour: str, shift: float = 0.0, joined: bool = True, **marks) -> None:
+    """Draw means with bars from end to end of their intervals; no bar where an end is unbounded.
+
+    Args:
+        axes: to draw on.
+        x: positions.
+        mean: estimates.
+        low: lower ends.
+        high: upper ends.
+        colour: of all of it.
+        shift: points to the right, so that series at the same positions stay apart.
+        joined: whether a line joins the means, where x is a quantity and not a name.
+        **marks: of the means, as `Axes.plot` takes them.
+    """
+    mean, low, high = (np.asarray(part, dtype=float) for part in (mean, low, high))
+    finite = np.isfinite(low) & np.isfinite(high)
+    ends = np.where(finite, np.stack([mean - low, high - mean]), 0.0)
+    marks = {"marker": "D", "markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.5, **marks}
+    axes.errorbar(x, mean, np.clip(ends, 0, None), color=colour, elinewidth=1.4, capsize=0, zorder=4,
+                  linestyle="-" if joined else "none", linewidth=0.8,
+                  transform=shifted(axes, shift), **marks)  # fmt: skip
+
+
+def shifted(axes: Axes, points: float):
+    """Return the data transform of axes, moved some points to the right: marks stay beside their exact value."""
+    return axes.transData + ScaledTranslation(points / 72, 0, axes.get_figure().dpi_scale_trans)
+
+
+def dots(axes: Axes, x, values, colour, shift: float = 0.0, spread: float = 5.0, **marks) -> list[PathCollection]:
+    """Draw every observation as a dot: values (n, K) at n positions.
+
+    The K of a position are spread evenly over some points of width, in order: the same seed stands at the same place
+    everywhere, and the jitter is the same in every run.
+    """
+    values = np.asarray(values, dtype=float)
+    marks = {"s": 5, "linewidths": 0.4, "edgecolors": "none", "alpha": 0.55, "zorder": 3, **marks}
+    places = np.linspace(-spread / 2, spread / 2, values.shape[1]) if values.shape[1] > 1 else [0.0]
+    return [
+        axes.scatter(x, values[:, k], color=colour, transform=shifted(axes, shift + place), **marks)
+        for k, place in enumerate(places)
+    ]
+
+
+def save(figure: Figure, outputs: Iterable[str | Path], dpi: int, name: str, metadata: dict) -> None:
+    """Write a figure to files that are equal in every byte when the figure is, and that say what they were made from.
+
+    No date and no version stands in them. Each is moved into place when it is complete.
+
+    Args:
+        figure: its layout is settled here.
+        outputs: paths that end in `.pdf` or `.png`.
+        dpi: of what consists of pixels.
+        name: of the figure.
+        metadata: plain JSON types; it is written as JSON to "Keywords" of both formats, beside "Title" and "Subject".
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # else each format would settle it anew
+    said = {"Title": f"Wedgescape: {name}", "Subject": f"study {metadata.get('study', '')}".strip(),
+            "Keywords": json.dumps(metadata, sort_keys=True)}  # fmt: skip
+    silent = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+    for path in map(Path, outputs):
+        kind = path.suffix.removeprefix(".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        figure.savefig(beside, format=kind, dpi=dpi, metadata={**said, **silent[kind]})
+        os.replace(beside, path)
