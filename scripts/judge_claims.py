@@ -9,7 +9,9 @@ from wedgescape.stores import open_store, write_table
 with job(snakemake):
     rules = claims.Rules(**snakemake.params.job["claims"])
     tunnels = {Path(path).name.removesuffix(".zarr.zip"): open_store(path) for path in snakemake.input.tunnels}
-    rows = claims.tunnel_claims(tunnels, rules) + claims.connector_claims(
-        open_store(snakemake.input.connectors[0]), rules
-    )
+    rows = [
+        *claims.tunnel_claims(tunnels, rules),
+        *claims.connector_claims(open_store(snakemake.input.connectors[0]), rules),
+        *claims.subspace_claims(open_store(snakemake.input.subspaces[0]), rules),
+    ]
     write_table(claims.as_table(rows), snakemake.output[0])

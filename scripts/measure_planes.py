@@ -11,5 +11,8 @@ with job(snakemake):
         data, snakemake.input.weights, snakemake.config.get("device", "auto")
     )
     seeds = weights["seed"].values[:3]
-    write_store(plane_through(landscape, optima[:3], seeds, **snakemake.params.job["planes"]), snakemake.output[0],
-                "measure_planes")  # fmt: skip
+    write_store(
+        plane_through(landscape, optima[:3], seeds, **snakemake.params.job["planes"]),
+        snakemake.output[0],
+        "measure_planes",
+    )

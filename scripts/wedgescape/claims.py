@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from wedgescape import surfaces
 from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend
 
 # Which way the paper says that angular width moves; None where it says nothing definite.
@@ -27,16 +28,19 @@ class Rules:
     Args:
         confidence: of every interval.
         resamples: of every bootstrap.
-        minimum_correlation: a trend is supported where the interval of Spearman's rho lies above it, contradicted where it
-            lies below its negative, undecided otherwise.
+        minimum_correlation: a trend is supported where the interval of Spearman's rho lies above it, contradicted
+            where it lies below its negative, undecided otherwise.
         maximum_loss_ratio: a connector is supported where the interval of the ratio lies below it, contradicted
             where it lies above.
+        maximum_connector_loss: nats; a connector is a low-loss subspace where the interval of the largest training loss
+            between its vertices lies below it.
     """
 
     confidence: float
     resamples: int
     minimum_correlation: float
     maximum_loss_ratio: float
+    maximum_connector_loss: float
 
 
 def judge(interval: Interval, supported_above: float, contradicted_below: float) -> str:
@@ -48,10 +52,28 @@ def judge(interval: Interval, supported_above: float, contradicted_below: float)
     return "undecided"
 
 
-def _row(name: str, sentence: str, statistic: str, interval: Interval, verdict: str, seeds: int, points: int,
-         diverged: int, effect: float = np.nan) -> dict:  # fmt: skip
-    return {"id": name, "sentence": sentence, "statistic": statistic, **vars(interval), "effect": effect, "seeds": seeds,
-            "points": points, "diverged": diverged, "verdict": verdict}  # fmt: skip
+def _row(
+    name: str,
+    sentence: str,
+    statistic: str,
+    interval: Interval,
+    verdict: str,
+    seeds: int,
+    points: int,
+    diverged: int,
+    effect: float = np.nan,
+) -> dict:
+    return {
+        "id": name,
+        "sentence": sentence,
+        "statistic": statistic,
+        **vars(interval),
+        "effect": effect,
+        "seeds": seeds,
+        "points": points,
+        "diverged": diverged,
+        "verdict": verdict,
+    }
 
 
 def tunnel_claims(tunnels: dict[str, xr.Dataset], rules: Rules) -> list[dict]:
@@ -72,8 +94,19 @@ def tunnel_claims(tunnels: dict[str, xr.Dataset], rules: Rules) -> list[dict]:
         interval = bootstrap_trend(width, levels, rules.confidence, rules.resamples)
         verdict = judge(interval, rules.minimum_correlation, -rules.minimum_correlation)
         ends = width[[int(levels.argmin()), int(levels.argmax())]]
-        rows.append(_row(f"tunnel_{sweep}", sentence, "Spearman's rho", interval, verdict, store.sizes["seed"],
-                         int((~diverged).sum()), int(diverged.sum()), _standardised_difference(*ends)))  # fmt: skip
+        rows.append(
+            _row(
+                f"tunnel_{sweep}",
+                sentence,
+                "Spearman's rho",
+                interval,
+                verdict,
+                store.sizes["seed"],
+                int((~diverged).sum()),
+                int(diverged.sum()),
+                _standardised_difference(*ends),
+            )
+        )
     return rows
 
 
@@ -101,8 +134,47 @@ def connector_claims(connectors: xr.Dataset, rules: Rules) -> list[dict]:
         verdict = judge(high, -rules.maximum_loss_ratio, -rules.maximum_loss_ratio)
         members = connectors["members"].sel(size=size).values
         sentence = f"A low-loss connector joins {size} optima"
-        rows.append(_row(f"connector_{size}", sentence, "loss at the connector's centre / at the linear centroid",
-                         interval, verdict, len(set(members[members >= 0].tolist())), len(ratio), 0))  # fmt: skip
+        rows.append(
+            _row(
+                f"connector_{size}",
+                sentence,
+                "loss at the connector's centre / at the linear centroid",
+                interval,
+                verdict,
+                len(set(members[members >= 0].tolist())),
+                len(ratio),
+                0,
+            )
+        )
+    return rows
+
+
+def subspace_claims(subspaces: xr.Dataset, rules: Rules) -> list[dict]:
+    """Judge for each m whether a connector is a whole subspace of low loss.
+
+    The statistic is the largest training loss at random points between its vertices, averaged over sets of optima,
+    bootstrapped over sets.
+    """
+    rows, table = [], surfaces.tidy(subspaces)
+    for size in subspaces["size"].values.tolist():
+        done = table.loc[table["size"] == size, "largest_train_loss"]
+        interval = bootstrap_mean(done, rules.confidence, rules.resamples)
+        low = Interval(-interval.estimate, -interval.high, -interval.low)
+        verdict = judge(low, -rules.maximum_connector_loss, -rules.maximum_connector_loss)
+        members = subspaces["members"].sel(size=size).values
+        sentence = f"A whole low-loss subspace joins {size} optima"
+        rows.append(
+            _row(
+                f"subspace_{size}",
+                sentence,
+                "largest training loss between vertices, nats",
+                interval,
+                verdict,
+                len(set(members[members >= 0].tolist())),
+                len(done),
+                0,
+            )
+        )
     return rows
 
 

@@ -40,6 +40,11 @@ def find_centres(landscape: Landscape, optima: Tensor, recipe: Recipe, steps: in
     return descend(landscape, optima.mean(1), recipe, steps, seeds, constraint=hull)
 
 
+def centre_recipe(learning_rate: float, batch_size: int | None) -> Recipe:
+    """Return how centres descend: Adam, the rate falling to zero along a cosine."""
+    return Recipe(optimizer="adam", learning_rate=learning_rate, batch_size=batch_size, schedule="cosine")
+
+
 def draw_sets(seeds: Sequence[int], size: int, count: int) -> list[list[int]]:
     """Return `count` random sets of `size` different seeds, each sorted; all there are, where there are fewer."""
     drawn: list[list[int]] = []
@@ -53,8 +58,15 @@ def draw_sets(seeds: Sequence[int], size: int, count: int) -> list[list[int]]:
     return drawn
 
 
-def measure(landscape: Landscape, optima: dict[int, Tensor], sizes: Sequence[int], sets: int, steps: int,
-            learning_rate: float, batch_size: int | None) -> xr.Dataset:  # fmt: skip
+def measure(
+    landscape: Landscape,
+    optima: dict[int, Tensor],
+    sizes: Sequence[int],
+    sets: int,
+    steps: int,
+    learning_rate: float,
+    batch_size: int | None,
+) -> xr.Dataset:
     """Measure the centres of connectors between m optima, for each m.
 
     Args:
@@ -70,7 +82,7 @@ def measure(landscape: Landscape, optima: dict[int, Tensor], sizes: Sequence[int
         loss and accuracy over (size, set, place, split); place is the optima (their mean), the linear centroid, the
         connector's centre. nan where there are fewer sets than asked for.
     """
-    recipe = Recipe(optimizer="adam", learning_rate=learning_rate, batch_size=batch_size, schedule="cosine")
+    recipe = centre_recipe(learning_rate, batch_size)
     places = ("optima", "centroid", "centre")
     shape = (len(sizes), sets, len(places), len(SPLITS))
     values = {name: np.full(shape, np.nan, np.float32) for name in ("loss", "accuracy")}
@@ -82,8 +94,11 @@ def measure(landscape: Landscape, optima: dict[int, Tensor], sizes: Sequence[int
         centroid = corners.mean(1)
         centre = find_centres(landscape, corners, recipe, steps, range(len(chosen))).points
         for column, split in enumerate(SPLITS):
-            found = [landscape.evaluate(corners.flatten(0, 1), split), landscape.evaluate(centroid, split),
-                     landscape.evaluate(centre, split)]  # fmt: skip
+            found = [
+                landscape.evaluate(corners.flatten(0, 1), split),
+                landscape.evaluate(centroid, split),
+                landscape.evaluate(centre, split),
+            ]
             for name, table in values.items():
                 table[row, : len(chosen), 0, column] = found[0][name].reshape(len(chosen), size).mean(1).cpu()
                 table[row, : len(chosen), 1, column] = found[1][name].cpu()

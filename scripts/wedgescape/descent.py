@@ -149,12 +149,17 @@ class _Batches:
         self._epoch, self._orders = -1, None
 
     def __getitem__(self, step: int) -> Batch | None:
-        """Return the minibatch of a step, or None for the full loss."""
-        if not self.landscape.examples:
+        """Return what the gradients of a step look at, or None for the full loss without noise."""
+        drops = bool(self.dropout.any()) and self.landscape.examples > 0
+        noise = self.landscape.noise or ("dropout" if drops else "")
+        examples = self._examples(step) if self.landscape.examples and (self.recipe.batch_size or drops) else None
+        if examples is None and not noise:
             return None
-        size = self.recipe.batch_size
-        if size is None and not bool(self.dropout.any()):
-            return None
+        streams = [stream(noise, seed, step) for seed in self.seeds] if noise else []
+        return Batch(examples, streams, self.dropout)
+
+    def _examples(self, step: int) -> Tensor:
+        """Return the examples (K, B) of a step; all of them where there is no batch size."""
         epoch, position = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             orders = [
@@ -162,10 +167,8 @@ class _Batches:
                 for seed in self.seeds
             ]
             self._epoch, self._orders = epoch, torch.stack(orders).to(self.landscape.device)
-        start = position * (size or 0)
-        examples = self._orders[:, start : start + size] if size else self._orders
-        streams = [stream("dropout", seed, step) for seed in self.seeds] if bool(self.dropout.any()) else []
-        return Batch(examples, streams, self.dropout)
+        size = self.recipe.batch_size or self.landscape.examples
+        return self._orders[:, position * size : (position + 1) * size]
 
 
 def descend(

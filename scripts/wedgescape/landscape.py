@@ -1,8 +1,8 @@
 """The one abstraction: a landscape is a loss over points.
 
 A base class and not a bare protocol: gradients and Hessian-vector products follow from the losses, so a landscape
-that can be differentiated as it stands (a wedge, a quadratic) defines `losses` alone. A network overrides them, since it
-knows about minibatches, dropout and memory.
+that can be differentiated as it stands (a wedge, a quadratic) defines `losses` alone. A network overrides them, since
+it knows about minibatches, dropout and memory.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Batch:
     """What one stochastic gradient at K points looks at.
 
     Args:
-        examples: (K, B) indices into the training split, one row a point.
-        streams: K random streams (`numpy.random.Generator`), for dropout.
+        examples: (K, B) indices into the training split, one row a point; None for the full loss of a noisy landscape.
+        streams: K random streams (`numpy.random.Generator`), for dropout or a landscape's own noise.
         dropout: (K,) probabilities with which a unit is dropped.
     """
 
-    examples: Tensor
+    examples: Tensor | None
     streams: list
     dropout: Tensor
 
@@ -41,12 +41,15 @@ class Landscape(ABC):
     Attributes:
         dim: P, the number of dimensions.
         examples: how many training examples a minibatch draws from; 0 where the loss is not a mean over examples.
+        noise: what stochastic gradients draw random numbers for even without dropout, the purpose of their streams;
+            empty where they draw none.
         device: where points live.
         dtype: of points.
     """
 
     dim: int
     examples: int = 0
+    noise: str = ""
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
 
@@ -94,6 +97,7 @@ class Slice(Landscape):
         self.landscape, self.origin, self.span = landscape, origin, span
         self.dim = span.count
         self.examples, self.device, self.dtype = landscape.examples, landscape.device, landscape.dtype
+        self.noise = landscape.noise
 
     def lift(self, coordinates: Tensor) -> Tensor:
         """Return the points (K, P) of the full space that coordinates (K, d) stand for."""

@@ -1,6 +1,7 @@
 """Networks by name, and the only module that knows a layer's name.
 
-A model is any `torch.nn.Module`. Two kinds of layer cannot be used as they are when weights are points in a space, and are
+A model is any `torch.nn.Module`. Two kinds of layer cannot be used as they are when weights are points in a space,
+and are
 exchanged: `nn.Dropout`, which draws from a global stream, and batch norm, whose running statistics belong to one point.
 """
 
@@ -41,7 +42,7 @@ def simple_cnn(input_shape: tuple[int, int, int], classes: int, width: int = 16,
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with norms; the shortcut subsamples and pads with zero channels (He et al. 2016, option A)."""
+    """Two 3x3 convolutions with norms; the shortcut subsamples and pads with zeros (He et al. 2016, option A)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm):
         super().__init__()

@@ -152,7 +152,7 @@ class NetworkLandscape(Landscape):
 
     @torch.no_grad()
     def evaluate(self, points: Tensor, split: str = "train") -> dict[str, Tensor]:
-        """Return `loss` (K,) in nats and `accuracy` (K,) in [0, 1] over a whole split; accuracy is nan where loss is."""
+        """Return `loss` (K,) in nats and `accuracy` (K,), nan where the loss is, over a whole split."""
         points = points.to(self.device)
         labels = self.splits[split][1]
         exact = torch.float64 if self.device.type != "mps" else torch.float32
@@ -187,16 +187,21 @@ class NetworkLandscape(Landscape):
         if self.strategy.train_together:
             return torch.cat(
                 [
-                    self._batched_gradients(points[some], images[batch.examples[some]], labels[batch.examples[some]],
-                                            tuple(mask[some] for mask in masks))
+                    self._batched_gradients(
+                        points[some],
+                        images[batch.examples[some]],
+                        labels[batch.examples[some]],
+                        tuple(mask[some] for mask in masks),
+                    )
                     for some in self._some(len(points))
                 ]
-            )  # fmt: skip
+            )
         rows = []
         for k, chosen in enumerate(batch.examples):
             leaves = self._leaves(points[k : k + 1])
-            loss = self._noisy_loss([leaf[0] for leaf in leaves], images[chosen], labels[chosen],
-                                    tuple(mask[k] for mask in masks))  # fmt: skip
+            loss = self._noisy_loss(
+                [leaf[0] for leaf in leaves], images[chosen], labels[chosen], tuple(mask[k] for mask in masks)
+            )
             rows.append(self._flatten(torch.autograd.grad(loss, leaves)))
         return torch.cat(rows)
 

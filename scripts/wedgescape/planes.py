@@ -21,8 +21,8 @@ def plane_through(
 ) -> xr.Dataset:
     """Evaluate the plane through three optima and the three segments between them (our definition).
 
-    The axes are orthonormal in weight space: alpha along theta_2 - theta_1, beta towards theta_3; theta_1 is the origin.
-    So distances in the figure are distances between weights.
+    The axes are orthonormal in weight space: alpha along theta_2 - theta_1, beta towards theta_3; theta_1 is the
+    origin. So distances in the figure are distances between weights.
 
     Args:
         landscape: in R^P.
@@ -77,9 +77,13 @@ def plane_through(
         ("split", "pair"), barrier(lines), "largest excess of the loss over the line between the ends' losses", "nat"
     )
     coordinates = {
-        "split": list(SPLITS), "alpha": sides[0].numpy(), "beta": sides[1].numpy(), "t": t.cpu().numpy(),
-        "pair": [f"{seeds[i]}-{seeds[j]}" for i, j in pairs], "seed": ("optimum", list(seeds)),
-    }  # fmt: skip
+        "split": list(SPLITS),
+        "alpha": sides[0].numpy(),
+        "beta": sides[1].numpy(),
+        "t": t.cpu().numpy(),
+        "pair": [f"{seeds[i]}-{seeds[j]}" for i, j in pairs],
+        "seed": ("optimum", list(seeds)),
+    }
     return xr.Dataset(variables, coordinates)
 
 

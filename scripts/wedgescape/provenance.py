@@ -70,8 +70,8 @@ def _logic(source: Path) -> str:
 def fingerprint(*files: str | Path) -> str:
     """Return a name (16 hex digits) for the logic of Python files and of all of this library that they reach.
 
-    A comment, a docstring, a touch or a reformat leaves it as it is; any other edit changes it. A user's file that does not
-    parse counts by its bytes, so that the error is told where the file is used.
+    A comment, a docstring, a touch or a reformat leaves it as it is; any other edit changes it. A user's file that
+    does not parse counts by its bytes, so that the error is told where the file is used.
     """
     digest = hashlib.sha256()
     for source in sorted({source for file in files for source in _reached(Path(file))}):

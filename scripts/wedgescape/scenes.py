@@ -17,11 +17,12 @@ LIGHT = np.array([0.45, 0.2, 0.87])
 
 @dataclass(frozen=True)
 class Layer:
-    """What n rays meet: depth (n,), inf where they meet nothing; colour (n, 3); opacity (n,)."""
+    """What rays meet: indices (k,) of those that do, depths (k,), colours (k, 3), opacities (k,) or one for all."""
 
+    rays: np.ndarray
     depth: np.ndarray
     colour: np.ndarray
-    opacity: np.ndarray
+    opacity: np.ndarray | float = 1.0
 
 
 Body = Callable[[np.ndarray, np.ndarray], list[Layer]]  # (3,) eye, (n, 3) unit rays -> layers
@@ -80,24 +81,22 @@ def slab(low, high, colour, density: float, rim: float = 0.012) -> Body:
     low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
     dark = 0.55 * np.asarray(colour)
 
-    def face(eye, rays, depth, hit) -> tuple[np.ndarray, np.ndarray]:
-        """Return colours and which hits lie on an edge, for one crossing of the surface."""
-        point = eye + rays * np.where(hit, depth, 0)[:, None]
+    def face(point: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return colours of points (k, 3) on the surface, and which lie on an edge."""
         gaps = np.minimum(np.abs(point - low), np.abs(point - high))
-        normal = np.eye(3)[gaps.argmin(1)]
-        on_edge = hit & (np.sort(gaps, axis=1)[:, 1] < rim)
-        return np.where(on_edge[:, None], dark, _lit(colour, normal, rays, 0.05)), on_edge
+        on_edge = np.sort(gaps, axis=1)[:, 1] < rim
+        return np.where(on_edge[:, None], dark, _lit(colour, np.eye(3)[gaps.argmin(1)], rays, 0.05)), on_edge
 
     def meet(eye: np.ndarray, rays: np.ndarray) -> list[Layer]:
         with np.errstate(divide="ignore"):
             ends = np.stack([(low - eye) / rays, (high - eye) / rays])
         near, far = ends.min(0).max(1), ends.max(0).min(1)
-        hit = (far > near) & (far > 0)
-        through = 1 - np.exp(-density * np.where(hit, far - near, 0) / 2)
+        hit = np.flatnonzero((far > near) & (near > 0))
+        through = 1 - np.exp(-density * (far - near)[hit] / 2)  # half of the glass at either surface
         layers = []
-        for depth in (near, far):
-            shown, on_edge = face(eye, rays, depth, hit)
-            layers.append(Layer(np.where(hit, depth, np.inf), shown, np.where(on_edge, np.maximum(through, 0.6), through)))
+        for depth in (near[hit], far[hit]):
+            shown, on_edge = face(eye + rays[hit] * depth[:, None], rays[hit])
+            layers.append(Layer(hit, depth, shown, np.where(on_edge, np.maximum(through, 0.6), through)))
         return layers
 
     return meet
@@ -110,10 +109,10 @@ def ball(centre, radius: float, colour, gloss: float = 0.5) -> Body:
     def meet(eye: np.ndarray, rays: np.ndarray) -> list[Layer]:
         middle = rays @ (centre - eye)
         inside = radius**2 - ((centre - eye) ** 2).sum() + middle**2
-        hit = inside > 0
-        depth = np.where(hit, middle - np.sqrt(np.where(hit, inside, 0)), np.inf)
-        normal = (eye + rays * np.where(hit, depth, 0)[:, None] - centre) / radius
-        return [Layer(depth, _lit(colour, normal, rays, gloss), hit.astype(float))]
+        hit = np.flatnonzero(inside > 0)
+        depth = middle[hit] - np.sqrt(inside[hit])
+        normal = (eye + rays[hit] * depth[:, None] - centre) / radius
+        return [Layer(hit, depth, _lit(colour, normal, rays[hit], gloss))]
 
     return meet
 
@@ -129,14 +128,13 @@ def tube(start, end, radius: float, paint: Callable[[np.ndarray], np.ndarray], g
         across_offset = offset - (offset @ along) * along
         a, b = (across_ray**2).sum(1), across_ray @ across_offset
         root = b**2 - a * ((across_offset**2).sum() - radius**2)
-        hit = (root > 0) & (a > 0)
-        depth = (-b - np.sqrt(np.where(hit, root, 0))) / np.where(hit, a, 1)
-        point = eye + rays * depth[:, None]
-        place = (point - start) @ along / length
-        hit &= (place >= 0) & (place <= 1)
-        normal = (point - start - (place * length)[:, None] * along) / radius
-        shown = _lit(paint(np.clip(place, 0, 1)), normal, rays, gloss)
-        return [Layer(np.where(hit, depth, np.inf), shown, hit.astype(float))]
+        hit = np.flatnonzero((root > 0) & (a > 0))
+        depth = (-b[hit] - np.sqrt(root[hit])) / a[hit]
+        place = (eye + rays[hit] * depth[:, None] - start) @ along / length
+        within = (place >= 0) & (place <= 1)
+        hit, depth, place = hit[within], depth[within], place[within]
+        normal = (eye + rays[hit] * depth[:, None] - start - (place * length)[:, None] * along) / radius
+        return [Layer(hit, depth, _lit(paint(place), normal, rays[hit], gloss))]
 
     return meet
 
@@ -162,11 +160,9 @@ def rectangle(origin, axes, low, high, paint: Callable[[np.ndarray, np.ndarray],
         point = eye + rays * depth[:, None]
         place = (point - origin) @ axes.T
         gap = np.minimum(place - low, high - place).min(1)
-        hit = (gap >= 0) & (depth > 0)
-        colour = np.zeros_like(rays)
-        colour[hit] = paint(point[hit], place[hit])
-        colour[hit & (gap < rim)] *= 0.5
-        return [Layer(np.where(hit, depth, np.inf), colour, np.where(hit, opacity, 0.0))]
+        hit = np.flatnonzero((gap >= 0) & (depth > 0))
+        colour = paint(point[hit], place[hit])
+        return [Layer(hit, depth[hit], np.where(gap[hit, None] < rim, 0.5 * colour, colour), opacity)]
 
     return meet
 
@@ -188,21 +184,25 @@ def render(bodies: Sequence[Body], camera: Camera, pixels: int, samples: int = 3
     for some in np.split(y, range(ROWS_AT_ONCE * samples, rows, ROWS_AT_ONCE * samples)):
         grid_y, grid_x = np.meshgrid(some, x, indexing="ij")
         rays = camera.rays(grid_x.ravel(), grid_y.ravel())
-        colour = _compose([layer for body in bodies for layer in body(eye, rays)])
+        colour = _compose([layer for body in bodies for layer in body(eye, rays)], len(rays))
         blocks = colour.reshape(len(some) // samples, samples, columns // samples, samples, 3)
         picture.append(blocks.mean((1, 3)))
     return np.concatenate(picture)
 
 
-def _compose(layers: Sequence[Layer]) -> np.ndarray:
-    """Return the colours (n, 3) of rays that meet layers, nearest first, on white."""
-    depth = np.stack([layer.depth for layer in layers])
-    colours = np.stack([layer.colour for layer in layers])
-    opacities = np.stack([np.where(np.isfinite(layer.depth), layer.opacity, 0.0) for layer in layers])
-    left, seen = np.ones(depth.shape[1]), np.zeros((depth.shape[1], 3))
-    rays = np.arange(depth.shape[1])
+def _compose(layers: Sequence[Layer], count: int) -> np.ndarray:
+    """Return the colours (count, 3) of rays that meet layers, nearest first, on white."""
+    busy = np.unique(np.concatenate([layer.rays for layer in layers]))
+    depth = np.full((len(layers), len(busy)), np.inf)
+    opacity, colours = np.zeros_like(depth), np.zeros((*depth.shape, 3))
+    for row, layer in enumerate(layers):
+        column = np.searchsorted(busy, layer.rays)
+        depth[row, column], opacity[row, column], colours[row, column] = layer.depth, layer.opacity, layer.colour
+    left, seen, every = np.ones(len(busy)), np.zeros((len(busy), 3)), np.arange(len(busy))
     for nearest in np.argsort(depth, axis=0):
-        weight = left * opacities[nearest, rays]
-        seen += weight[:, None] * colours[nearest, rays]
+        weight = left * opacity[nearest, every]
+        seen += weight[:, None] * colours[nearest, every]
         left -= weight
-    return seen + left[:, None]
+    picture = np.ones((count, 3))
+    picture[busy] = seen + left[:, None]
+    return picture

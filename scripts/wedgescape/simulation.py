@@ -85,8 +85,9 @@ def connectors(dim: int, short: Sequence[int], sizes: Sequence[int], radius: flo
     return shared, residual
 
 
-def simulate(dimension: int, short: Sequence[int], wedges: Sequence[int], radii: Sequence[float], trials: int,
-             connected: int) -> xr.Dataset:  # fmt: skip
+def simulate(
+    dimension: int, short: Sequence[int], wedges: Sequence[int], radii: Sequence[float], trials: int, connected: int
+) -> xr.Dataset:
     """Simulate all four predictions about wedges and store them beside their closed forms.
 
     Args:
@@ -107,24 +108,41 @@ def simulate(dimension: int, short: Sequence[int], wedges: Sequence[int], radii:
     shared, residual = connectors(dimension, short, sizes, radius)
     s, r, m = np.array(short)[:, None], np.array(radii), np.array(sizes)
     variables = {
-        "random_loss": described(("short", "wedges", "radius", "trial"),
-                                 random_losses(dimension, short, wedges, radii, trials), "loss of a random point"),
+        "random_loss": described(
+            ("short", "wedges", "radius", "trial"),
+            random_losses(dimension, short, wedges, radii, trials),
+            "loss of a random point",
+        ),
         "random_loss_predicted": described(("short", "radius"), theory.random_loss(r, s, dimension), "r sqrt(s/D)"),
         "cut_dim": described(("short", "ratio"), dims, "dimensions d of a random affine cut"),
         "cut_loss": described(("short", "ratio", "trial"), cuts, "lowest loss found on the cut"),
-        "cut_loss_predicted": described(("short", "ratio"), theory.cut_loss(radius, s, dims, dimension),
-                                        "r sqrt((s-d)/D), 0 from d = s"),
-        "width": described(("short", "radius", "trial"), tunnel_widths(dimension, short, radii, trials, threshold),
-                           "angular width of a wedge", "radian"),
-        "width_predicted": described(("short", "radius"), theory.half_width(threshold, r, s, dimension),
-                                     "asin(tau / (r sqrt(s/D)))", "radian"),
-        "shared_dim": described(("short", "size", "connector_trial"), shared, "dimension of the intersection of m wedges"),
+        "cut_loss_predicted": described(
+            ("short", "ratio"), theory.cut_loss(radius, s, dims, dimension), "r sqrt((s-d)/D), 0 from d = s"
+        ),
+        "width": described(
+            ("short", "radius", "trial"),
+            tunnel_widths(dimension, short, radii, trials, threshold),
+            "angular width of a wedge",
+            "radian",
+        ),
+        "width_predicted": described(
+            ("short", "radius"), theory.half_width(threshold, r, s, dimension), "asin(tau / (r sqrt(s/D)))", "radian"
+        ),
+        "shared_dim": described(
+            ("short", "size", "connector_trial"), shared, "dimension of the intersection of m wedges"
+        ),
         "shared_dim_predicted": described(("short", "size"), theory.intersection(s, m, dimension), "D (1 - s/D)^m"),
-        "connector_residual": described(("short", "size", "connector_trial"), residual,
-                                        "distance of the connector's centre from all m wedges over the centroid's"),
-        "largest_connector": described(("short",), [theory.largest_connector(n, dimension) for n in short],
-                                       "largest m with a connector: m - 1 <= D (1 - s/D)^m"),
-    }  # fmt: skip
+        "connector_residual": described(
+            ("short", "size", "connector_trial"),
+            residual,
+            "distance of the connector's centre from all m wedges over the centroid's",
+        ),
+        "largest_connector": described(
+            ("short",),
+            [theory.largest_connector(n, dimension) for n in short],
+            "largest m with a connector: m - 1 <= D (1 - s/D)^m",
+        ),
+    }
     coordinates = {"short": list(short), "wedges": list(wedges), "radius": r, "ratio": list(CUT_RATIOS), "size": sizes}
     attributes = {"dimension": dimension, "threshold": threshold, "cut_radius": radius}
     return xr.Dataset(variables, coordinates, attributes)
@@ -158,5 +176,5 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
 
 
 def connected(residual: np.ndarray, below: float = 0.02) -> np.ndarray:
-    """Return the fraction (…) of trials (…, n) in which a connector was found: a residual under 2 % of the centroid's."""
+    """Return the fraction (…) of trials (…, n) in which a connector was found: a residual under 2 %."""
     return (np.asarray(residual) < below).mean(-1)

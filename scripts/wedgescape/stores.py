@@ -1,6 +1,7 @@
 """Zarr stores that are complete or absent, and equal in every byte where their content is equal.
 
-One store is one file: a zarr v3 hierarchy, zipped without a second compression and with fixed dates. Plain xarray opens it:
+One store is one file: a zarr v3 hierarchy, zipped without a second compression and with fixed dates. Plain xarray
+opens it:
 
     xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False)
 """
@@ -54,8 +55,11 @@ def write_store(dataset: xr.Dataset, path: str | Path, created_by: str) -> None:
     attributes = {**dataset.attrs, "schema_version": SCHEMA_VERSION, "created_by": created_by}
     dataset = dataset.assign_attrs(dict(sorted(attributes.items())))
     # Text of a fixed length has no stable zarr v3 type; text of any length has.
-    texts = {name: variable.astype(np.dtypes.StringDType()) for name, variable in dataset.variables.items()
-             if variable.dtype.kind == "U"}  # fmt: skip
+    texts = {
+        name: variable.astype(np.dtypes.StringDType())
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind == "U"
+    }
     dataset = dataset.assign_coords({name: text for name, text in texts.items() if name in dataset.coords})
     dataset = dataset.assign({name: text for name, text in texts.items() if name in dataset.data_vars})
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -101,8 +105,9 @@ def open_weights(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
     chunks = [open_store(path) for path in paths]
     if len(chunks) == 1:
         return chunks[0]
-    return xr.concat(chunks, "seed", data_vars="minimal", coords="minimal", compat="override", join="exact",
-                     combine_attrs="override").sortby("seed")  # fmt: skip
+    return xr.concat(
+        chunks, "seed", data_vars="minimal", coords="minimal", compat="override", join="exact", combine_attrs="override"
+    ).sortby("seed")
 
 
 def described(dims: Sequence[str], values, description: str, units: str | None = None) -> tuple:

@@ -199,6 +199,7 @@ def _contradictions(config: dict, built_in: list[str]) -> Iterator[tuple[tuple[s
     epochs, snapshot = training["epochs"], training["snapshot_epochs"] or 0
     limits = [
         ("connectors.sizes", max(config["connectors"]["sizes"]), "at most", "seeds", seeds),
+        ("subspaces.sizes", max(config["subspaces"]["sizes"]), "at most", "seeds", seeds),
         ("wedges.short", max(wedges["short"]), "less than", "wedges.dimension", wedges["dimension"]),
         ("training.warmup_epochs", training["warmup_epochs"], "less than", "training.epochs", epochs),
         ("training.snapshot_epochs", snapshot, "at most", "training.epochs", epochs),

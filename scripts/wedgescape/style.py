@@ -24,23 +24,24 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches, the widths of a paper's columns
+PDF_DPI = 450  # of what is an image in a PDF
 LAYOUT_DPI = 200  # at which text is measured, so that the layout does not depend on the saved resolution
 
 # Okabe and Ito's palette, as seaborn's "colorblind" has it, for what stands side by side within one panel.
 SPLITS = {"train": "#0173b2", "test": "#de8f05"}
 PLACES = {"optima": "#333333", "centroid": "#d55e00", "centre": "#029e73"}  # centre: of a connector
 DIRECTIONS = {"long": "#56b4e9", "short": "#cc78bc"}
-# Tol's "muted" palette, nine colours for nine hyperparameters.
+# Tol's "muted" palette, nine colours for nine hyperparameters, the two lightest darkened.
 SWEEPS = {
     "learning_rate": "#cc6677",
     "weight_decay": "#332288",
     "width": "#117733",
-    "dropout": "#88ccee",
+    "dropout": "#4499bb",
     "batch_size": "#882255",
     "momentum": "#44aa99",
     "depth": "#999933",
     "optimizer": "#aa4499",
-    "model": "#ddcc77",
+    "model": "#b8862b",
 }
 # The ends of the "BrBG" map; undecided is neither.
 VERDICTS = {"supported": "#01665e", "contradicted": "#8c510a", "undecided": "#949494"}
@@ -110,6 +111,14 @@ def apply() -> None:
     )
 
 
+def colour_bar(axes: Axes, drawn, label: str):
+    """Return the colour bar of what is drawn on axes, beside them and exactly as high."""
+    bar = axes.get_figure().colorbar(drawn, cax=axes.inset_axes([1.03, 0, 0.045, 1]), label=label)
+    bar.outline.set_visible(False)
+    bar.ax.minorticks_off()
+    return bar
+
+
 def panels(rows: int, columns: int, width: float, height: float, **kwargs) -> tuple[Figure, np.ndarray]:
     """Return a figure of a size in inches that no window manager knows of, and its axes (rows, columns)."""
     apply()
@@ -124,7 +133,7 @@ def title(axes: Axes, letter: str, text: str = "", note: str = "") -> None:
         axes.set_title(note, loc="right", fontsize=6.5, color=NEUTRAL)
 
 
-def lighter(colour: str, amount: float = 0.55) -> tuple[float, float, float]:
+def lighter(colour: str, amount: float = 0.5) -> tuple[float, float, float]:
     """Return a colour mixed with white."""
     return tuple(1 - (1 - part) * (1 - amount) for part in to_rgb(colour))
 
@@ -139,7 +148,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")  # beside the colours of leve
 
 def number(value: float) -> str:
     """Return the shortest way to write a number on an axis."""
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
+    if value == 0 or 1e-4 <= abs(value) < 1e5:
         return f"{value:.10g}"
     mantissa, exponent = f"{value:.10e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".")
@@ -191,12 +200,20 @@ def _tick(axes: Axes, positions: np.ndarray, labels: Sequence[str]) -> None:
     axes.xaxis.set_minor_locator(ticker.NullLocator())
 
 
-def value_ticks(axes: Axes, values: Iterable[float], which: str = "y") -> None:
-    """Write plain numbers at the given ticks of a logarithmic axis."""
-    axis = axes.yaxis if which == "y" else axes.xaxis
-    axis.set_major_locator(ticker.FixedLocator(list(values)))
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _place: number(value)))
-    axis.set_minor_formatter(ticker.NullFormatter())
+def log_axis(axes: Axes) -> None:
+    """Make the y axis logarithmic, with plain numbers: 1, 2, 5, 10, … on a short axis, powers of ten on a long one.
+
+    To be called when everything is drawn, since it settles the limits.
+    """
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    mantissas = (1, 2, 5) if high / low < 300 else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [mantissa * 10.0**power for power in powers for mantissa in mantissas]
+    axes.yaxis.set_major_locator(ticker.FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _place: number(value)))
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.set_ylim(low, high)
 
 
 def thin_labels(figure: Figure) -> None:
@@ -236,10 +253,18 @@ def intervals(axes: Axes, x, mean, low, high, colour: str, shift: float = 0.0, j
     mean, low, high = (np.asarray(part, dtype=float) for part in (mean, low, high))
     finite = np.isfinite(low) & np.isfinite(high)
     ends = np.where(finite, np.stack([mean - low, high - mean]), 0.0)
-    marks = {"marker": "D", "markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.5, **marks}
-    axes.errorbar(x, mean, np.clip(ends, 0, None), color=colour, elinewidth=1.4, capsize=0, zorder=4,
+    marks = {"marker": "D", "markersize": 2.4, "markeredgewidth": 1, **marks}
+    axes.errorbar(x, mean, np.clip(ends, 0, None), color=colour, elinewidth=1, capsize=2, zorder=4,
                   linestyle="-" if joined else "none", linewidth=0.8,
                   transform=shifted(axes, shift), **marks)  # fmt: skip
+    _reach(axes, x, mean - ends[0], mean + ends[1])
+
+
+def _reach(axes: Axes, x, *rows) -> None:
+    """Let axes know of data whose marks are shifted: matplotlib leaves those out of its limits."""
+    points = np.concatenate([np.column_stack([np.asarray(x, dtype=float), row]) for row in rows])
+    axes.update_datalim(points[np.isfinite(points).all(1)])
+    axes.autoscale_view(scalex=False)
 
 
 def shifted(axes: Axes, points: float):
@@ -256,6 +281,7 @@ def dots(axes: Axes, x, values, colour, shift: float = 0.0, spread: float = 5.0,
     values = np.asarray(values, dtype=float)
     marks = {"s": 5, "linewidths": 0.4, "edgecolors": "none", "alpha": 0.55, "zorder": 3, **marks}
     places = np.linspace(-spread / 2, spread / 2, values.shape[1]) if values.shape[1] > 1 else [0.0]
+    _reach(axes, x, *values.T)
     return [
         axes.scatter(x, values[:, k], color=colour, transform=shifted(axes, shift + place), **marks)
         for k, place in enumerate(places)
@@ -270,7 +296,7 @@ def save(figure: Figure, outputs: Iterable[str | Path], dpi: int, name: str, met
     Args:
         figure: its layout is settled here.
         outputs: paths that end in `.pdf` or `.png`.
-        dpi: of what consists of pixels.
+        dpi: of the PNG.
         name: of the figure.
         metadata: plain JSON types; it is written as JSON to "Keywords" of both formats, beside "Title" and "Subject".
     """
@@ -278,10 +304,11 @@ def save(figure: Figure, outputs: Iterable[str | Path], dpi: int, name: str, met
     figure.set_layout_engine("none")  # else each format would settle it anew
     said = {"Title": f"Wedgescape: {name}", "Subject": f"study {metadata.get('study', '')}".strip(),
             "Keywords": json.dumps(metadata, sort_keys=True)}  # fmt: skip
-    silent = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+    kinds = {"pdf": (PDF_DPI, {"CreationDate": None}), "png": (dpi, {"Software": None})}
     for path in map(Path, outputs):
         kind = path.suffix.removeprefix(".")
+        resolution, unsaid = kinds[kind]
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        figure.savefig(beside, format=kind, dpi=dpi, metadata={**said, **silent[kind]})
+        figure.savefig(beside, format=kind, dpi=resolution, metadata={**said, **unsaid})
         os.replace(beside, path)

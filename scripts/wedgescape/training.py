@@ -25,8 +25,14 @@ def recipe_of(training: dict, examples: int) -> Recipe:
     return Recipe(**{**vars(recipe), "warmup_steps": warmup})
 
 
-def train(landscape: NetworkLandscape, data: xr.Dataset, settings: dict, seeds: Sequence[int],
-          checkpoint: Checkpoint | None = None, tell: Callable[[str], None] = lambda _text: None) -> xr.Dataset:  # fmt: skip
+def train(
+    landscape: NetworkLandscape,
+    data: xr.Dataset,
+    settings: dict,
+    seeds: Sequence[int],
+    checkpoint: Checkpoint | None = None,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> xr.Dataset:
     """Train networks from several seeds together and return their weights store.
 
     Args:
@@ -49,8 +55,11 @@ def train(landscape: NetworkLandscape, data: xr.Dataset, settings: dict, seeds: 
 
     def observe(step: int, points: Tensor) -> dict[str, Tensor]:
         nonlocal told
-        seen = {f"{split}_{name}": value for split in ("train", "test")
-                for name, value in landscape.evaluate(points, split).items()}  # fmt: skip
+        seen = {
+            f"{split}_{name}": value
+            for split in ("train", "test")
+            for name, value in landscape.evaluate(points, split).items()
+        }
         if time.monotonic() - told > REPORT_EVERY:
             told = time.monotonic()
             tell(f"epoch {step // per_epoch} of {epochs}: median training loss {seen['train_loss'].median():.4f} nats")
@@ -58,10 +67,16 @@ def train(landscape: NetworkLandscape, data: xr.Dataset, settings: dict, seeds: 
 
     kept = [per_epoch * epoch for epoch in range(0, epochs + 1, training["snapshot_epochs"] or epochs + 1)]
     descent = descend(
-        landscape, starts, recipe, per_epoch * epochs, seeds,
-        observe=observe, observe_at=range(0, per_epoch * epochs + 1, per_epoch),
-        keep_at=kept if training["snapshot_epochs"] else (), checkpoint=checkpoint,
-    )  # fmt: skip
+        landscape,
+        starts,
+        recipe,
+        per_epoch * epochs,
+        seeds,
+        observe=observe,
+        observe_at=range(0, per_epoch * epochs + 1, per_epoch),
+        keep_at=kept if training["snapshot_epochs"] else (),
+        checkpoint=checkpoint,
+    )
 
     history = {name: described(("seed", "epoch"), values.T, *CURVES[name]) for name, values in descent.history.items()}
     final = descent.history["train_loss"][-1]

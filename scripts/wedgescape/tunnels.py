@@ -59,8 +59,8 @@ def angular_width(
 ) -> Width:
     """Measure the angular width of tunnels (our definition).
 
-    At an optimum theta of radius r, along theta(phi) = r (cos(phi) theta/|theta| + sin(phi) u), phi in [0, pi/2]: the smallest
-    phi at which `inside` no longer holds. It is bracketed on 9 equal angles, then bisected.
+    At an optimum theta of radius r, along theta(phi) = r (cos(phi) theta/|theta| + sin(phi) u), phi in [0, pi/2]: the
+    smallest phi at which `inside` no longer holds. It is bracketed on 9 equal angles, then bisected.
 
     Args:
         landscape: in R^P, a network's or a toy one.
@@ -117,8 +117,15 @@ def keeps_loss(threshold: float):
     return lambda values, _optimum: values["loss"] <= threshold
 
 
-def measure(landscape: Landscape, optima: Tensor, seeds, directions: int, accuracy_fraction: float,
-            loss_threshold: float, angle_error: float) -> xr.Dataset:  # fmt: skip
+def measure(
+    landscape: Landscape,
+    optima: Tensor,
+    seeds,
+    directions: int,
+    accuracy_fraction: float,
+    loss_threshold: float,
+    angle_error: float,
+) -> xr.Dataset:
     """Measure both angular widths of networks' optima on the training split.
 
     Args:
@@ -147,8 +154,12 @@ def measure(landscape: Landscape, optima: Tensor, seeds, directions: int, accura
         ("seed", "direction"), normal.cpu(), "cosine between a ray and its optimum: 0"
     )
     variables["radius"] = described(("seed",), optima.norm(dim=1).cpu(), "Euclidean norm of the optimum")
-    attributes = {"angle_error": width.error, "accuracy_fraction": accuracy_fraction, "loss_threshold": loss_threshold,
-                  "directions": "tangents(optima, directions, seeds) regenerates the rays"}  # fmt: skip
+    attributes = {
+        "angle_error": width.error,
+        "accuracy_fraction": accuracy_fraction,
+        "loss_threshold": loss_threshold,
+        "directions": "tangents(optima, directions, seeds) regenerates the rays",
+    }
     coordinates = {"seed": list(seeds), "direction": range(directions)}
     return xr.Dataset(variables, coordinates, attributes)
 

@@ -1,8 +1,8 @@
 """The toy model: a union of high-dimensional wedges that intersect (Fort & Jastrzebski 2019).
 
-Wedge i of W is short in a random set S_i of s of the D coordinates and long in the other D - s; the loss of a point is its
-distance to the nearest wedge. Four things follow in closed form (our derivations), each simulated by the same code
-that measures networks.
+Wedge i of W is short in a random set S_i of s of the D coordinates and long in the other D - s; the loss of a point
+is its distance to the nearest wedge. Four things follow in closed form (our derivations), each simulated by the same
+code that measures networks.
 """
 
 from __future__ import annotations
@@ -31,8 +31,17 @@ class WedgeLandscape(Landscape):
         meet: the root of the summed squared distances instead, whose zeros are the points on all wedges at once.
     """
 
-    def __init__(self, dim: int, short: int, wedges: int = 1, seed: int = 0, rotated: bool = False,
-                 thickness: float = 0.0, softness: float = 0.0, meet: bool = False):  # fmt: skip
+    def __init__(
+        self,
+        dim: int,
+        short: int,
+        wedges: int = 1,
+        seed: int = 0,
+        rotated: bool = False,
+        thickness: float = 0.0,
+        softness: float = 0.0,
+        meet: bool = False,
+    ):
         self.dim, self.short, self.wedges = dim, short, wedges
         self.thickness, self.softness, self.meet = thickness, softness, meet
         draw = stream("wedges", seed)
@@ -78,7 +87,7 @@ def random_loss(radius, short, dim):
 
 
 def cut_loss(radius, short, cut, dim):
-    """Expected lowest loss on a random affine cut of d dimensions through a point at a radius: r sqrt((s - d) / D), or 0."""
+    """Expected lowest loss on a random affine cut of d < s dimensions: r sqrt((s - d) / D); 0 for d >= s."""
     return np.asarray(radius) * np.sqrt(np.clip(np.asarray(short) - np.asarray(cut), 0, None) / dim)
 
 

@@ -1,1 +1,186 @@
-FIGURES = []
+# One rule, one figure, drawn from stores alone: `snakemake plot_tunnels` redraws just that one.
+
+FIGURES = expand(
+    f"{RESULTS}/figures/{{figure}}.{{kind}}",
+    figure=[
+        "wedges",
+        "predictions",
+        "training",
+        "planes",
+        "connectors",
+        *(["tunnels"] if study.sweeps else []),
+    ],
+    kind=["pdf", "png"],
+)
+
+
+rule plot_wedges:
+    output:
+        pdf=f"{RESULTS}/figures/wedges.pdf",
+        png=report(
+            f"{RESULTS}/figures/wedges.png",
+            caption="../report/plot_wedges.rst",
+            category="2 Toy wedges",
+            labels={"figure": "two wedges in three dimensions"},
+        ),
+    log:
+        f"{RESULTS}/logs/plot_wedges.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_wedges.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_wedges.py", "figures"),
+    message:
+        "Drawing the toy wedges in three dimensions"
+    script:
+        "../../scripts/plot_wedges.py"
+
+
+rule plot_predictions:
+    input:
+        rules.simulate_wedges.output,
+    output:
+        pdf=f"{RESULTS}/figures/predictions.pdf",
+        png=report(
+            f"{RESULTS}/figures/predictions.png",
+            caption="../report/plot_predictions.rst",
+            category="2 Toy wedges",
+            labels={"figure": "predictions against simulation"},
+        ),
+        table=f"{RESULTS}/tables/predictions.csv",
+    log:
+        f"{RESULTS}/logs/plot_predictions.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_predictions.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_predictions.py", "figures"),
+    message:
+        "Drawing the predictions about wedges against simulation"
+    script:
+        "../../scripts/plot_predictions.py"
+
+
+rule plot_training:
+    input:
+        weights(study.base),
+    output:
+        pdf=f"{RESULTS}/figures/training.pdf",
+        png=report(
+            f"{RESULTS}/figures/training.png",
+            caption="../report/plot_training.rst",
+            category="3 Training",
+            labels={"figure": "training at the base point"},
+        ),
+        table=f"{RESULTS}/tables/training.csv",
+    log:
+        f"{RESULTS}/logs/plot_training.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_training.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_training.py", "figures", "claims"),
+    message:
+        "Drawing the training of the base point"
+    script:
+        "../../scripts/plot_training.py"
+
+
+rule plot_planes:
+    input:
+        rules.measure_planes.output,
+    output:
+        pdf=f"{RESULTS}/figures/planes.pdf",
+        png=report(
+            f"{RESULTS}/figures/planes.png",
+            caption="../report/plot_planes.rst",
+            category="4 Geometry",
+            labels={"figure": "the plane through three optima"},
+        ),
+        table=f"{RESULTS}/tables/planes.csv",
+    log:
+        f"{RESULTS}/logs/plot_planes.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_planes.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_planes.py", "figures"),
+    message:
+        "Drawing the plane through three optima"
+    script:
+        "../../scripts/plot_planes.py"
+
+
+rule plot_connectors:
+    input:
+        rules.measure_connectors.output,
+    output:
+        pdf=f"{RESULTS}/figures/connectors.pdf",
+        png=report(
+            f"{RESULTS}/figures/connectors.png",
+            caption="../report/plot_connectors.rst",
+            category="4 Geometry",
+            labels={"figure": "connectors between m optima"},
+        ),
+        table=f"{RESULTS}/tables/connectors.csv",
+    log:
+        f"{RESULTS}/logs/plot_connectors.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_connectors.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_connectors.py", "figures", "claims"),
+    message:
+        "Drawing connectors between sets of optima"
+    script:
+        "../../scripts/plot_connectors.py"
+
+
+if study.sweeps:
+
+    rule plot_tunnels:
+        input:
+            expand(f"{RESULTS}/tunnels/{{sweep}}.zarr.zip", sweep=study.sweeps),
+        output:
+            pdf=f"{RESULTS}/figures/tunnels.pdf",
+            png=report(
+                f"{RESULTS}/figures/tunnels.png",
+                caption="../report/plot_tunnels.rst",
+                category="5 Tunnels",
+                labels={"figure": "angular width against hyperparameters"},
+            ),
+            table=f"{RESULTS}/tables/tunnels.csv",
+        log:
+            f"{RESULTS}/logs/plot_tunnels.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/plot_tunnels.tsv"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            job={
+                **settings("plot_tunnels.py", "figures", "claims"),
+                "base": {
+                    sweep: study.points[study.base][sweep] for sweep in study.sweeps
+                },
+            },
+        message:
+            "Drawing the angular width of tunnels"
+        script:
+            "../../scripts/plot_tunnels.py"

@@ -84,10 +84,33 @@ rule measure_connectors:
         "../../scripts/measure_connectors.py"
 
 
+rule measure_subspaces:
+    input:
+        data=rules.prepare_data.output,
+        weights=weights(study.base),
+    output:
+        f"{RESULTS}/connectors/subspaces.zarr.zip",
+    log:
+        f"{RESULTS}/logs/measure_subspaces.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_subspaces.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        job=settings("measure_subspaces.py", "connectors", "subspaces", own=OWN_MODEL),
+    message:
+        "Measuring connectors as subspaces"
+    script:
+        "../../scripts/measure_subspaces.py"
+
+
 rule judge_claims:
     input:
         tunnels=expand(f"{RESULTS}/tunnels/{{sweep}}.zarr.zip", sweep=study.sweeps),
         connectors=rules.measure_connectors.output,
+        subspaces=rules.measure_subspaces.output,
     output:
         report(
             f"{RESULTS}/claims.csv",

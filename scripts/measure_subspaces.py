@@ -1,0 +1,18 @@
+"""Measure connectors between sets of the base point's optima as subspaces: their loss between vertices."""
+
+from wedgescape import surfaces
+from wedgescape.connectors import centre_recipe
+from wedgescape.provenance import job
+from wedgescape.stores import open_store, write_store
+from wedgescape.training import trained_landscape
+
+with job(snakemake):
+    data = open_store(snakemake.input.data[0])
+    landscape, optima, weights = trained_landscape(
+        data, snakemake.input.weights, snakemake.config.get("device", "auto")
+    )
+    by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))
+    search = snakemake.params.job["connectors"]
+    recipe = centre_recipe(search["learning_rate"], search["batch_size"])
+    store = surfaces.measure(landscape, by_seed, recipe, search["steps"], **snakemake.params.job["subspaces"])
+    write_store(store, snakemake.output[0], "measure_subspaces")

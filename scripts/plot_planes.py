@@ -1,0 +1,109 @@
+"""Draw the loss over the plane through three optima, and along the straight lines between them.
+
+(a) The training loss and (b) the test accuracy over the plane; axes are distances between weights, the origin is the first
+optimum. (c-e) The loss along the three sides of the triangle, with the height of each barrier: the largest excess over
+the line between the ends' losses.
+"""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+from wedgescape import style
+from wedgescape.figures import publish
+from wedgescape.provenance import job
+from wedgescape.stores import open_store
+
+COLOURS = 40  # steps of a colour scale
+
+
+def tabulate(store: xr.Dataset) -> pd.DataFrame:
+    """Return one row a point evaluated: on the plane (split, alpha, beta) or on a side (split, pair, t)."""
+    plane = store[["loss", "accuracy"]].to_dataframe().reset_index().assign(part="plane")
+    sides = store[["profile_loss", "profile_accuracy"]].to_dataframe().reset_index().assign(part="side")
+    sides = sides.rename(columns={"profile_loss": "loss", "profile_accuracy": "accuracy"})
+    columns = ["part", "split", "alpha", "beta", "pair", "t", "loss", "accuracy"]
+    return pd.concat([plane, sides], ignore_index=True)[columns]
+
+
+def draw(store: xr.Dataset) -> Figure:
+    """Draw the figure."""
+    style.apply()
+    figure = Figure(figsize=(style.TWO_COLUMNS, 4.9))
+    above, below = figure.subfigures(2, 1, height_ratios=(3, 2))
+    loss, accuracy = above.subplots(1, 2, sharex=True, sharey=True)
+    _draw_loss(loss, store)
+    _draw_accuracy(accuracy, store)
+    for axes, letter, text in ((loss, "a", "Training loss"), (accuracy, "b", "Test accuracy")):
+        _draw_triangle(axes, store)
+        axes.set_aspect("equal")
+        axes.set_xlabel(r"distance $\alpha$ (weights)")
+        style.title(axes, letter, text)
+    loss.set_ylabel(r"distance $\beta$ (weights)")
+    sides = below.subplots(1, 3, sharey=True)
+    for axes, letter, pair in zip(sides, "cde", store["pair"].values, strict=True):
+        _draw_side(axes, store.sel(pair=pair), letter)
+    style.log_axis(sides[0])
+    sides[0].set_ylabel("loss (nats)")
+    handles = [Line2D([], [], color=colour, label=split) for split, colour in style.SPLITS.items()]
+    handles.append(Line2D([], [], color=style.FAINT, linestyle="--", label="line between the ends' losses"))
+    below.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _draw_loss(axes: Axes, store: xr.Dataset) -> None:
+    losses = store["loss"].sel(split="train").transpose("beta", "alpha").values
+    losses = np.where(np.isfinite(losses) & (losses > 0), losses, np.nan)
+    steps = _scale(np.log10(np.nanmin(losses)), np.log10(np.nanmax(losses)))
+    filled = axes.contourf(store["alpha"], store["beta"], np.log10(losses), steps, cmap=style.LOSS)
+    axes.contour(store["alpha"], store["beta"], np.log10(losses), np.arange(np.ceil(steps[0]), steps[-1]),
+                 colors="white", linewidths=0.4, linestyles="-", alpha=0.35)  # fmt: skip
+    bar = style.colour_bar(axes, filled, "loss (nats)")
+    bar.set_ticks(np.arange(np.ceil(steps[0]), steps[-1] + 1e-9))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda power, _place: style.number(10.0**power)))
+
+
+def _draw_accuracy(axes: Axes, store: xr.Dataset) -> None:
+    accuracy = store["accuracy"].sel(split="test").transpose("beta", "alpha").values
+    steps = _scale(np.nanmin(accuracy), np.nanmax(accuracy))
+    filled = axes.contourf(store["alpha"], store["beta"], accuracy, steps, cmap=style.ACCURACY)
+    bar = style.colour_bar(axes, filled, "accuracy (fraction)")
+    bar.set_ticks([tick for tick in np.arange(0, 1.01, 0.1) if steps[0] <= tick <= steps[-1]])
+
+
+def _scale(low: float, high: float) -> np.ndarray:
+    """Return the steps of a colour scale; a constant surface has one, too."""
+    return np.linspace(low, high if high > low else low + 1e-6, COLOURS + 1)
+
+
+def _draw_triangle(axes: Axes, store: xr.Dataset) -> None:
+    corners = np.stack([store["optimum_alpha"].values, store["optimum_beta"].values], 1)
+    axes.plot(*np.concatenate([corners, corners[:1]]).T, color="white", linewidth=1, linestyle="--")
+    middle = corners.mean(0)
+    for corner, seed in zip(corners, store["seed"].values, strict=True):
+        axes.plot(*corner, "o", color=style.PLACES["optima"], markeredgecolor="white", markersize=5)
+        above = corner[1] > middle[1]
+        axes.annotate(f"seed {seed}", corner, (0, 6 if above else -6), textcoords="offset points", color="white",
+                      fontsize=7, ha="center", va="bottom" if above else "top")  # fmt: skip
+
+
+def _draw_side(axes: Axes, side: xr.Dataset, letter: str) -> None:
+    first, last = str(side["pair"].values).split("-")
+    notes = ["barrier (nats)"]
+    for split, colour in style.SPLITS.items():
+        losses = side["profile_loss"].sel(split=split).values
+        axes.plot(side["t"], losses, color=colour)
+        axes.plot([0, 1], losses[[0, -1]], color=style.FAINT, linestyle="--", linewidth=0.8, zorder=1)
+        notes.append(f"{split} {float(side['barrier'].sel(split=split)):.3f}")
+    axes.text(0.5, 0.12, "\n".join(notes), transform=axes.transAxes, ha="center", fontsize=7, color=style.NEUTRAL)
+    axes.set(xlim=(0, 1), xlabel="place on the line (fraction)")
+    style.title(axes, letter, f"Seed {first} to seed {last}")
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        store = open_store(snakemake.input[0]).drop_vars(["axes", "origin"]).load()
+        publish(snakemake, draw(store), tabulate(store))

@@ -1,0 +1,160 @@
+"""Draw the toy model's closed forms and what simulation finds, four predictions in four panels.
+
+Lines are closed forms, marks are simulated. (a) The loss of a random point against its distance from the origin. (b) The lowest
+loss on a random cut against the cut's dimensions. (c) The angular width of a wedge against the distance from the
+origin. (d) The dimensions that m wedges share against m; the mark is filled where a connector between m points on
+m wedges was found, and theory expects one as long as the line stays above m - 1.
+"""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from wedgescape import style
+from wedgescape import wedges as theory
+from wedgescape.figures import publish
+from wedgescape.provenance import job
+from wedgescape.simulation import connected, tidy
+from wedgescape.stores import open_store
+
+FINE = 200  # points on a line
+DEGREES = 180 / np.pi
+
+
+def tabulate(store: xr.Dataset) -> pd.DataFrame:
+    """Return the simulated cases beside their closed forms (`simulation.tidy`), with the fraction of connectors found."""
+    found = xr.DataArray(connected(store["connector_residual"].values), dims=("short", "size"), name="connected",
+                         coords={"short": store["short"], "size": store["size"]})  # fmt: skip
+    found = found.to_dataframe().reset_index().assign(quantity="shared_dim")
+    return tidy(store).merge(found, how="left", on=["quantity", "short", "size"])
+
+
+def draw(store: xr.Dataset) -> Figure:
+    """Draw the figure."""
+    table = tabulate(store)
+    figure, axes = style.panels(2, 2, style.TWO_COLUMNS, 5.4)
+    shorts = store["short"].values.tolist()
+    looks = {s: {"color": colour, "marker": style.MARKERS[k % len(style.MARKERS)]}
+             for k, (s, colour) in enumerate(zip(shorts, style.levels(len(shorts)), strict=True))}  # fmt: skip
+    _random(axes[0, 0], table, looks, store)
+    _cuts(axes[0, 1], table, looks, store)
+    _widths(axes[1, 0], table, looks, store)
+    _meetings(axes[1, 1], table, looks, store)
+    marks = [Line2D([], [], label=f"$s = {s}$", markersize=4, **look) for s, look in looks.items()]
+    marks += [Line2D([], [], linestyle="none", label=f"$D = {store.attrs['dimension']}$"),
+              Line2D([], [], color=style.NEUTRAL, label="closed form"),
+              Line2D([], [], color=style.NEUTRAL, marker="o", linestyle="none", markersize=4, label="simulated, ± std")]  # fmt: skip
+    figure.legend(handles=marks, loc="outside upper center", ncols=len(marks), columnspacing=1.4)
+    style.thin_labels(figure)
+    return figure
+
+
+def error_note(rows: pd.DataFrame, least: float = 0.0) -> str:
+    """Say how far simulation is from the closed forms, where those are above the least."""
+    errors = rows.loc[rows["predicted"] > least, "relative_error"].abs().dropna()
+    if errors.empty:
+        return ""
+    return f"relative error: median {errors.median():.1%}, largest {errors.max():.1%}"
+
+
+def _marks(axes: Axes, x, rows: pd.DataFrame, look: dict, scale: float = 1.0, **marks) -> None:
+    """Draw simulated means with their spread over trials."""
+    mean, spread = scale * rows["simulated"].to_numpy(), scale * rows["std"].to_numpy()
+    below = np.minimum(spread, 0.999 * mean) if axes.get_yscale() == "log" else spread
+    axes.errorbar(x, mean, np.stack([below, spread]),
+                  **{"linestyle": "none", "elinewidth": 0.7, "markersize": 4, "markeredgewidth": 0.7, **look, **marks})  # fmt: skip
+
+
+def _random(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -> None:
+    rows = table[table["quantity"] == "random_loss"]
+    radii, dim = store["radius"].values, store.attrs["dimension"]
+    style.value_axis(axes, radii)
+    axes.set_yscale("log")
+    fewest, most = int(store["wedges"].min()), int(store["wedges"].max())
+    for s, look in looks.items():
+        axes.plot(radii, theory.random_loss(radii, s, dim), color=look["color"])
+        part = rows[(rows["short"] == s) & (rows["wedges"] == fewest)]
+        _marks(axes, part["radius"], part, look)
+        if most > fewest:
+            part = rows[(rows["short"] == s) & (rows["wedges"] == most)]
+            _marks(axes, part["radius"], part, look, markerfacecolor="white", markersize=3, zorder=1,
+                   linestyle=":", linewidth=0.8)  # fmt: skip
+    axes.set(xlabel="distance $r$ from the origin", ylabel="loss of a random point")
+    style.log_axis(axes)
+    style.title(axes, "a", r"Random points: $r\,\sqrt{s/D}$")
+    _note(axes, error_note(rows[rows["wedges"] == fewest]) + f" ($W = {fewest}$)", (0.98, 0.03))
+    if most > fewest:
+        _note(axes, f"open: $W = {most}$ wedges", (0.98, 0.1))
+
+
+def _cuts(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -> None:
+    rows = table[table["quantity"] == "cut_loss"]
+    radius, dim = store.attrs["cut_radius"], store.attrs["dimension"]
+    for s, look in looks.items():
+        ratio = np.linspace(0, 1, FINE)
+        axes.plot(ratio, theory.cut_loss(radius, s, ratio * s, dim), color=look["color"])
+        dims = store["cut_dim"].sel(short=s).values
+        _marks(axes, dims / s, rows[rows["short"] == s].sort_values("ratio"), look)
+    ends = axes.get_xlim()[1]
+    axes.plot([1, ends], [0, 0], color=style.NEUTRAL, zorder=1)
+    axes.set(
+        xlabel="dimensions of the cut over short ones, $d\\,/\\,s$",
+        ylabel="lowest loss on a random cut",
+        xlim=(0, ends),
+    )
+    style.title(axes, "b", rf"Random cuts: $r\,\sqrt{{(s-d)/D}}$, $r = {radius:g}$")
+    _note(axes, error_note(rows).replace(", ", ",\n") + " ($d < s$)", (0.98, 0.9))
+
+
+def _widths(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -> None:
+    rows = table[table["quantity"] == "width"]
+    radii, dim, threshold = store["radius"].values, store.attrs["dimension"], store.attrs["threshold"]
+    style.value_axis(axes, radii)
+    axes.set_yscale("log")
+    fine = np.geomspace(radii.min(), radii.max(), FINE)
+    for s, look in looks.items():
+        axes.plot(fine, DEGREES * theory.half_width(threshold, fine, s, dim), color=look["color"])
+        part = rows[rows["short"] == s]
+        _marks(axes, part["radius"], part, look, DEGREES)
+    axes.set(xlabel="distance $r$ from the origin", ylabel="angular width (degrees)")
+    style.log_axis(axes)
+    style.title(axes, "c", r"Wedges: $\arcsin(\tau\,/\,r\sqrt{s/D})$")
+    _note(axes, error_note(rows), (0.02, 0.03), "left")
+
+
+def _meetings(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -> None:
+    rows = table[table["quantity"] == "shared_dim"]
+    sizes, dim = store["size"].values, store.attrs["dimension"]
+    style.value_axis(axes, sizes)
+    fine = np.geomspace(sizes.min(), sizes.max(), FINE)
+    needed = fine - 1
+    axes.plot(fine, needed, color=style.FAINT, linestyle="--")
+    axes.annotate("$m-1$", (fine[0], needed[0]), (4, 4), textcoords="offset points", color=style.NEUTRAL, fontsize=7)
+    for s, look in looks.items():
+        axes.plot(fine, theory.intersection(s, fine, dim), color=look["color"])
+        part = rows[rows["short"] == s].sort_values("size")
+        for found, case in part.groupby(part["connected"] >= 0.5):
+            _marks(axes, case["size"], case, look, markerfacecolor=look["color"] if found else "white")
+        largest = int(store["largest_connector"].sel(short=s))
+        if sizes.min() <= largest <= sizes.max():
+            axes.axvline(largest, ymax=0.06, color=look["color"], linewidth=2)
+    axes.set(
+        xlabel="number $m$ of wedges that meet", ylabel="dimensions that $m$ wedges share", ylim=(-0.05 * dim, dim)
+    )
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    style.title(axes, "d", r"Intersections: $D\,(1-s/D)^m$")
+    _note(axes, "filled: connector found; open: not\nbars below: largest $m$ expected\n" +
+          error_note(rows, 1.0).replace(", ", ",\n") + "\n(closed form > 1)", (0.98, 0.97), va="top")  # fmt: skip
+
+
+def _note(axes: Axes, text: str, place: tuple[float, float], side: str = "right", va: str = "bottom") -> None:
+    axes.text(*place, text, transform=axes.transAxes, ha=side, va=va, fontsize=6.5, color=style.NEUTRAL)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        store = open_store(snakemake.input[0]).load()
+        publish(snakemake, draw(store), tabulate(store))

@@ -1,0 +1,91 @@
+"""Draw how the base point's networks were trained: loss, accuracy and the length of the weights over epochs.
+
+Thin lines are seeds, thick ones their mean, bands the bootstrap interval of the mean. Runs that diverged are dotted and
+grey; they stay out of means and intervals.
+"""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from wedgescape import style
+from wedgescape.figures import publish
+from wedgescape.provenance import job
+from wedgescape.statistics import Interval, bootstrap_mean
+from wedgescape.stores import open_weights
+
+CURVES = [f"{split}_{name}" for name in ("loss", "accuracy") for split in style.SPLITS] + ["norm", "distance_from_init"]
+DIVERGED = {"color": style.FAINT, "linestyle": ":", "linewidth": 0.8}
+
+
+def tabulate(weights: xr.Dataset) -> pd.DataFrame:
+    """Return one row a (seed, epoch)."""
+    return weights[[*CURVES, "diverged"]].to_dataframe().reset_index()[["seed", "epoch", *CURVES, "diverged"]]
+
+
+def draw(weights: xr.Dataset, confidence: float, resamples: int) -> Figure:
+    """Draw the figure.
+
+    Args:
+        weights: the base point's, as `open_weights` gives them.
+        confidence: of the interval.
+        resamples: of the bootstrap.
+    """
+    figure, axes = style.panels(1, 3, style.TWO_COLUMNS, 2.5)
+    loss, accuracy, size = axes[0]
+    diverged = weights["diverged"].values.astype(bool)
+    drawn = [(loss, f"{split}_loss", colour, "-") for split, colour in style.SPLITS.items()]
+    drawn += [(accuracy, f"{split}_accuracy", colour, "-") for split, colour in style.SPLITS.items()]
+    drawn += [(size, "norm", style.NEUTRAL, "-"), (size, "distance_from_init", style.NEUTRAL, "--")]
+    ends = ["after the last epoch:"]
+    for panel, name, colour, line in drawn:
+        last = _curves(panel, weights[name], diverged, colour, line, confidence, resamples)
+        if panel is accuracy:
+            ends.append(f"{name.removesuffix('_accuracy')} {last.estimate:.3f} [{last.low:.3f}, {last.high:.3f}]")
+    style.log_axis(loss)
+    loss.set_ylabel("loss (nats)")
+    accuracy.set(ylabel="accuracy (fraction)", ylim=(None, 1.02))
+    size.set(ylabel="length (weights)", ylim=(0, None))
+    accuracy.text(
+        0.98, 0.04, "\n".join(ends), transform=accuracy.transAxes, ha="right", fontsize=7, color=style.NEUTRAL
+    )
+    for panel, letter, text in zip(axes[0], "abc", ("Loss", "Accuracy", "Weights"), strict=True):
+        panel.set(xlabel="epoch", xlim=(weights["epoch"].min(), weights["epoch"].max()))
+        style.title(panel, letter, text)
+    size.legend(handles=[Line2D([], [], color=style.NEUTRAL, label="norm"),
+                         Line2D([], [], color=style.NEUTRAL, ls="--", label="distance from the start")],
+                loc="lower right")  # fmt: skip
+    figure.legend(handles=_legend(diverged, confidence), loc="outside upper center", ncols=5, columnspacing=1.4)
+    return figure
+
+
+def _curves(axes: Axes, curves: xr.DataArray, diverged: np.ndarray, colour: str, line: str, confidence: float,
+            resamples: int) -> Interval:  # fmt: skip
+    """Draw all seeds, their mean and its interval, and return both for the last epoch."""
+    epochs, values = curves["epoch"].values, curves.transpose("seed", "epoch").values.astype(float)
+    for row, lost in zip(values, diverged, strict=True):
+        look = DIVERGED if lost else {"color": colour, "linestyle": line, "linewidth": 0.4, "alpha": 0.35}
+        axes.plot(epochs, np.where(np.isfinite(row), row, np.nan), **look)
+    means = [bootstrap_mean(column, confidence, resamples) for column in values[~diverged].T]
+    mean, low, high = np.array([(part.estimate, part.low, part.high) for part in means]).T
+    style.band(axes, epochs, mean, low, high, colour, linestyle=line, linewidth=1.2)
+    return means[-1]
+
+
+def _legend(diverged: np.ndarray, confidence: float) -> list[Line2D]:
+    handles = [Line2D([], [], color=colour, label=split) for split, colour in style.SPLITS.items()]
+    kept = int((~diverged).sum())
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=0.5, label=f"each of {kept} seeds"))
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=f"mean, {confidence:.0%} interval"))
+    if diverged.any():
+        handles.append(Line2D([], [], label=f"diverged: {int(diverged.sum())}", **DIVERGED))
+    return handles
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        weights = open_weights(list(snakemake.input))[[*CURVES, "diverged"]].load()
+        claims = snakemake.params.job["claims"]
+        publish(snakemake, draw(weights, claims["confidence"], claims["resamples"]), tabulate(weights))

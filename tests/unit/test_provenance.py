@@ -1,0 +1,287 @@
+"""Fingerprints of code, the frame around each job, and where results may be written."""
+
+import json
+import logging
+import os
+import shutil
+import textwrap
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from wedgescape import provenance
+from wedgescape.errors import InputError
+from wedgescape.provenance import check_writable, digest, fingerprint, job, sources
+
+MODULES = {
+    "deep.py": '''
+        """At the bottom."""
+
+        LIMIT = 3
+
+
+        def double(x):
+            """Twice."""
+            return 2 * x  # a comment
+        ''',
+    "direct.py": """
+        from wedgescape import deep
+
+        def four_times(x):
+            return deep.double(deep.double(x))
+        """,
+    "lazy.py": "DEPTH = 1\n",
+    "aliased.py": "VALUE = 1\n",
+    "unreached.py": "NOTHING = 0\n",
+    "__init__.py": '"""The library."""\n',
+}
+SCRIPT = """
+    import wedgescape.aliased as other
+    from wedgescape.direct import four_times
+
+    def late():
+        if four_times(1):
+            from wedgescape.lazy import DEPTH
+        return DEPTH, other
+    """
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A small library with a script above it; its folder."""
+    folder = tmp_path / "scripts" / "wedgescape"
+    folder.mkdir(parents=True)
+    for name, text in MODULES.items():
+        (folder / name).write_text(textwrap.dedent(text))
+    (tmp_path / "scripts" / "measure.py").write_text(textwrap.dedent(SCRIPT))
+    monkeypatch.setattr(provenance, "LIBRARY", folder)
+    return folder
+
+
+def fingerprint_of(library, *more):
+    sources.cache_clear()
+    fingerprint.cache_clear()
+    return fingerprint(library.parent / "measure.py", *more)
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    yield
+    sources.cache_clear()
+    fingerprint.cache_clear()
+
+
+def edit(file, old, new):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+# Fingerprints
+
+
+def test_sources_are_all_that_is_reached(library):
+    names = [source.name for source in sources(library.parent / "measure.py")]
+    assert sorted(names) == ["__init__.py", "aliased.py", "deep.py", "direct.py", "lazy.py", "measure.py"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("deep.py", "a comment", "another comment"),
+        ("deep.py", '"""Twice."""', '"""Two times."""'),
+        ("deep.py", '"""At the bottom."""', '"""Of the sea."""'),
+        ("deep.py", '    """Twice."""\n', ""),
+        ("deep.py", "return 2 * x", "return (\n        2\n        * x\n    )"),
+        ("deep.py", "\n\n\n", "\n"),
+        ("../measure.py", "import wedgescape", "# why\n\nimport wedgescape"),
+        ("unreached.py", "0", "1"),
+    ],
+)
+def test_fingerprint_stays_where_the_logic_does(library, file, old, new):
+    before = fingerprint_of(library)
+    edit(library / file, old, new)
+    assert fingerprint_of(library) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("../measure.py", "four_times(1)", "four_times(2)"),
+        ("direct.py", "deep.double(x)", "deep.double(x + 1)"),
+        ("deep.py", "2 * x", "3 * x"),
+        ("deep.py", "LIMIT = 3", "LIMIT = 4"),
+        ("lazy.py", "1", "2"),
+        ("aliased.py", "1", "2"),
+    ],
+)
+def test_fingerprint_changes_with_the_logic_of_what_is_reached(library, file, old, new):
+    before = fingerprint_of(library)
+    edit(library / file, old, new)
+    assert fingerprint_of(library) != before
+
+
+def test_fingerprint_stays_after_a_touch_and_in_another_folder(library, tmp_path, monkeypatch):
+    before = fingerprint_of(library)
+    assert len(before) == 16
+    assert int(before, 16) >= 0
+    os.utime(library / "deep.py", (0, 0))
+    assert fingerprint_of(library) == before
+    shutil.copytree(tmp_path / "scripts", tmp_path / "clone")
+    monkeypatch.setattr(provenance, "LIBRARY", tmp_path / "clone" / "wedgescape")
+    assert fingerprint_of(tmp_path / "clone" / "wedgescape") == before
+
+
+def test_fingerprint_counts_a_users_file(library, tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("def net(): return 1\n")
+    without, before = fingerprint_of(library), fingerprint_of(library, own)
+    assert before != without
+    own.write_text("# mine\ndef net():\n    return 1\n")
+    assert fingerprint_of(library, own) == before
+    own.write_text("def net(): return 2\n")
+    assert fingerprint_of(library, own) != before
+
+
+def test_fingerprint_of_a_users_file_that_does_not_parse_or_is_not_there_raises_nothing(library, tmp_path):
+    own = tmp_path / "own.py"
+    absent = fingerprint_of(library, own)
+    own.write_text("def net(:\n")
+    broken = fingerprint_of(library, own)
+    own.write_text("def net(: # edited\n")
+    assert len({absent, broken, fingerprint_of(library, own)}) == 3
+
+
+def test_every_script_reaches_the_modules_that_it_needs():
+    scripts = provenance.LIBRARY.parent
+    reached = {source.stem for source in sources(scripts / "measure_tunnels.py")}
+    assert {"measure_tunnels", "tunnels", "training", "descent", "networks", "models", "subspaces", "stores"} <= reached
+    assert not {"planes", "connectors", "claims", "datasets"} & reached
+
+
+# The frame around a job
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """A job like Snakemake's, in a folder of its own; the process is put back as it was."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "7")
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(provenance.log, "level", provenance.log.level)
+    with warnings.catch_warnings():
+        yield SimpleNamespace(
+            rule="measure_tunnels", threads=1, log=["job.log"], input=["b.zarr.zip", "a.zarr.zip"],
+            output=["tunnels/width.zarr.zip"], wildcards={"sweep": "width"}, params={"job": {"directions": 8}},
+            config={"study": "digits"},
+        )  # fmt: skip
+        logging.captureWarnings(False)
+        for handler in logging.root.handlers:
+            handler.close()
+
+
+RECORD = Path("results/digits/provenance/measure_tunnels/width.json")
+
+
+def test_a_job_that_succeeds_leaves_a_record(fake):
+    with job(fake) as log:
+        log.info("measuring %s", "width")
+        assert os.environ["OMP_NUM_THREADS"] == "1"
+        assert not RECORD.exists()
+    record = json.loads(RECORD.read_text())
+    assert set(record) == {
+        "rule", "wildcards", "input", "output", "params", "threads", "started", "ended", "host", "versions",
+        "peak_memory_kib",
+    }  # fmt: skip
+    assert record["rule"] == "measure_tunnels"
+    assert record["wildcards"] == {"sweep": "width"}
+    assert record["input"] == ["a.zarr.zip", "b.zarr.zip"]
+    assert record["output"] == ["tunnels/width.zarr.zip"]
+    assert record["params"] == {"job": {"directions": 8}}
+    assert 0 <= record["ended"] - record["started"] < 60
+    assert {"name", "machine", "system"} <= set(record["host"])
+    assert {"python", "torch", "numpy", "zarr", "xarray"} <= set(record["versions"])
+    assert record["peak_memory_kib"] > 1000
+    assert [path.name for path in RECORD.parent.iterdir()] == ["width.json"]
+    assert "measuring width" in Path("job.log").read_text()
+
+
+def test_a_job_without_wildcards_is_recorded_by_its_rule(fake):
+    fake.wildcards = {}
+    with job(fake):
+        pass
+    assert RECORD.with_name("measure_tunnels.json").is_file()
+
+
+def test_what_the_user_gave_wrong_ends_the_job_with_the_message_alone(fake, capsys):
+    with pytest.raises(SystemExit) as stop, job(fake):
+        raise InputError("model.file: own.py: there is no such file")
+    assert stop.value.code == 1
+    told = Path("job.log").read_text()
+    assert told.endswith("measure_tunnels: model.file: own.py: there is no such file\n")
+    for text in (told, capsys.readouterr().err):
+        assert len(text.splitlines()) == 1
+        assert "Traceback" not in text
+    assert not Path("results").exists()
+
+
+def test_any_other_error_is_raised_as_it_is_and_not_recorded(fake):
+    with pytest.raises(ZeroDivisionError), job(fake):
+        raise ZeroDivisionError
+    assert not Path("results").exists()
+
+
+def test_warnings_reach_the_log(fake):
+    with job(fake):
+        warnings.warn("a rate of zero", stacklevel=1)
+    assert "a rate of zero" in Path("job.log").read_text()
+
+
+# Names of values
+
+
+def test_digest_names_values_by_content():
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+    assert len(digest({})) == 16
+
+
+# Where results go
+
+
+def test_a_folder_that_is_there_or_can_be_made_is_writable(tmp_path):
+    check_writable(tmp_path)
+    check_writable(tmp_path / "results" / "digits")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["results", "results/digits"])
+def test_a_file_in_the_way_is_named(tmp_path, place):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("")
+    with pytest.raises(InputError) as error:
+        check_writable(tmp_path / "results" / "digits")
+    wanted = f"{tmp_path}/results/digits: results cannot be written there, for {tmp_path / place} is not a folder"
+    assert str(error.value) == wanted
+
+
+def test_a_link_to_nowhere_is_named(tmp_path):
+    (tmp_path / "results").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="results is not a folder"):
+        check_writable(tmp_path / "results" / "digits")
+
+
+def test_a_folder_that_is_not_writable_is_named(tmp_path, monkeypatch):
+    asked = []
+
+    def access(path, mode):
+        asked.append((path, mode))
+        return False
+
+    monkeypatch.setattr(os, "access", access)  # root may write anywhere, so that permissions would not do
+    with pytest.raises(InputError, match=f"for {tmp_path} is not writable"):
+        check_writable(tmp_path / "results" / "digits")
+    assert asked == [(tmp_path, os.W_OK | os.X_OK)]

@@ -1,0 +1,283 @@
+"""Stores: whole or absent, equal in every byte, and readable without this project."""
+
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+import zarr
+
+from wedgescape import stores
+from wedgescape.errors import InputError
+from wedgescape.stores import as_json, by_point, described, open_store, open_weights, write_store, write_table
+
+
+def dataset(seeds=(0, 1), shift=0.0):
+    theta = np.arange(len(seeds) * 5, dtype=np.float32).reshape(-1, 5) + shift
+    return xr.Dataset(
+        {
+            "theta": described(("seed", "param"), theta, "weights"),
+            "loss": described(("seed", "epoch"), np.full((len(seeds), 3), np.nan), "loss", "nat"),
+            "diverged": described(("seed",), np.zeros(len(seeds), bool), "left the finite numbers"),
+            "total": described((), 4.5, "a single number"),
+            "part": described(("example",), ["train", "test"], "text"),
+        },
+        {"seed": list(seeds), "epoch": [0, 1, 2]},
+        {"zebra": "last", "code": "abc"},
+    )
+
+
+def equal(first, second):
+    xr.testing.assert_identical(first.load(), second.load())
+
+
+# Writing
+
+
+def test_what_was_written_is_read(tmp_path):
+    path = tmp_path / "a" / "b" / "store.zarr.zip"
+    write_store(dataset(), path, "train")
+    equal(open_store(path), dataset().assign_attrs(schema_version=1, created_by="train"))
+    assert open_store(path)["theta"].dtype == np.float32
+    assert open_store(path)["loss"].attrs == {"description": "loss", "units": "nat"}
+
+
+def test_infinities_and_nans_are_kept(tmp_path):
+    values = np.array([np.nan, np.inf, -np.inf, -0.0], np.float32)
+    write_store(xr.Dataset({"x": described(("n",), values, "odd")}), tmp_path / "x.zarr.zip", "test")
+    assert open_store(tmp_path / "x.zarr.zip")["x"].values.tobytes() == values.tobytes()
+
+
+def test_equal_content_gives_equal_bytes_in_another_folder_on_another_day(tmp_path, monkeypatch):
+    first, second = tmp_path / "a.zarr.zip", tmp_path / "elsewhere" / "b.zarr.zip"
+    write_store(dataset(), first, "train")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 1e6)
+    shuffled = dataset()
+    shuffled.attrs = dict(reversed(shuffled.attrs.items()))
+    write_store(shuffled, second, "train")
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as packed:
+        assert {entry.date_time for entry in packed.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_other_content_gives_other_bytes(tmp_path):
+    write_store(dataset(), tmp_path / "a.zarr.zip", "train")
+    write_store(dataset(shift=1e-3), tmp_path / "b.zarr.zip", "train")
+    assert (tmp_path / "a.zarr.zip").read_bytes() != (tmp_path / "b.zarr.zip").read_bytes()
+
+
+def test_a_store_is_one_zip_of_few_files_none_of_them_twice_or_deflated(tmp_path):
+    path = tmp_path / "many.zarr.zip"
+    write_store(dataset(seeds=range(1000)), path, "train")
+    with zipfile.ZipFile(path) as packed:
+        names = packed.namelist()
+        assert {entry.compress_type for entry in packed.infolist()} == {zipfile.ZIP_STORED}
+    assert len(names) == len(set(names))
+    assert len(names) <= 1 + 2 * len(dataset().variables)
+    assert zarr.open(zarr.storage.ZipStore(path, mode="r"))["theta"].chunks == (1, 5)  # a seed is read alone
+
+
+def test_nothing_is_left_beside_a_store(tmp_path):
+    write_store(dataset(), tmp_path / "a.zarr.zip", "train")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr.zip"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("moment", ["while writing", "while packing", "while moving"])
+def test_a_failure_leaves_an_earlier_store_intact_and_nothing_beside_it(tmp_path, monkeypatch, error, moment):
+    path = tmp_path / "a.zarr.zip"
+    write_store(dataset(), path, "train")
+    before = path.read_bytes()
+
+    def fail(*_, **__):
+        raise error("no space left on device")
+
+    if moment == "while writing":
+        real = xr.Dataset.to_zarr
+
+        def write_and_fail(self, *given, **named):
+            real(self, *given, **named)
+            fail()
+
+        monkeypatch.setattr(xr.Dataset, "to_zarr", write_and_fail)
+    elif moment == "while packing":
+        monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
+    else:
+        monkeypatch.setattr(stores.os, "replace", fail)
+    with pytest.raises(error):
+        write_store(dataset(shift=1.0), path, "train")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_variable_that_says_nothing_is_refused_by_name(tmp_path):
+    silent = dataset().assign(mute=("seed", [1, 2]), dumb=("seed", [1, 2]))
+    with pytest.raises(ValueError, match="without one: mute, dumb"):
+        write_store(silent, tmp_path / "a.zarr.zip", "train")
+    assert not list(tmp_path.iterdir())
+
+
+# Opening
+
+
+def test_plain_xarray_opens_a_store_by_the_documented_line(tmp_path):
+    path = tmp_path / "a.zarr.zip"
+    write_store(dataset(), path, "train")
+    line = 'xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False)'
+    assert line in stores.__doc__
+    equal(eval(line), open_store(path))  # noqa: S307
+
+
+def test_a_missing_store_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.zarr\.zip: there is no such store"):
+        open_store(tmp_path / "nowhere.zarr.zip")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "another zip"])
+def test_a_damaged_store_is_named_with_what_to_do(tmp_path, damage):
+    path = tmp_path / "a.zarr.zip"
+    write_store(dataset(), path, "train")
+    whole = path.read_bytes()
+    path.write_bytes({"truncated": whole[:-200], "garbage": b"no zip at all" * 99}.get(damage, b""))
+    if damage == "another zip":
+        with zipfile.ZipFile(path, "w") as packed:
+            packed.writestr("readme.txt", "no zarr")
+    with pytest.raises(InputError) as error:
+        open_store(path)
+    assert str(error.value).startswith(f"{path}: not a readable zarr store (")
+    assert str(error.value).endswith(f"delete {path} and run the workflow again to rebuild it")
+
+
+@pytest.mark.parametrize("version", [0, 2, None])
+def test_another_schema_version_is_told_with_what_to_do(tmp_path, monkeypatch, version):
+    path = tmp_path / "a.zarr.zip"
+    if version is None:
+        with zarr.storage.ZipStore(path, mode="w") as store:
+            dataset().drop_vars("part").to_zarr(store, consolidated=False)
+    else:
+        monkeypatch.setattr(stores, "SCHEMA_VERSION", version)
+        write_store(dataset(), path, "train")
+        monkeypatch.undo()
+    with pytest.raises(InputError) as error:
+        open_store(path)
+    wanted = (
+        f"{path}: schema_version is {version}, allowed is 1; delete {path} and run the workflow again to rebuild it"
+    )
+    assert str(error.value) == wanted
+
+
+# Chunks of seeds
+
+
+def test_chunks_of_seeds_are_one_dataset_in_the_order_of_seeds(tmp_path):
+    paths = []
+    for seeds in ((10, 11), (4, 5), (2, 3)):
+        paths.append(tmp_path / f"seeds~{seeds[0]}-{seeds[1]}.zarr.zip")
+        write_store(dataset(seeds, shift=10 * seeds[0]), paths[-1], "train")
+    whole = open_weights(paths)
+    assert whole["seed"].values.tolist() == [2, 3, 4, 5, 10, 11]
+    for seeds in ((10, 11), (4, 5), (2, 3)):
+        np.testing.assert_array_equal(
+            whole["theta"].sel(seed=list(seeds)), dataset(seeds, shift=10 * seeds[0])["theta"]
+        )
+    assert whole["total"].dims == ()
+    assert whole["part"].dims == ("example",)
+    assert whole.attrs == open_store(paths[0]).attrs
+
+
+def test_one_chunk_is_opened_by_its_path_or_in_a_list(tmp_path):
+    path = tmp_path / "a.zarr.zip"
+    write_store(dataset(), path, "train")
+    for given in (path, str(path), [path]):
+        equal(open_weights(given), open_store(path))
+
+
+def test_chunks_that_do_not_fit_together_are_refused(tmp_path):
+    write_store(dataset((0, 1)), tmp_path / "a.zarr.zip", "train")
+    write_store(dataset((2, 3)).isel(epoch=[0, 1]), tmp_path / "b.zarr.zip", "train")
+    with pytest.raises(ValueError, match="epoch"):
+        open_weights([tmp_path / "a.zarr.zip", tmp_path / "b.zarr.zip"])
+
+
+def test_stores_are_gathered_by_point():
+    paths = [
+        f"results/s/weights/{point}/seeds~{seeds}.zarr.zip" for point in ("lr~2", "lr~1") for seeds in ("0-1", "2-3")
+    ]
+    assert by_point(paths) == {"lr~2": paths[:2], "lr~1": paths[2:]}
+    assert list(by_point(paths)) == ["lr~2", "lr~1"]
+
+
+# Text
+
+
+def test_json_text_is_the_same_for_equal_values():
+    assert as_json({"b": [1, 2.5], "a": None}) == as_json({"a": None, "b": [1, 2.5]}) == '{"a":null,"b":[1,2.5]}'
+
+
+def test_a_table_is_written_whole_with_nine_digits(tmp_path, monkeypatch):
+    path = tmp_path / "tables" / "t.csv"
+    table = pd.DataFrame({"name": ["a", "b"], "value": [1 / 3, np.nan], "count": [1, 2]})
+    write_table(table, path)
+    assert path.read_bytes() == b"name,value,count\na,0.333333333,1\nb,,2\n"
+    monkeypatch.setattr(stores.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        write_table(table.assign(count=3), path)
+    assert path.read_bytes().endswith(b"b,,2\n")
+
+
+# The promise to those who do not have this project
+
+PLAIN = """
+import json, sys
+import torch, xarray as xr, zarr
+from torch import nn
+
+torch.set_num_threads(1)
+data, weights = (xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False) for path in sys.argv[1:])
+rule = json.loads(data.attrs["normalisation"])
+images = torch.tensor(data.images.values, dtype=torch.float32) * rule["scale"]
+images = (images - torch.tensor(rule["mean"])[:, None, None]) / torch.tensor(rule["std"])[:, None, None]
+labels = torch.tensor(data.labels.values)
+
+model = json.loads(weights.attrs["config"])["model"]
+units, width = images[0].numel(), model["width"]
+network = nn.Sequential(
+    nn.Flatten(), nn.Linear(units, width), nn.ReLU(), nn.Dropout(), nn.Linear(width, width), nn.ReLU(), nn.Dropout(),
+    nn.Linear(width, int(labels.max()) + 1),
+).eval()
+layout = json.loads(weights.attrs["layout"])
+assert [entry["name"] for entry in layout] == list(network.state_dict())
+
+found = []
+for theta in weights.theta.values:
+    nn.utils.vector_to_parameters(torch.tensor(theta), network.parameters())
+    losses = {}
+    for split in ("train", "test"):
+        chosen = torch.tensor(data.split.values == split)
+        losses[split] = nn.functional.cross_entropy(network(images[chosen]), labels[chosen]).item()
+    found.append(losses)
+assert not [name for name in sys.modules if name.startswith("wedgescape")]
+print(json.dumps(found))
+"""
+
+
+def test_plain_pytorch_reproduces_the_stored_losses_without_this_project(tmp_path, data, weights):
+    write_store(data, tmp_path / "data.zarr.zip", "prepare_data")
+    write_store(weights, tmp_path / "weights.zarr.zip", "train")
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN, str(tmp_path / "data.zarr.zip"), str(tmp_path / "weights.zarr.zip")],
+        capture_output=True, text=True, cwd=tmp_path, env={"PATH": ""}, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    for split in ("train", "test"):
+        stored = weights[f"{split}_loss"].isel(epoch=-1).values
+        np.testing.assert_allclose([losses[split] for losses in found], stored, rtol=0, atol=1e-5)
+    assert (weights["train_loss"].isel(epoch=-1) < 0.5 * weights["train_loss"].isel(epoch=0)).all()  # it did learn
