@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
 from wedgescape import style
 from wedgescape.connectors import tidy
 from wedgescape.figures import publish
@@ -39,8 +40,7 @@ def draw(store: xr.Dataset, confidence: float, resamples: int) -> Figure:
     style.log_axis(axes[0, 0])
     for panel in axes[1]:
         panel.set_xlabel("number $m$ of optima")
-    handles = [Line2D([], [], color=style.PLACES[place], marker="D", label=label)
-               for place, label in LABELS.items()]  # fmt: skip
+    handles = [Line2D([], [], color=style.PLACES[place], marker="D", label=label) for place, label in LABELS.items()]
     handles.append(Line2D([], [], color=style.NEUTRAL, marker=".", linestyle="none", label="each set"))
     handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1.4, label=f"{confidence:.0%} interval"))
     figure.legend(handles=handles, loc="outside upper center", ncols=5, columnspacing=1.2)

@@ -1,8 +1,8 @@
 """Draw the loss over the plane through three optima, and along the straight lines between them.
 
-(a) The training loss and (b) the test accuracy over the plane; axes are distances between weights, the origin is the first
-optimum. (c-e) The loss along the three sides of the triangle, with the height of each barrier: the largest excess over
-the line between the ends' losses.
+(a) The training loss and (b) the test accuracy over the plane; axes are distances between weights, the origin is the
+first optimum. (c-e) The loss along the three sides of the triangle, with the height of each barrier: the largest excess
+over the line between the ends' losses.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
+
 from wedgescape import style
 from wedgescape.figures import publish
 from wedgescape.provenance import job
@@ -59,8 +60,16 @@ def _draw_loss(axes: Axes, store: xr.Dataset) -> None:
     losses = np.where(np.isfinite(losses) & (losses > 0), losses, np.nan)
     steps = _scale(np.log10(np.nanmin(losses)), np.log10(np.nanmax(losses)))
     filled = axes.contourf(store["alpha"], store["beta"], np.log10(losses), steps, cmap=style.LOSS)
-    axes.contour(store["alpha"], store["beta"], np.log10(losses), np.arange(np.ceil(steps[0]), steps[-1]),
-                 colors="white", linewidths=0.4, linestyles="-", alpha=0.35)  # fmt: skip
+    axes.contour(
+        store["alpha"],
+        store["beta"],
+        np.log10(losses),
+        np.arange(np.ceil(steps[0]), steps[-1]),
+        colors="white",
+        linewidths=0.4,
+        linestyles="-",
+        alpha=0.35,
+    )
     bar = style.colour_bar(axes, filled, "loss (nats)")
     bar.set_ticks(np.arange(np.ceil(steps[0]), steps[-1] + 1e-9))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda power, _place: style.number(10.0**power)))
@@ -86,20 +95,28 @@ def _draw_triangle(axes: Axes, store: xr.Dataset) -> None:
     for corner, seed in zip(corners, store["seed"].values, strict=True):
         axes.plot(*corner, "o", color=style.PLACES["optima"], markeredgecolor="white", markersize=5)
         above = corner[1] > middle[1]
-        axes.annotate(f"seed {seed}", corner, (0, 6 if above else -6), textcoords="offset points", color="white",
-                      fontsize=7, ha="center", va="bottom" if above else "top")  # fmt: skip
+        axes.annotate(
+            f"seed {seed}",
+            corner,
+            (0, 6 if above else -6),
+            textcoords="offset points",
+            color="white",
+            fontsize=7,
+            ha="center",
+            va="bottom" if above else "top",
+        )
 
 
 def _draw_side(axes: Axes, side: xr.Dataset, letter: str) -> None:
     first, last = str(side["pair"].values).split("-")
-    notes = ["barrier (nats)"]
+    notes = []
     for split, colour in style.SPLITS.items():
         losses = side["profile_loss"].sel(split=split).values
         axes.plot(side["t"], losses, color=colour)
         axes.plot([0, 1], losses[[0, -1]], color=style.FAINT, linestyle="--", linewidth=0.8, zorder=1)
         notes.append(f"{split} {float(side['barrier'].sel(split=split)):.3f}")
-    axes.text(0.5, 0.12, "\n".join(notes), transform=axes.transAxes, ha="center", fontsize=7, color=style.NEUTRAL)
-    axes.set(xlim=(0, 1), xlabel="place on the line (fraction)")
+    axes.set(xlim=(0, 1))
+    axes.set_xlabel(f"place on the line (fraction)\nbarrier: {', '.join(notes)} nats", fontsize=7)
     style.title(axes, letter, f"Seed {first} to seed {last}")
 
 

@@ -1,9 +1,9 @@
 """Draw the toy model's closed forms and what simulation finds, four predictions in four panels.
 
-Lines are closed forms, marks are simulated. (a) The loss of a random point against its distance from the origin. (b) The lowest
-loss on a random cut against the cut's dimensions. (c) The angular width of a wedge against the distance from the
-origin. (d) The dimensions that m wedges share against m; the mark is filled where a connector between m points on
-m wedges was found, and theory expects one as long as the line stays above m - 1.
+Lines are closed forms, marks are simulated. (a) The loss of a random point against its distance from the origin.
+(b) The lowest loss on a random cut against the cut's dimensions. (c) The angular width of a wedge against the distance
+from the origin. (d) The dimensions that m wedges share against m; the mark is filled where a connector between m points
+on m wedges was found, and theory expects one as long as the line stays above m - 1.
 """
 
 import numpy as np
@@ -12,7 +12,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
+
 from wedgescape import style
 from wedgescape import wedges as theory
 from wedgescape.figures import publish
@@ -25,9 +26,13 @@ DEGREES = 180 / np.pi
 
 
 def tabulate(store: xr.Dataset) -> pd.DataFrame:
-    """Return the simulated cases beside their closed forms (`simulation.tidy`), with the fraction of connectors found."""
-    found = xr.DataArray(connected(store["connector_residual"].values), dims=("short", "size"), name="connected",
-                         coords={"short": store["short"], "size": store["size"]})  # fmt: skip
+    """Return the simulated cases beside their closed forms (`simulation.tidy`) and the fraction of connectors found."""
+    found = xr.DataArray(
+        connected(store["connector_residual"].values),
+        dims=("short", "size"),
+        name="connected",
+        coords={"short": store["short"], "size": store["size"]},
+    )
     found = found.to_dataframe().reset_index().assign(quantity="shared_dim")
     return tidy(store).merge(found, how="left", on=["quantity", "short", "size"])
 
@@ -37,16 +42,20 @@ def draw(store: xr.Dataset) -> Figure:
     table = tabulate(store)
     figure, axes = style.panels(2, 2, style.TWO_COLUMNS, 5.4)
     shorts = store["short"].values.tolist()
-    looks = {s: {"color": colour, "marker": style.MARKERS[k % len(style.MARKERS)]}
-             for k, (s, colour) in enumerate(zip(shorts, style.levels(len(shorts)), strict=True))}  # fmt: skip
+    looks = {
+        s: {"color": colour, "marker": style.MARKERS[k % len(style.MARKERS)]}
+        for k, (s, colour) in enumerate(zip(shorts, style.levels(len(shorts)), strict=True))
+    }
     _random(axes[0, 0], table, looks, store)
     _cuts(axes[0, 1], table, looks, store)
     _widths(axes[1, 0], table, looks, store)
     _meetings(axes[1, 1], table, looks, store)
     marks = [Line2D([], [], label=f"$s = {s}$", markersize=4, **look) for s, look in looks.items()]
-    marks += [Line2D([], [], linestyle="none", label=f"$D = {store.attrs['dimension']}$"),
-              Line2D([], [], color=style.NEUTRAL, label="closed form"),
-              Line2D([], [], color=style.NEUTRAL, marker="o", linestyle="none", markersize=4, label="simulated, ± std")]  # fmt: skip
+    marks += [
+        Line2D([], [], linestyle="none", label=f"$D = {store.attrs['dimension']}$"),
+        Line2D([], [], color=style.NEUTRAL, label="closed form"),
+        Line2D([], [], color=style.NEUTRAL, marker="o", linestyle="none", markersize=4, label="simulated, ± std"),
+    ]
     figure.legend(handles=marks, loc="outside upper center", ncols=len(marks), columnspacing=1.4)
     style.thin_labels(figure)
     return figure
@@ -64,8 +73,12 @@ def _marks(axes: Axes, x, rows: pd.DataFrame, look: dict, scale: float = 1.0, **
     """Draw simulated means with their spread over trials."""
     mean, spread = scale * rows["simulated"].to_numpy(), scale * rows["std"].to_numpy()
     below = np.minimum(spread, 0.999 * mean) if axes.get_yscale() == "log" else spread
-    axes.errorbar(x, mean, np.stack([below, spread]),
-                  **{"linestyle": "none", "elinewidth": 0.7, "markersize": 4, "markeredgewidth": 0.7, **look, **marks})  # fmt: skip
+    axes.errorbar(
+        x,
+        mean,
+        np.stack([below, spread]),
+        **{"linestyle": "none", "elinewidth": 0.7, "markersize": 4, "markeredgewidth": 0.7, **look, **marks},
+    )
 
 
 def _random(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -> None:
@@ -80,14 +93,22 @@ def _random(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -> 
         _marks(axes, part["radius"], part, look)
         if most > fewest:
             part = rows[(rows["short"] == s) & (rows["wedges"] == most)]
-            _marks(axes, part["radius"], part, look, markerfacecolor="white", markersize=3, zorder=1,
-                   linestyle=":", linewidth=0.8)  # fmt: skip
+            _marks(
+                axes,
+                part["radius"],
+                part,
+                look,
+                markerfacecolor="white",
+                markersize=3,
+                zorder=1,
+                linestyle=":",
+                linewidth=0.8,
+            )
     axes.set(xlabel="distance $r$ from the origin", ylabel="loss of a random point")
+    note = error_note(rows[rows["wedges"] == fewest]) + f" ($W = {fewest}$)"
+    _note(axes, "bottom", note, *([f"open: $W = {most}$ wedges"] if most > fewest else []))
     style.log_axis(axes)
     style.title(axes, "a", r"Random points: $r\,\sqrt{s/D}$")
-    _note(axes, error_note(rows[rows["wedges"] == fewest]) + f" ($W = {fewest}$)", (0.98, 0.03))
-    if most > fewest:
-        _note(axes, f"open: $W = {most}$ wedges", (0.98, 0.1))
 
 
 def _cuts(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -> None:
@@ -106,7 +127,7 @@ def _cuts(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -> No
         xlim=(0, ends),
     )
     style.title(axes, "b", rf"Random cuts: $r\,\sqrt{{(s-d)/D}}$, $r = {radius:g}$")
-    _note(axes, error_note(rows).replace(", ", ",\n") + " ($d < s$)", (0.98, 0.9))
+    _note(axes, "top", error_note(rows) + " ($d < s$)")
 
 
 def _widths(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -> None:
@@ -120,9 +141,9 @@ def _widths(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -> 
         part = rows[rows["short"] == s]
         _marks(axes, part["radius"], part, look, DEGREES)
     axes.set(xlabel="distance $r$ from the origin", ylabel="angular width (degrees)")
+    _note(axes, "bottom", error_note(rows))
     style.log_axis(axes)
     style.title(axes, "c", r"Wedges: $\arcsin(\tau\,/\,r\sqrt{s/D})$")
-    _note(axes, error_note(rows), (0.02, 0.03), "left")
 
 
 def _meetings(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -> None:
@@ -141,17 +162,27 @@ def _meetings(axes: Axes, table: pd.DataFrame, looks: dict, store: xr.Dataset) -
         largest = int(store["largest_connector"].sel(short=s))
         if sizes.min() <= largest <= sizes.max():
             axes.axvline(largest, ymax=0.06, color=look["color"], linewidth=2)
-    axes.set(
-        xlabel="number $m$ of wedges that meet", ylabel="dimensions that $m$ wedges share", ylim=(-0.05 * dim, dim)
-    )
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.set(xlabel="number $m$ of wedges that meet", ylabel="dimensions that $m$ wedges share")
+    axes.yaxis.set_major_locator(FixedLocator([t for t in MaxNLocator(5).tick_values(0, dim) if 0 <= t <= dim]))
     style.title(axes, "d", r"Intersections: $D\,(1-s/D)^m$")
-    _note(axes, "filled: connector found; open: not\nbars below: largest $m$ expected\n" +
-          error_note(rows, 1.0).replace(", ", ",\n") + "\n(closed form > 1)", (0.98, 0.97), va="top")  # fmt: skip
+    _note(
+        axes,
+        "top",
+        "connector between $m$ points found: filled; not: open",
+        "largest $m$ for which one is expected: bars below",
+        error_note(rows, 1.0) + " (closed form > 1)",
+    )
 
 
-def _note(axes: Axes, text: str, place: tuple[float, float], side: str = "right", va: str = "bottom") -> None:
-    axes.text(*place, text, transform=axes.transAxes, ha=side, va=va, fontsize=6.5, color=style.NEUTRAL)
+def _note(axes: Axes, edge: str, *lines: str) -> None:
+    """Write lines along the bottom or top edge of a panel and make room for them."""
+    scale = axes.yaxis.get_transform()
+    low, high = scale.transform(axes.get_ylim())
+    room = 0.075 * len(lines) * (high - low)
+    axes.set_ylim(scale.inverted().transform([low - room, high] if edge == "bottom" else [low, high + room]))
+    place = (0.98, 0.03 if edge == "bottom" else 0.98)
+    text = axes.text(*place, "\n".join(lines), transform=axes.transAxes, ha="right", va=edge)
+    text.set(fontsize=6.5, color=style.NEUTRAL)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
 from wedgescape import style
 from wedgescape.figures import publish
 from wedgescape.provenance import job
@@ -48,21 +49,31 @@ def draw(weights: xr.Dataset, confidence: float, resamples: int) -> Figure:
     loss.set_ylabel("loss (nats)")
     accuracy.set(ylabel="accuracy (fraction)", ylim=(None, 1.02))
     size.set(ylabel="length (weights)", ylim=(0, None))
-    accuracy.text(
-        0.98, 0.04, "\n".join(ends), transform=accuracy.transAxes, ha="right", fontsize=7, color=style.NEUTRAL
-    )
+    _say(accuracy, ends, low=float(weights["test_accuracy"][:, -1].mean()) > 0.5)
     for panel, letter, text in zip(axes[0], "abc", ("Loss", "Accuracy", "Weights"), strict=True):
         panel.set(xlabel="epoch", xlim=(weights["epoch"].min(), weights["epoch"].max()))
         style.title(panel, letter, text)
-    size.legend(handles=[Line2D([], [], color=style.NEUTRAL, label="norm"),
-                         Line2D([], [], color=style.NEUTRAL, ls="--", label="distance from the start")],
-                loc="lower right")  # fmt: skip
+    size.legend(
+        handles=[
+            Line2D([], [], color=style.NEUTRAL, label="norm"),
+            Line2D([], [], color=style.NEUTRAL, ls="--", label="distance from the start"),
+        ],
+        loc="best",
+    )
     figure.legend(handles=_legend(diverged, confidence), loc="outside upper center", ncols=5, columnspacing=1.4)
     return figure
 
 
-def _curves(axes: Axes, curves: xr.DataArray, diverged: np.ndarray, colour: str, line: str, confidence: float,
-            resamples: int) -> Interval:  # fmt: skip
+def _say(axes: Axes, lines: list[str], low: bool) -> None:
+    """Write lines into the lower or the upper right corner, whichever the curves leave free."""
+    place = (0.98, 0.04 if low else 0.96)
+    va = "bottom" if low else "top"
+    axes.text(*place, "\n".join(lines), transform=axes.transAxes, ha="right", va=va, fontsize=7, color=style.NEUTRAL)
+
+
+def _curves(
+    axes: Axes, curves: xr.DataArray, diverged: np.ndarray, colour: str, line: str, confidence: float, resamples: int
+) -> Interval:
     """Draw all seeds, their mean and its interval, and return both for the last epoch."""
     epochs, values = curves["epoch"].values, curves.transpose("seed", "epoch").values.astype(float)
     for row, lost in zip(values, diverged, strict=True):

@@ -1,8 +1,9 @@
 """Draw the angular width of tunnels against each hyperparameter, one panel a sweep.
 
-Dots are seeds (the same seed stands at the same place everywhere), diamonds means over seeds, bars the bootstrap interval
-of the mean. The full colour is the width by the accuracy threshold, the lighter one by the loss threshold. A triangle on the axis
-marks the base point's value. Runs that diverged are crosses at the bottom and are in no mean.
+Dots are seeds (the same seed stands at the same place everywhere), diamonds means over seeds, bars the bootstrap
+interval of the mean. The full colour is the width by the accuracy threshold, the lighter one by the loss threshold. A
+triangle on the axis marks the base point's value. Runs that diverged are counted beside a cross at the bottom and are
+in no mean.
 """
 
 import math
@@ -14,6 +15,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
 from wedgescape import style
 from wedgescape.figures import publish
 from wedgescape.provenance import job
@@ -69,18 +71,43 @@ def _draw_sweep(axes: Axes, table: pd.DataFrame, base, confidence: float, resamp
         seen = kept.pivot_table(column, "value", "seed", sort=False, dropna=False, observed=False)
         style.dots(axes, positions, seen.loc[values].to_numpy(), colour, shift)
         means = summarise(table, column, confidence, resamples).set_index("value").loc[values]
-        style.intervals(axes, positions, means["estimate"], means["low"], means["high"], colour, shift,
-                        joined=all(isinstance(value, Real) for value in values),
-                        marker="D" if column == "width_accuracy" else "s")  # fmt: skip
+        style.intervals(
+            axes,
+            positions,
+            means["estimate"],
+            means["low"],
+            means["high"],
+            colour,
+            shift,
+            joined=all(isinstance(value, Real) for value in values),
+            marker="D" if column == "width_accuracy" else "s",
+        )
     for value, position in zip(values, positions, strict=True):
         lost = int(table.loc[table["value"] == value, "diverged"].sum())
         if lost:
             axes.plot(position, 0.05, "x", color=style.NEUTRAL, transform=axes.get_xaxis_transform(), markersize=4)
-            axes.annotate(f"{lost}", (position, 0.05), (4, 0), xycoords=axes.get_xaxis_transform(), color=style.NEUTRAL,
-                          textcoords="offset points", ha="left", va="center", fontsize=6.5)  # fmt: skip
+            axes.annotate(
+                f"{lost}",
+                (position, 0.05),
+                (4, 0),
+                xycoords=axes.get_xaxis_transform(),
+                color=style.NEUTRAL,
+                textcoords="offset points",
+                ha="left",
+                va="center",
+                fontsize=6.5,
+            )
         if value == base:
-            axes.plot(position, 0, "^", color="black", markersize=4, transform=axes.get_xaxis_transform(),
-                      clip_on=False, zorder=6)  # fmt: skip
+            axes.plot(
+                position,
+                0,
+                "^",
+                color="black",
+                markersize=4,
+                transform=axes.get_xaxis_transform(),
+                clip_on=False,
+                zorder=6,
+            )
 
 
 def _legend(figure: Figure, spare, stores: dict[str, xr.Dataset], table: pd.DataFrame, confidence: float) -> None:
@@ -88,15 +115,22 @@ def _legend(figure: Figure, spare, stores: dict[str, xr.Dataset], table: pd.Data
     attributes = next(iter(stores.values())).attrs
     dark, light = style.NEUTRAL, style.lighter(style.NEUTRAL)
     handles = [
-        Line2D([], [], color=dark, marker="D",
-               label=f"accuracy falls below {attributes['accuracy_fraction']:.0%} of the optimum's"),
+        Line2D(
+            [],
+            [],
+            color=dark,
+            marker="D",
+            label=f"accuracy falls below {attributes['accuracy_fraction']:.0%} of the optimum's",
+        ),
         Line2D([], [], color=light, marker="s", label=f"loss rises above {attributes['loss_threshold']:g} nats"),
         Line2D([], [], color=dark, marker=".", linestyle="none", label=f"each of {table['seed'].nunique()} seeds"),
         Line2D([], [], color=dark, linewidth=1.4, label=f"mean, {confidence:.0%} interval"),
         Line2D([], [], color="black", marker="^", linestyle="none", label="base point"),
-    ]  # fmt: skip
+    ]
     if table["diverged"].any():
-        handles.append(Line2D([], [], color=dark, marker="x", linestyle="none", label="number that diverged, in no mean"))
+        handles.append(
+            Line2D([], [], color=dark, marker="x", linestyle="none", label="number that diverged, in no mean")
+        )
     for panel in spare:
         panel.set_axis_off()
     look = {"handles": handles, "title": "A tunnel ends where …", "alignment": "left"}

@@ -1,9 +1,9 @@
 """Draw the toy model in three dimensions: two wedges, the straight line between two optima, and the connector.
 
-Wedges are planes here, long in two directions and short in one; the loss is the distance to the nearest. (a) The scene: the
-straight line leaves one wedge for the other through the open, where the loss is high (its colour); the connector follows
-the wedges through their intersection, where it is zero. A plane cuts through both, the loss painted on it. (b) The same
-cut from above. (c) The loss along both paths. All of it is computed by the code that measures networks.
+Wedges are planes here, long in two directions and short in one; the loss is the distance to the nearest. (a) The scene:
+the straight line leaves one wedge for the other through the open, where the loss is high (its colour); the connector
+follows the wedges through their intersection, where it is zero. A plane cuts through both, the loss painted on it.
+(b) The same cut from above. (c) The loss along both paths. All of it is computed by the code that measures networks.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
+
 from wedgescape import scenes, style
 from wedgescape.connectors import find_centres
 from wedgescape.descent import Recipe
@@ -151,7 +152,7 @@ def _draw_scene(axes, toy: Toy, pixels: int, samples: int) -> None:
     axes.set_anchor("N")
     axes.set_axis_off()
     style.title(axes, "a", "Two wedges in three dimensions")
-    low, high = CUT
+    low = CUT[0]
     wedges = [torch.eye(3)[short] for short in toy.landscape.members.argmax(1).tolist()]
     up, out = torch.eye(3)[2] * REACH, REACH - 0.12
     notes = [
@@ -165,9 +166,16 @@ def _draw_scene(axes, toy: Toy, pixels: int, samples: int) -> None:
         ("cut", toy.middle + torch.tensor([0.8 * low[0], 0.9 * low[1]]) @ toy.axes, (-0.86, -0.5), "optima"),
     ]
     for text, point, place, colour in notes:
-        axes.annotate(text, CAMERA.project(point.numpy()), place, ha="center", va="center", fontsize=7,
-                      color=style.PLACES[colour], arrowprops={"arrowstyle": "-", "linewidth": 0.5, "shrinkB": 0,
-                                                              "color": style.PLACES[colour]})  # fmt: skip
+        axes.annotate(
+            text,
+            CAMERA.project(point.numpy()),
+            place,
+            ha="center",
+            va="center",
+            fontsize=7,
+            color=style.PLACES[colour],
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "shrinkB": 0, "color": style.PLACES[colour]},
+        )
 
 
 def _draw_cut(axes, toy: Toy) -> None:

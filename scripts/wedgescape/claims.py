@@ -178,6 +178,39 @@ def subspace_claims(subspaces: xr.Dataset, rules: Rules) -> list[dict]:
     return rows
 
 
+def curve_claims(curves: xr.Dataset, rules: Rules) -> list[dict]:
+    """Judge for each kind of curve whether it joins pairs of optima with a far lower barrier than the straight line.
+
+    The statistic is the ratio of the two barriers of the training loss, averaged over pairs of optima, bootstrapped
+    over pairs. Pairs whose curve or line left the finite numbers are left out and counted.
+    """
+    rows, barriers = [], curves["barrier"].sel(split="train")
+    straight = barriers.sel(kind="line").values
+    for kind in curves["kind"].values.tolist()[1:]:
+        barrier = barriers.sel(kind=kind).values
+        finite = np.isfinite(barrier) & np.isfinite(straight)
+        ratio = barrier[finite & (straight > 0)] / straight[finite & (straight > 0)]
+        interval = bootstrap_mean(ratio, rules.confidence, rules.resamples)
+        low = Interval(-interval.estimate, -interval.high, -interval.low)  # the claim is that the ratio is small
+        verdict = judge(low, -rules.maximum_loss_ratio, -rules.maximum_loss_ratio)
+        rows.append(
+            _row(
+                f"curve_{kind}",
+                f"Curves of low loss join pairs of optima: {CURVES[kind]}",
+                "barrier of the curve / of the straight line",
+                interval,
+                verdict,
+                len(np.unique(curves["seed"].values)),
+                len(ratio),
+                int((~finite).sum()),
+            )
+        )
+    return rows
+
+
+CURVES = {"bezier": "quadratic Bezier curves", "chain": "polygonal chains"}
+
+
 def as_table(rows: list[dict]) -> pd.DataFrame:
     """Return the claims as a table, one row a claim."""
     columns = list(_row("", "", "", Interval(0, 0, 0), "", 0, 0, 0))

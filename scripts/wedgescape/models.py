@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import math
 from pathlib import Path
 
 import torch
@@ -198,6 +199,33 @@ def layout(module: nn.Module) -> list[dict]:
         entries.append({"name": name, "shape": list(parameter.shape), "offset": offset})
         offset += parameter.numel()
     return entries
+
+
+def filter_normalised(directions: Tensor, point: Tensor, layout: list[dict]) -> Tensor:
+    """Return directions whose every filter is as long as the point's (Li et al. 2018, our reading).
+
+    A filter is what leads to one output: a row of a weight matrix, or one output channel's kernel of a convolution.
+    Parameters of fewer than two dimensions (biases, scales and shifts of norms) do not move.
+
+    Args:
+        directions: (..., P), isotropic Gaussian ones for instance.
+        point: (..., P), whose dimensions broadcast against those of the directions.
+        layout: of the flat vector (`layout`).
+
+    Returns:
+        Directions (..., P), not of unit length.
+    """
+    point, directions = torch.broadcast_tensors(point, directions)
+    scaled = torch.zeros_like(directions)
+    for entry in layout:
+        shape = entry["shape"]
+        if len(shape) < 2:
+            continue
+        part = slice(entry["offset"], entry["offset"] + math.prod(shape))
+        filters, moves = (vector[..., part].unflatten(-1, (shape[0], -1)) for vector in (point, directions))
+        moves = moves / moves.norm(dim=-1, keepdim=True) * filters.norm(dim=-1, keepdim=True)
+        scaled[..., part] = moves.flatten(-2)
+    return scaled
 
 
 def is_convolutional(module: nn.Module) -> bool:

@@ -1,4 +1,4 @@
-"""A small ray caster: glass slabs, tubes, balls and painted rectangles in R^3, with every pixel's depths sorted exactly.
+"""A small ray caster: glass slabs, tubes, balls and painted rectangles in R^3, sorted exactly in every pixel.
 
 Matplotlib's 3-D axes sort whole polygons and so cannot show things that run through each other; a wedge picture is
 nothing else. A body turns rays into layers; layers are sorted by depth and composed front to back.
@@ -139,8 +139,9 @@ def tube(start, end, radius: float, paint: Callable[[np.ndarray], np.ndarray], g
     return meet
 
 
-def rectangle(origin, axes, low, high, paint: Callable[[np.ndarray, np.ndarray], np.ndarray], opacity: float,
-              rim: float = 0.012) -> Body:  # fmt: skip
+def rectangle(
+    origin, axes, low, high, paint: Callable[[np.ndarray, np.ndarray], np.ndarray], opacity: float, rim: float = 0.012
+) -> Body:
     """Return a flat rectangle, painted: `paint` gives colours (n, 3) for points (n, 3) and their coordinates (n, 2).
 
     Args:

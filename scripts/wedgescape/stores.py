@@ -53,7 +53,8 @@ def write_store(dataset: xr.Dataset, path: str | Path, created_by: str) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     attributes = {**dataset.attrs, "schema_version": SCHEMA_VERSION, "created_by": created_by}
-    dataset = dataset.assign_attrs(dict(sorted(attributes.items())))
+    dataset = dataset.copy()
+    dataset.attrs = dict(sorted(attributes.items()))  # `assign_attrs` would keep the order of those that are there
     # Text of a fixed length has no stable zarr v3 type; text of any length has.
     texts = {
         name: variable.astype(np.dtypes.StringDType())

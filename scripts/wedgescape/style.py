@@ -7,6 +7,7 @@ levels), marks, line styles or panels tell the same.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,7 @@ LAYOUT_DPI = 200  # at which text is measured, so that the layout does not depen
 # Okabe and Ito's palette, as seaborn's "colorblind" has it, for what stands side by side within one panel.
 SPLITS = {"train": "#0173b2", "test": "#de8f05"}
 PLACES = {"optima": "#333333", "centroid": "#d55e00", "centre": "#029e73"}  # centre: of a connector
+CURVES = {"line": PLACES["centroid"], "bezier": "#6a3d9a", "chain": "#2a9d9d"}  # between two optima
 DIRECTIONS = {"long": "#56b4e9", "short": "#cc78bc"}
 # Tol's "muted" palette, nine colours for nine hyperparameters, the two lightest darkened.
 SWEEPS = {
@@ -47,7 +49,7 @@ SWEEPS = {
 VERDICTS = {"supported": "#01665e", "contradicted": "#8c510a", "undecided": "#949494"}
 NEUTRAL, FAINT = "#4d4d4d", "#b3b3b3"  # what has no colour of its own; guides
 
-# Dark is where a network is good: low loss, high accuracy. The ends are cut off so that black and white marks stay visible.
+# Dark is where a network is good: low loss, high accuracy. The ends are cut off so that black and white marks show.
 LOSS = LinearSegmentedColormap.from_list("loss", sns.color_palette("mako", 256)[24:248])
 ACCURACY = LOSS.reversed("accuracy")
 
@@ -185,8 +187,18 @@ def value_axis(axes: Axes, values: Sequence) -> np.ndarray:
         else:
             axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
             axes.set_xlim(-0.4 * smallest, largest * factor)
-            axes.plot(smallest / 2, 0, marker="$//$", markersize=5, color=NEUTRAL, markeredgewidth=0.2, clip_on=False,
-                      transform=axes.get_xaxis_transform(), zorder=5, label="_break")  # fmt: skip
+            axes.plot(
+                smallest / 2,
+                0,
+                marker="$//$",
+                markersize=5,
+                color=NEUTRAL,
+                markeredgewidth=0.2,
+                clip_on=False,
+                transform=axes.get_xaxis_transform(),
+                zorder=5,
+                label="_break",
+            )
     else:
         pad = 0.12 * np.ptp(positions) or 0.5 * abs(positions[0]) or 0.5
         axes.set_xlim(positions.min() - pad, positions.max() + pad)
@@ -210,7 +222,10 @@ def log_axis(axes: Axes) -> None:
     mantissas = (1, 2, 5) if high / low < 300 else (1,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [mantissa * 10.0**power for power in powers for mantissa in mantissas]
-    axes.yaxis.set_major_locator(ticker.FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    if len(ticks) < 2:  # an axis of less than a factor of 2
+        ticks = [tick for tick in ticker.MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
+    axes.yaxis.set_major_locator(ticker.FixedLocator(ticks))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _place: number(value)))
     axes.yaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set_ylim(low, high)
@@ -254,9 +269,19 @@ def intervals(axes: Axes, x, mean, low, high, colour: str, shift: float = 0.0, j
     finite = np.isfinite(low) & np.isfinite(high)
     ends = np.where(finite, np.stack([mean - low, high - mean]), 0.0)
     marks = {"marker": "D", "markersize": 2.4, "markeredgewidth": 1, **marks}
-    axes.errorbar(x, mean, np.clip(ends, 0, None), color=colour, elinewidth=1, capsize=2, zorder=4,
-                  linestyle="-" if joined else "none", linewidth=0.8,
-                  transform=shifted(axes, shift), **marks)  # fmt: skip
+    axes.errorbar(
+        x,
+        mean,
+        np.clip(ends, 0, None),
+        color=colour,
+        elinewidth=1,
+        capsize=2,
+        zorder=4,
+        linestyle="-" if joined else "none",
+        linewidth=0.8,
+        transform=shifted(axes, shift),
+        **marks,
+    )
     _reach(axes, x, mean - ends[0], mean + ends[1])
 
 
@@ -300,10 +325,14 @@ def save(figure: Figure, outputs: Iterable[str | Path], dpi: int, name: str, met
         name: of the figure.
         metadata: plain JSON types; it is written as JSON to "Keywords" of both formats, beside "Title" and "Subject".
     """
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table of a font that it drops
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # else each format would settle it anew
-    said = {"Title": f"Wedgescape: {name}", "Subject": f"study {metadata.get('study', '')}".strip(),
-            "Keywords": json.dumps(metadata, sort_keys=True)}  # fmt: skip
+    said = {
+        "Title": f"Wedgescape: {name}",
+        "Subject": f"study {metadata.get('study', '')}".strip(),
+        "Keywords": json.dumps(metadata, sort_keys=True),
+    }
     kinds = {"pdf": (PDF_DPI, {"CreationDate": None}), "png": (dpi, {"Software": None})}
     for path in map(Path, outputs):
         kind = path.suffix.removeprefix(".")

@@ -253,8 +253,8 @@ def _evaluate(landscape: Landscape, optima: Tensor, surface: Complex, width: int
 
 def _largest_cosine(surface: Complex, optima: Tensor) -> float:
     """Return the largest |cosine| between the hull's edges and the displacements."""
-    moved = surface.displacement[surface.displacement.norm(dim=1) > 0]
-    return float((unit(moved) @ unit(optima[1:] - optima[:1]).T).abs().max())
+    lengths = surface.displacement.norm(dim=1, keepdim=True).clamp_min(1e-30)  # zero at the optima
+    return float((surface.displacement / lengths @ unit(optima[1:] - optima[:1]).T).abs().max())
 
 
 def tidy(store: xr.Dataset) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from wedgescape.crossings import first_crossing, halvings
 from wedgescape.landscape import Landscape
 from wedgescape.statistics import bootstrap_mean
 from wedgescape.stores import described
@@ -75,36 +76,20 @@ def angular_width(
     count, rays = directions.shape[:2]
     reference = landscape.evaluate(optima)
 
-    def holds(angles: Tensor) -> Tensor:
-        """(K * U,) radians -> (K * U,) bool; rays are built a few at a time to spare memory."""
+    def holds(which: Tensor, angles: Tensor) -> Tensor:
+        """Rays are built a few at a time, to spare memory."""
         found = []
-        for some in torch.arange(count * rays).split(POINTS_AT_ONCE):
-            k, u = some // rays, some % rays
+        for some in torch.arange(len(which)).split(POINTS_AT_ONCE):
+            k, u = which[some] // rays, which[some] % rays
             values = landscape.evaluate(rotate(optima[k], directions[k, u], angles[some].to(optima)))
             found.append(inside(values, {name: value[k] for name, value in reference.items()}).cpu())
         return torch.cat(found)
 
     grid = torch.linspace(0, math.pi / 2, COARSE_ANGLES, dtype=torch.float64)
-    low, high = (
-        torch.zeros(count * rays, dtype=torch.float64),
-        torch.full((count * rays,), math.inf, dtype=torch.float64),
-    )
-    for angle in grid[1:]:
-        outside = ~holds(angle.expand(count * rays)) & high.isinf()
-        high[outside] = angle
-        low[high.isinf()] = angle
-        if not high.isinf().any():
-            break
-    leaves = ~high.isinf()
-    high[~leaves] = math.pi / 2
-    bracket = float(grid[1])
-    while bracket / 2 > error:
-        middle = (low + high) / 2
-        within = holds(middle)
-        low, high = torch.where(within, middle, low), torch.where(within, high, middle)
-        bracket /= 2
-    angle = torch.where(leaves, (low + high) / 2, math.pi / 2)
-    return Width(angle.reshape(count, rays), bracket / 2, ~leaves.reshape(count, rays))
+    halve = halvings(float(grid[1]), error)
+    crossing = first_crossing(holds, grid, count * rays, halve)
+    place, is_open = crossing.place.reshape(count, rays), crossing.open.reshape(count, rays)
+    return Width(place, float(grid[1]) / 2 ** (halve + 1), is_open)
 
 
 def keeps_accuracy(fraction: float):

@@ -112,4 +112,4 @@ def train_small(data):
 @pytest.fixture(scope="session")
 def weights(train_small) -> xr.Dataset:
     """The weights store of seeds 0 to 3, in memory."""
-    return train_small(range(4))
+    return train_small(range(4), epochs=12, snapshot_epochs=4)

@@ -1,5 +1,6 @@
 """Fingerprints of code, the frame around each job, and where results may be written."""
 
+import contextlib
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ import textwrap
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
@@ -170,7 +172,6 @@ def fake(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "7")
-    monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setattr(provenance.log, "level", provenance.log.level)
     with warnings.catch_warnings():
         yield SimpleNamespace(
@@ -179,15 +180,20 @@ def fake(tmp_path, monkeypatch):
             config={"study": "digits"},
         )  # fmt: skip
         logging.captureWarnings(False)
-        for handler in logging.root.handlers:
-            handler.close()
+
+
+@contextlib.contextmanager
+def running(fake):
+    """The frame in a process whose logging is as fresh as a job's: pytest has handlers of its own."""
+    with mock.patch.object(logging.root, "handlers", []), job(fake) as log:
+        yield log
 
 
 RECORD = Path("results/digits/provenance/measure_tunnels/width.json")
 
 
 def test_a_job_that_succeeds_leaves_a_record(fake):
-    with job(fake) as log:
+    with running(fake) as log:
         log.info("measuring %s", "width")
         assert os.environ["OMP_NUM_THREADS"] == "1"
         assert not RECORD.exists()
@@ -211,13 +217,13 @@ def test_a_job_that_succeeds_leaves_a_record(fake):
 
 def test_a_job_without_wildcards_is_recorded_by_its_rule(fake):
     fake.wildcards = {}
-    with job(fake):
+    with running(fake):
         pass
     assert RECORD.with_name("measure_tunnels.json").is_file()
 
 
 def test_what_the_user_gave_wrong_ends_the_job_with_the_message_alone(fake, capsys):
-    with pytest.raises(SystemExit) as stop, job(fake):
+    with pytest.raises(SystemExit) as stop, running(fake):
         raise InputError("model.file: own.py: there is no such file")
     assert stop.value.code == 1
     told = Path("job.log").read_text()
@@ -229,13 +235,13 @@ def test_what_the_user_gave_wrong_ends_the_job_with_the_message_alone(fake, caps
 
 
 def test_any_other_error_is_raised_as_it_is_and_not_recorded(fake):
-    with pytest.raises(ZeroDivisionError), job(fake):
+    with pytest.raises(ZeroDivisionError), running(fake):
         raise ZeroDivisionError
     assert not Path("results").exists()
 
 
 def test_warnings_reach_the_log(fake):
-    with job(fake):
+    with running(fake):
         warnings.warn("a rate of zero", stacklevel=1)
     assert "a rate of zero" in Path("job.log").read_text()
 

@@ -2,7 +2,7 @@
 
 import os
 
-MEASURED_FROM_WEIGHTS = {"measure_tunnels", "measure_planes", "measure_connectors"}
+MEASURED_FROM_WEIGHTS = {"measure_tunnels", "measure_planes", "measure_curves", "measure_connectors"}
 
 
 def test_a_touch_a_comment_and_a_docstring_rerun_nothing(finished):
@@ -33,7 +33,7 @@ def test_the_logic_of_the_look_reruns_the_figures_alone(finished):
     style = finished.folder / "scripts/wedgescape/style.py"
     style.write_text(style.read_text() + "\nUNUSED = 1\n")
     pending = finished.pending()
-    assert pending == {f"plot_{name}" for name in ("wedges", "predictions", "training", "planes", "connectors", "tunnels")}
+    assert pending == {f"plot_{name}" for name in ("wedges", "predictions", "training", "planes", "curves", "connectors", "tunnels")}
 
 
 def test_one_more_value_trains_that_point_alone(finished):

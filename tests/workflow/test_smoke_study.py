@@ -8,7 +8,7 @@ import pytest
 import yaml
 from wedgescape.stores import open_store, open_weights
 
-FIGURES = ("wedges", "predictions", "training", "planes", "connectors", "tunnels")
+FIGURES = ("wedges", "predictions", "training", "planes", "curves", "connectors", "tunnels")
 
 
 @pytest.fixture
@@ -24,7 +24,8 @@ def test_every_figure_is_there_as_pdf_and_png(results):
 
 def test_every_claim_has_an_interval_and_a_verdict(results):
     claims = pd.read_csv(results / "claims.csv")
-    assert set(claims["id"]) == {"tunnel_learning_rate", "tunnel_width", "connector_2", "connector_3"}
+    assert set(claims["id"]) == {"tunnel_learning_rate", "tunnel_width", "curve_bezier", "curve_chain", "connector_2",
+                                  "connector_3"}  # fmt: skip
     assert (claims["low"] <= claims["estimate"]).all()
     assert (claims["estimate"] <= claims["high"]).all()
     assert claims["verdict"].isin(["supported", "contradicted", "undecided"]).all()

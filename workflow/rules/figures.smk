@@ -7,6 +7,7 @@ FIGURES = expand(
         "predictions",
         "training",
         "planes",
+        "curves",
         "connectors",
         *(["tunnels"] if study.sweeps else []),
     ],
@@ -121,6 +122,34 @@ rule plot_planes:
         "Drawing the plane through three optima"
     script:
         "../../scripts/plot_planes.py"
+
+
+rule plot_curves:
+    input:
+        rules.measure_curves.output,
+    output:
+        pdf=f"{RESULTS}/figures/curves.pdf",
+        png=report(
+            f"{RESULTS}/figures/curves.png",
+            caption="../report/plot_curves.rst",
+            category="4 Geometry",
+            labels={"figure": "curves between pairs of optima"},
+        ),
+        table=f"{RESULTS}/tables/curves.csv",
+    log:
+        f"{RESULTS}/logs/plot_curves.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_curves.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_curves.py", "figures", "claims"),
+    message:
+        "Drawing curves between pairs of optima"
+    script:
+        "../../scripts/plot_curves.py"
 
 
 rule plot_connectors:

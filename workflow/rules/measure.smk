@@ -62,6 +62,28 @@ rule measure_planes:
         "../../scripts/measure_planes.py"
 
 
+rule measure_curves:
+    input:
+        data=rules.prepare_data.output,
+        weights=weights(study.base),
+    output:
+        f"{RESULTS}/curves/pairs.zarr.zip",
+    log:
+        f"{RESULTS}/logs/measure_curves.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_curves.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        job=settings("measure_curves.py", "curves", own=OWN_MODEL),
+    message:
+        "Measuring curves between pairs of optima"
+    script:
+        "../../scripts/measure_curves.py"
+
+
 rule measure_connectors:
     input:
         data=rules.prepare_data.output,
@@ -109,6 +131,7 @@ rule measure_subspaces:
 rule judge_claims:
     input:
         tunnels=expand(f"{RESULTS}/tunnels/{{sweep}}.zarr.zip", sweep=study.sweeps),
+        curves=rules.measure_curves.output,
         connectors=rules.measure_connectors.output,
         subspaces=rules.measure_subspaces.output,
     output:

@@ -1,0 +1,59 @@
+"""Put a finished study's verdicts and figures into the documentation.
+
+    python scripts/document_results.py results/digits
+
+The table of claims in docs/results.md stands between markers that name the study and is generated, never typed; the
+figures go to docs/figures, at a size for reading on a screen.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+DOCS = Path(__file__).parents[1] / "docs"
+PIXELS = 1200  # width of a figure in the documentation
+VERDICTS = {"supported": "**supported**", "contradicted": "**contradicted**", "undecided": "undecided"}
+
+
+def claims_table(claims: pd.DataFrame) -> str:
+    """Return the verdicts as a Markdown table, one row a claim."""
+    lines = ["| claim | statistic | estimate | 95 % interval | seeds | verdict |", "| --- | --- | --- | --- | --- | --- |"]
+    for row in claims.itertuples():
+        interval = f"{row.low:.3g} … {row.high:.3g}"
+        lines.append(
+            f"| {row.sentence} | {row.statistic} | {row.estimate:.3g} | {interval} | {row.seeds} | {VERDICTS[row.verdict]} |"
+        )
+    return "\n".join(lines)
+
+
+def replace_between(text: str, marker: str, content: str) -> str:
+    """Return a text with the part between `<!-- marker -->` and `<!-- /marker -->` exchanged."""
+    begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+    head, found, rest = text.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"docs/results.md lacks the markers {begin} and {end}")
+    return f"{head}{begin}\n{content}\n{end}{tail}"
+
+
+def main() -> None:
+    """Read the study's folder from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="folder of a finished study, such as results/digits")
+    results = parser.parse_args().results
+    page = DOCS / "results.md"
+    table = claims_table(pd.read_csv(results / "claims.csv"))
+    page.write_text(replace_between(page.read_text(), f"claims {results.name}", table))
+    figures = DOCS / "figures" / results.name
+    figures.mkdir(parents=True, exist_ok=True)
+    for png in sorted(results.glob("figures/*.png")):
+        with Image.open(png) as image:
+            image.convert("RGB").resize((PIXELS, round(image.height * PIXELS / image.width))).quantize(256).save(
+                figures / png.name, optimize=True
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""Train curves between pairs of the base point's optima, and measure them beside the straight lines."""
+
+from wedgescape import curves
+from wedgescape.provenance import job
+from wedgescape.stores import open_store, write_store
+from wedgescape.training import trained_landscape
+
+with job(snakemake):
+    data = open_store(snakemake.input.data[0])
+    landscape, optima, weights = trained_landscape(
+        data, snakemake.input.weights, snakemake.config.get("device", "auto")
+    )
+    by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))
+    store = curves.measure(landscape, by_seed, **snakemake.params.job["curves"])
+    write_store(store, snakemake.output[0], "measure_curves")

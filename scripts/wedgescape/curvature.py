@@ -1,0 +1,106 @@
+"""Curvature of the training loss at a point: the ends of the Hessian's spectrum (science, section 8)."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from torch import Tensor
+
+from wedgescape.landscape import Landscape
+from wedgescape.subspaces import stream
+
+KRYLOV = 160  # vectors of the Lanczos basis: on the digits one basis holds both ends, and 128 took restarts at times
+RESTARTS = 50
+TOLERANCES = (1e-3, 1e-2, 1e-1)  # relative residuals tried in turn, where noise in the products forbids the smaller
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """Both ends of a Hessian's spectrum.
+
+    Args:
+        top: (top,) the largest eigenvalues, falling.
+        top_vectors: (top, P) unit vectors.
+        top_residuals: (top,) Euclidean norms of H v - lambda v: an eigenvalue of H lies within this of lambda.
+        bottom: (bottom,) the algebraically smallest (most negative) eigenvalues, rising.
+        bottom_vectors: (bottom, P) unit vectors.
+        bottom_residuals: (bottom,)
+    """
+
+    top: Tensor
+    top_vectors: Tensor
+    top_residuals: Tensor
+    bottom: Tensor
+    bottom_vectors: Tensor
+    bottom_residuals: Tensor
+
+
+def hessian_eigenpairs(landscape: Landscape, point: Tensor, top: int, bottom: int, krylov: int = KRYLOV) -> Eigenpairs:
+    """Find the eigenpairs at both ends of the spectrum of the Hessian of the training loss.
+
+    Lanczos with implicit restarts and full reorthogonalisation in float64 (ARPACK, Lehoucq et al. 1998), which neither
+    repeats an eigenvalue nor skips one; both ends come from one Krylov space. A space of no more dimensions than the
+    Lanczos basis is diagonalised densely instead.
+
+    Args:
+        landscape: whose Hessian-vector products are asked for, in its own precision.
+        point: (P,), where nothing is changed.
+        top: how many of the largest eigenvalues.
+        bottom: how many of the smallest.
+        krylov: vectors of the Lanczos basis; more need fewer products and more memory.
+
+    Returns:
+        `Eigenpairs` in float64, on the CPU; each vector's first coordinate of largest size is positive.
+
+    Raises:
+        ValueError: if the point is not finite, or none or more eigenpairs are asked for than there are dimensions.
+        ArpackNoConvergence: if not even a relative residual of 0.1 is reached.
+    """
+    dim = len(point)
+    if not bool(point.isfinite().all()):
+        raise ValueError("the Hessian at a point that is not finite has no eigenpairs")
+    if not 0 < top + bottom <= dim:
+        raise ValueError(f"found top + bottom = {top + bottom}; allowed: 1 to {dim}, the number of dimensions")
+
+    def products(vectors: np.ndarray) -> np.ndarray:
+        """(V, P) -> (V, P), float64."""
+        moved = landscape.hvp(point, torch.from_numpy(vectors).to(point))
+        return moved.cpu().double().numpy()
+
+    count = max(top, bottom)
+    if dim <= max(krylov, 2 * count):
+        matrix = products(np.eye(dim))
+        values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)  # columns
+    else:
+        values, vectors = _lanczos(products, dim, 2 * count, krylov)
+    rows = vectors.T * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])[:, None]
+    parts = []
+    for some, ways in ((values[::-1][:top], rows[::-1][:top]), (values[:bottom], rows[:bottom])):
+        some, ways = some.copy(), np.ascontiguousarray(ways)
+        residuals = np.linalg.norm(products(ways) - some[:, None] * ways, axis=1) if len(some) else some
+        parts += [torch.from_numpy(part) for part in (some, ways, residuals)]
+    return Eigenpairs(*parts)
+
+
+def _lanczos(products, dim: int, count: int, krylov: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return `count` eigenvalues, half from either end, rising, and vectors (P, count)."""
+    start = stream("lanczos").standard_normal(dim)
+    if not products(start[None]).any():  # only the zero Hessian maps a random vector to zero; ARPACK would refuse it
+        return np.zeros(count), np.linalg.qr(stream("lanczos").standard_normal((dim, count)))[0]
+    operator = LinearOperator((dim, dim), lambda vector: products(vector.reshape(1, -1))[0], dtype=np.float64)
+    basis = min(dim, max(krylov, 2 * count + 1))
+
+    def ends(tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+        found = eigsh(operator, count, which="BE", v0=start, ncv=basis, maxiter=RESTARTS, tol=tolerance)
+        order = found[0].argsort()
+        return found[0][order], found[1][:, order]
+
+    *stricter, loosest = TOLERANCES
+    for tolerance in stricter:
+        with contextlib.suppress(ArpackNoConvergence):
+            return ends(tolerance)
+    return ends(loosest)

@@ -1,0 +1,338 @@
+"""Every figure on small synthetic stores, diverged seeds, missing values and text-valued sweeps included."""
+
+import hashlib
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+from matplotlib.collections import PathCollection
+from PIL import Image
+
+import plot_connectors
+import plot_planes
+import plot_predictions
+import plot_training
+import plot_tunnels
+import plot_wedges
+from wedgescape import connectors, scenes, style
+from wedgescape.figures import publish
+from wedgescape.simulation import simulate
+
+CLAIMS = {"confidence": 0.95, "resamples": 100}
+BASE = {"learning_rate": 0.1, "weight_decay": 0.0, "optimizer": "sgd", "width": 64}
+
+
+def titled(figure):
+    """The panels of a figure, in order; colour bars have no title."""
+    return [axes for axes in figure.axes if axes.get_title(loc="left")]
+
+
+def drawn(axes):
+    """All (x, y) of the dots of a panel that can be seen."""
+    dots = [part.get_offsets() for part in axes.collections if isinstance(part, PathCollection)]
+    points = np.ma.filled(np.ma.concatenate(dots), np.nan)
+    return in_order(points[np.isfinite(points).all(1)])
+
+
+def in_order(rows):
+    return np.array(sorted(map(tuple, rows)), dtype=float)
+
+
+def check_looks(figure, width=style.TWO_COLUMNS, toy=False):
+    """Sizes, letters, units, and text that lies inside the figure."""
+    assert figure.get_figwidth() == width
+    assert [axes.get_title(loc="left")[9] for axes in titled(figure)] == list("abcdefghi"[: len(titled(figure))])
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        for label in (axes.xaxis.label, axes.yaxis.label, axes.title, axes._left_title, axes._right_title):
+            extent = label.get_window_extent()
+            if label.get_text():
+                assert figure.bbox.x0 - 1 <= extent.x0
+                assert extent.x1 <= figure.bbox.x1 + 1, label.get_text()
+                assert figure.bbox.y0 - 1 <= extent.y0
+                assert extent.y1 <= figure.bbox.y1 + 1, label.get_text()
+
+
+# Tunnels
+
+
+def tunnels(values, seeds=4, lost=(), missing=()):
+    """A store of `measure_tunnels`; `lost` and `missing` are (value, seed) places."""
+    draw = np.random.default_rng(len(values))
+    width = draw.uniform(0.5, 0.9, (len(values), seeds, 3))
+    diverged = np.zeros((len(values), seeds), bool)
+    for place in lost:
+        diverged[place] = True
+        width[place] = 0.001
+    for place in missing:
+        width[place] = np.nan
+    dims = ("value", "seed", "direction")
+    return xr.Dataset(
+        {"width_accuracy": (dims, width), "width_loss": (dims, 0.5 * width), "diverged": (dims[:2], diverged)},
+        {"value": np.array(values, dtype=object if isinstance(values[0], str) else float), "seed": range(seeds)},
+        {"accuracy_fraction": 0.9, "loss_threshold": 0.5},
+    )
+
+
+STORES = {
+    "learning_rate": tunnels([0.01, 0.1, 1.0], lost=[(2, 0), (2, 3)], missing=[(0, 1)]),
+    "weight_decay": tunnels([0.0, 1e-4, 1e-2], lost=[(1, k) for k in range(4)]),
+    "optimizer": tunnels(["sgd", "adamw"]),
+}
+
+
+def test_tunnels_draw_every_seed_that_did_not_diverge():
+    figure = plot_tunnels.draw(STORES, BASE, **CLAIMS)
+    check_looks(figure)
+    table = plot_tunnels.tabulate(STORES)
+    assert len(table) == 4 * (3 + 3 + 2)
+    for axes, (sweep, rows) in zip(titled(figure), table.groupby("sweep", sort=False), strict=True):
+        kept = rows[~rows["diverged"]]
+        values = rows["value"].unique().tolist()
+        place = values.index if sweep == "optimizer" else float
+        wanted = [
+            (place(row["value"]), row[column])
+            for _, row in kept.iterrows()
+            for column in ("width_accuracy", "width_loss")
+            if np.isfinite(row[column])
+        ]
+        assert drawn(axes) == pytest.approx(in_order(wanted))
+        assert axes.get_xlabel() == style.NAMES[sweep]
+    assert titled(figure)[0].get_ylabel() == "angular width (degrees)"
+    assert [text.get_text() for text in titled(figure)[0].texts] == ["2"]  # diverged
+    assert [text.get_text() for text in titled(figure)[1].texts] == ["4"]
+    assert not titled(figure)[2].texts
+
+
+def test_a_mean_leaves_diverged_seeds_out():
+    axes = titled(plot_tunnels.draw(STORES, BASE, **CLAIMS))[0]
+    rows = plot_tunnels.tabulate({"learning_rate": STORES["learning_rate"]})
+    mean = rows[~rows["diverged"]].groupby("value")["width_accuracy"].mean()
+    line = next(line for line in axes.lines if line.get_marker() == "D")
+    assert line.get_ydata() == pytest.approx(mean.to_numpy())
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_tunnels_cope_with_any_number_of_sweeps(count):
+    stores = {sweep: tunnels([1, 2, 3], seeds=2) for sweep in list(style.SWEEPS)[:count]}
+    figure = plot_tunnels.draw(stores, {}, **CLAIMS)
+    assert len(titled(figure)) == count
+    check_looks(figure, style.ONE_COLUMN if count == 1 else style.TWO_COLUMNS)
+    shown = figure.legends + [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    assert len(shown) == 1
+
+
+def test_one_seed_has_dots_and_no_bars():
+    axes = titled(plot_tunnels.draw({"width": tunnels([16, 64], seeds=1)}, BASE, **CLAIMS))[0]
+    assert len(drawn(axes)) == 4
+
+
+# Training
+
+
+def weights(lost=()):
+    epochs, seeds = 6, 5
+    draw = np.random.default_rng(0)
+    diverged = np.isin(np.arange(seeds), lost)
+    curves = {
+        name: (("seed", "epoch"), draw.uniform(0.1, 1, (seeds, epochs)).astype(np.float32))
+        for name in plot_training.CURVES
+    }
+    for _dims, values in curves.values():
+        values[diverged, 3:] = np.nan
+    return xr.Dataset({**curves, "diverged": (("seed",), diverged)}, {"seed": range(seeds), "epoch": range(epochs)})
+
+
+@pytest.mark.parametrize("lost", [(), (1, 4), (0, 1, 2, 3, 4)])
+def test_training_draws_every_seed_and_flags_those_that_diverged(lost):
+    store = weights(lost)
+    figure = plot_training.draw(store, **CLAIMS)
+    check_looks(figure)
+    loss, accuracy, size = titled(figure)
+    assert (loss.get_ylabel(), loss.get_yscale()) == ("loss (nats)", "log")
+    assert (accuracy.get_ylabel(), size.get_ylabel()) == ("accuracy (fraction)", "length (weights)")
+    for axes, names in zip((loss, accuracy, size), np.reshape(plot_training.CURVES, (3, 2)), strict=True):
+        lines = [line.get_ydata() for line in axes.lines]
+        assert len(lines) == 2 * (5 + 1)  # seeds and their mean
+        for name in names:
+            for row in store[name].values:
+                assert any(np.array_equal(row, line, equal_nan=True) for line in lines)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert (f"diverged: {len(lost)}" in labels) == bool(lost)
+    assert f"each of {5 - len(lost)} seeds" in labels
+    table = plot_training.tabulate(store)
+    assert len(table) == 5 * 6
+    assert table["diverged"].sum() == 6 * len(lost)
+
+
+# Planes
+
+
+def plane(broken=False):
+    side, points = 7, 9
+    draw = np.random.default_rng(0)
+    losses = draw.uniform(0.01, 3, (2, side, side)).astype(np.float32)
+    if broken:
+        losses[:, 0, :2] = np.nan, np.inf
+        losses[0, 3, 3] = 0
+    lines = draw.uniform(0.01, 3, (2, 3, points)).astype(np.float32)
+    return xr.Dataset(
+        {
+            "loss": (("split", "alpha", "beta"), losses),
+            "accuracy": (("split", "alpha", "beta"), draw.uniform(0, 1, (2, side, side))),
+            "profile_loss": (("split", "pair", "t"), lines),
+            "profile_accuracy": (("split", "pair", "t"), draw.uniform(0, 1, lines.shape)),
+            "barrier": (("split", "pair"), draw.uniform(0, 1, (2, 3))),
+            "optimum_alpha": (("optimum",), [0.0, 4.0, 2.0]),
+            "optimum_beta": (("optimum",), [0.0, 0.0, 3.0]),
+        },
+        {
+            "split": ["train", "test"],
+            "alpha": np.linspace(-1, 5, side),
+            "beta": np.linspace(-1, 4, side),
+            "t": np.linspace(0, 1, points),
+            "pair": ["10-11", "10-12", "11-12"],
+            "seed": ("optimum", [10, 11, 12]),
+        },
+    )
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_planes_show_optima_sides_and_barriers(broken):
+    store = plane(broken)
+    figure = plot_planes.draw(store)
+    check_looks(figure)
+    loss, accuracy, *sides = titled(figure)
+    assert len(sides) == 3
+    for axes in (loss, accuracy):
+        assert axes.get_aspect() == 1
+        assert "(weights)" in axes.get_xlabel()
+        corners = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() == "o"]
+        assert corners == [[0, 0], [4, 0], [2, 3]]
+        assert {text.get_text() for text in axes.texts} == {"seed 10", "seed 11", "seed 12"}
+    for k, axes in enumerate(sides):
+        assert [line.get_ydata().tolist() for line in axes.lines[::2]] == store["profile_loss"][:, k].values.tolist()
+        train, test = store["barrier"][:, k].values
+        assert f"train {train:.3f}, test {test:.3f} nats" in axes.get_xlabel()
+    table = plot_planes.tabulate(store)
+    assert table["part"].value_counts().to_dict() == {"plane": 2 * 49, "side": 2 * 3 * 9}
+    assert table["loss"].isna().sum() == store["loss"].isnull().sum()  # kept, not replaced
+
+
+# Connectors
+
+
+def centres(sizes=(2, 4, 9)):
+    draw = np.random.default_rng(0)
+    dims, shape = ("size", "set", "place", "split"), (len(sizes), 5, 3, 2)
+    loss, accuracy = draw.uniform(0.01, 3, shape), draw.uniform(0, 1, shape)
+    loss[0, 3:] = accuracy[0, 3:] = np.nan  # there were only three sets of that size
+    return xr.Dataset(
+        {"loss": (dims, loss), "accuracy": (dims, accuracy)},
+        {"size": list(sizes), "place": ["optima", "centroid", "centre"], "split": ["train", "test"]},
+    )
+
+
+def test_connectors_draw_every_set():
+    store = centres()
+    figure = plot_connectors.draw(store, **CLAIMS)
+    check_looks(figure)
+    panels = iter(titled(figure))
+    table = connectors.tidy(store)
+    for quantity, unit in (("loss", "nats"), ("accuracy", "fraction")):
+        for split in ("train", "test"):
+            axes = next(panels)
+            rows = table[table["split"] == split]
+            assert drawn(axes) == pytest.approx(in_order(rows[["size", quantity]].to_numpy()))
+            assert axes.get_yscale() == ("log" if quantity == "loss" else "linear")
+            if split == "train":
+                assert axes.get_ylabel() == f"{quantity} ({unit})"
+
+
+# Toy wedges
+
+
+@pytest.fixture(scope="module")
+def predictions():
+    return simulate(dimension=24, short=[2, 6], wedges=[1, 3], radii=[1, 8], trials=6, connected=5)
+
+
+def test_predictions_state_their_error_and_mark_connectors(predictions):
+    figure = plot_predictions.draw(predictions)
+    check_looks(figure)
+    table = plot_predictions.tabulate(predictions)
+    assert len(titled(figure)) == 4
+    for axes in titled(figure):
+        assert any("relative error: median" in text.get_text() for text in axes.texts)
+    rows = table[(table["quantity"] == "random_loss") & (table["wedges"] == 1)]
+    errors = rows["relative_error"].abs()
+    note = f"relative error: median {errors.median():.1%}, largest {errors.max():.1%}"
+    assert note in titled(figure)[0].texts[0].get_text()
+    assert table.loc[table["quantity"] == "shared_dim", "connected"].between(0, 1).all()
+    assert table.loc[table["quantity"] != "shared_dim", "connected"].isna().all()
+    marks = [line for line in titled(figure)[3].lines if line.get_marker() not in ("None", "none", None, "")]
+    shown = [(x, y, line.get_markerfacecolor() != "white") for line in marks for x, y in line.get_xydata()]
+    rows = table[table["quantity"] == "shared_dim"]
+    wanted = zip(rows["size"], rows["simulated"], rows["connected"] >= 0.5, strict=True)
+    assert in_order(shown) == pytest.approx(in_order(wanted))
+
+
+def test_predictions_cope_with_one_of_everything():
+    store = simulate(dimension=8, short=[2], wedges=[1], radii=[2.0], trials=2, connected=2)
+    check_looks(plot_predictions.draw(store))
+
+
+def test_the_toy_picture_shows_what_theory_says():
+    toy = plot_wedges.build()
+    line, connector = (toy.landscape.losses(points) for points in toy.paths().values())
+    assert line[[0, -1]] == pytest.approx([0, 0], abs=1e-6)
+    assert line.max() == pytest.approx(plot_wedges.BARRIER, abs=1e-6)  # halfway between unit distances
+    assert connector.max() < 1e-4
+    assert toy.landscape.distances(toy.centre[None]).max() < 1e-4  # on both wedges
+    edge = toy.optima[1] - toy.optima[0]
+    assert float((toy.centre - toy.middle) @ edge) == pytest.approx(0, abs=1e-5)
+    figure = plot_wedges.draw(toy, pixels=24, samples=1)
+    assert len(titled(figure.subfigs[0])) + len(titled(figure.subfigs[1])) == 3
+    assert toy.cut.losses(torch.zeros(1, 2)) == pytest.approx([plot_wedges.BARRIER])
+
+
+def test_rays_meet_what_is_nearest():
+    camera = scenes.Camera(eye=(5, 0, 0), target=(0, 0, 0), opening=0.4)
+    red = scenes.ball((0, 0, 0), 1.0, (1, 0, 0), gloss=0)
+    green = scenes.tube(
+        (-2, 0, 1), (-2, 0, -1), 0.3, lambda places: np.tile([0.0, 1.0, 0.0], (len(places), 1)), gloss=0
+    )
+    picture = scenes.render([green, red], camera, 33, 1)
+    assert picture.shape == (33, 33, 3)
+    assert np.ptp(picture[0, 0]) == 0  # white
+    middle = picture[16, 16]
+    assert middle[0] > 0.5
+    assert middle[1] == 0  # the tube is behind the ball
+    glass = scenes.slab((1.5, -3, -3), (1.6, 3, 3), (0, 0, 1), density=3.0)
+    behind = scenes.render([green, red, glass], camera, 33, 1)[16, 16]
+    assert behind[2] > middle[2]
+    assert behind[0] > 0
+    assert camera.project((0, 0, 0)) == pytest.approx((0, 0))
+    assert camera.project((0, 1, 0)) == pytest.approx((0.5, 0))
+
+
+# The common end
+
+
+def test_publish_names_inputs_and_writes_the_table(tmp_path):
+    source = tmp_path / "a.zarr.zip"
+    source.write_bytes(b"store")
+    output = SimpleNamespace(**{name: str(tmp_path / f"x.{name}") for name in ("pdf", "png", "table")})
+    snakemake = SimpleNamespace(
+        params=SimpleNamespace(job={"code": "c0de", "figures": {"dpi": 80}}),
+        config={"study": "s"}, input=[str(source)], output=output, rule="plot_x",
+    )  # fmt: skip
+    figure, _axes = style.panels(1, 1, 2.0, 1.0)
+    publish(snakemake, figure, pd.DataFrame({"value": [1.5]}))
+    picture = Image.open(output.png)
+    assert picture.size == (160, 80)
+    assert hashlib.sha256(b"store").hexdigest() in picture.text["Keywords"]
+    assert (tmp_path / "x.table").read_text() == "value\n1.5\n"
