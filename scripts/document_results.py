@@ -19,7 +19,10 @@ VERDICTS = {"supported": "**supported**", "contradicted": "**contradicted**", "u
 
 def claims_table(claims: pd.DataFrame) -> str:
     """Return the verdicts as a Markdown table, one row a claim."""
-    lines = ["| claim | statistic | estimate | 95 % interval | seeds | verdict |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| claim | statistic | estimate | 95 % interval | seeds | verdict |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for row in claims.itertuples():
         interval = f"{row.low:.3g} … {row.high:.3g}"
         lines.append(

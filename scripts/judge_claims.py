@@ -11,6 +11,8 @@ with job(snakemake):
     tunnels = {Path(path).name.removesuffix(".zarr.zip"): open_store(path) for path in snakemake.input.tunnels}
     rows = [
         *claims.tunnel_claims(tunnels, rules),
+        *claims.profile_claims(open_store(snakemake.input.profiles[0]), rules),
+        *claims.hyperplane_claims([open_store(path) for path in snakemake.input.hyperplanes], rules),
         *claims.curve_claims(open_store(snakemake.input.curves[0]), rules),
         *claims.connector_claims(open_store(snakemake.input.connectors[0]), rules),
         *claims.subspace_claims(open_store(snakemake.input.subspaces[0]), rules),

@@ -11,7 +11,6 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
 from wedgescape import style
 from wedgescape.figures import publish
@@ -71,8 +70,8 @@ def _draw_loss(axes: Axes, store: xr.Dataset) -> None:
         alpha=0.35,
     )
     bar = style.colour_bar(axes, filled, "loss (nats)")
-    bar.set_ticks(np.arange(np.ceil(steps[0]), steps[-1] + 1e-9))
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda power, _place: style.number(10.0**power)))
+    ticks = style.log_ticks(10.0 ** steps[0], 10.0 ** steps[-1])
+    bar.set_ticks(np.log10(ticks), labels=[style.number(tick) for tick in ticks])
 
 
 def _draw_accuracy(axes: Axes, store: xr.Dataset) -> None:

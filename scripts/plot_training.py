@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from wedgescape import style
 from wedgescape.figures import publish
@@ -52,6 +53,7 @@ def draw(weights: xr.Dataset, confidence: float, resamples: int) -> Figure:
     _say(accuracy, ends, low=float(weights["test_accuracy"][:, -1].mean()) > 0.5)
     for panel, letter, text in zip(axes[0], "abc", ("Loss", "Accuracy", "Weights"), strict=True):
         panel.set(xlabel="epoch", xlim=(weights["epoch"].min(), weights["epoch"].max()))
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         style.title(panel, letter, text)
     size.legend(
         handles=[

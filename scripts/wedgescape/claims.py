@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from wedgescape import surfaces
-from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend
+from wedgescape.profiles import KINDS, by_kind
+from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend, exact_fraction
 
 # Which way the paper says that angular width moves; None where it says nothing definite.
 TUNNEL_SENTENCES = {
@@ -34,6 +35,11 @@ class Rules:
             where it lies above.
         maximum_connector_loss: nats; a connector is a low-loss subspace where the interval of the largest training loss
             between its vertices lies below it.
+        maximum_threshold_fraction: few random directions are enough where the interval of (dimensions at the
+            threshold) / (parameters) lies below it.
+        minimum_barrier: nats; a barrier separates optima where the interval of the straight line's lies above it.
+        maximum_rise: nats; the loss falls monotonically on a line where it nowhere rises by more.
+        minimum_fraction: what holds for single seeds is supported where the interval of their fraction lies above it.
     """
 
     confidence: float
@@ -41,6 +47,10 @@ class Rules:
     minimum_correlation: float
     maximum_loss_ratio: float
     maximum_connector_loss: float
+    maximum_threshold_fraction: float
+    minimum_barrier: float
+    maximum_rise: float
+    minimum_fraction: float
 
 
 def judge(interval: Interval, supported_above: float, contradicted_below: float) -> str:
@@ -122,7 +132,8 @@ def _standardised_difference(first: np.ndarray, last: np.ndarray) -> float:
 def connector_claims(connectors: xr.Dataset, rules: Rules) -> list[dict]:
     """Judge for each m whether a connector's centre has a far lower training loss than the linear centroid.
 
-    The statistic is the ratio of the two losses, averaged over sets of optima, bootstrapped over sets.
+    The statistic is the ratio of the two losses, averaged over sets of optima, bootstrapped over sets. Sets whose
+    centre or centroid left the finite numbers are left out and counted.
     """
     rows, train = [], connectors["loss"].sel(split="train")
     for size in connectors["size"].values.tolist():
@@ -143,7 +154,7 @@ def connector_claims(connectors: xr.Dataset, rules: Rules) -> list[dict]:
                 verdict,
                 len(set(members[members >= 0].tolist())),
                 len(ratio),
-                0,
+                int((members[:, 0] >= 0).sum()) - len(ratio),
             )
         )
     return rows
@@ -178,6 +189,64 @@ def subspace_claims(subspaces: xr.Dataset, rules: Rules) -> list[dict]:
     return rows
 
 
+def profile_claims(store: xr.Dataset, rules: Rules) -> list[dict]:
+    """Judge the radial direction against random ones, barriers on straight lines, and monotonic linear interpolation.
+
+    Radial, outwards and inwards apart: the mean over seeds of the logarithm of (length of the radial direction) /
+    (geometric mean length of random ones), by the accuracy threshold; beyond the reach, the reach counts. Barriers of
+    the training loss: the mean over pairs of optima, each seed with the next. Both are bootstrapped, over seeds and
+    over pairs. Monotonic: the fraction of seeds whose training loss nowhere rises from the initialisation to the
+    optimum, with the exact binomial interval, for a bootstrap sees no spread where all seeds agree.
+    """
+    diverged, rows = int(store.attrs["diverged"]), []
+    logs = by_kind(store).pivot_table("log_length", "seed", "name")
+    for name, side in zip(KINDS["radial"], ("outwards", "inwards"), strict=True):
+        ratio = (logs[name] - logs[KINDS["random"][0]]).to_numpy()
+        interval = bootstrap_mean(ratio, rules.confidence, rules.resamples)
+        rows.append(
+            _row(
+                f"long_radial_{side}",
+                f"The radial direction is longer than random ones, {side}",
+                "log(length of the radial direction / of random ones)",
+                interval,
+                judge(interval, 0.0, 0.0),
+                len(ratio),
+                len(ratio),
+                diverged,
+            )
+        )
+    if "pair_barrier" in store:
+        barriers = store["pair_barrier"].sel(split="train").values
+        interval = bootstrap_mean(barriers, rules.confidence, rules.resamples)
+        rows.append(
+            _row(
+                "linear_barrier",
+                "A barrier separates optima on the straight line between them",
+                "barrier of the training loss, nats",
+                interval,
+                judge(interval, rules.minimum_barrier, rules.minimum_barrier),
+                store.sizes["seed"],
+                len(barriers),
+                diverged,
+            )
+        )
+    rises = store["init_rise"].sel(split="train").values
+    interval = exact_fraction(int((rises <= rules.maximum_rise).sum()), len(rises), rules.confidence)
+    rows.append(
+        _row(
+            "monotonic_interpolation",
+            "The loss falls monotonically on the straight line from the initialisation to the optimum",
+            "fraction of seeds",
+            interval,
+            judge(interval, rules.minimum_fraction, rules.minimum_fraction),
+            len(rises),
+            len(rises),
+            diverged,
+        )
+    )
+    return rows
+
+
 def curve_claims(curves: xr.Dataset, rules: Rules) -> list[dict]:
     """Judge for each kind of curve whether it joins pairs of optima with a far lower barrier than the straight line.
 
@@ -209,6 +278,37 @@ def curve_claims(curves: xr.Dataset, rules: Rules) -> list[dict]:
 
 
 CURVES = {"bezier": "quadratic Bezier curves", "chain": "polygonal chains"}
+
+
+def hyperplane_claims(hyperplanes: list[xr.Dataset], rules: Rules) -> list[dict]:
+    """Judge at each width whether far fewer random directions than parameters are enough to descend.
+
+    The statistic is the dimensions at the threshold over the parameters, averaged over seeds, bootstrapped over seeds.
+    A seed that never reached the threshold counts as 1, as if it had taken the whole space; seeds that diverged in the
+    full space have no threshold, are left out and counted.
+    """
+    rows = []
+    for store in hyperplanes:
+        diverged = store["diverged"].values.astype(bool)
+        fraction = store["threshold"].values / store.attrs["parameters"]
+        fraction = np.where(store["censored"].values == "above", 1.0, fraction)[~diverged]
+        interval = bootstrap_mean(fraction, rules.confidence, rules.resamples)
+        low = Interval(-interval.estimate, -interval.high, -interval.low)  # the claim is that the fraction is small
+        verdict = judge(low, -rules.maximum_threshold_fraction, -rules.maximum_threshold_fraction)
+        share = f"{store.attrs['accuracy_fraction']:.0%} of the accuracy"
+        rows.append(
+            _row(
+                f"hyperplane_{store.attrs['width']}",
+                f"Few random directions are enough for {share} at width {store.attrs['width']}",
+                "dimensions of a random hyperplane that are enough / parameters",
+                interval,
+                verdict,
+                store.sizes["seed"],
+                len(fraction),
+                int(diverged.sum()),
+            )
+        )
+    return rows
 
 
 def as_table(rows: list[dict]) -> pd.DataFrame:

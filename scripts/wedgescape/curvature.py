@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from wedgescape.landscape import Landscape
 from wedgescape.subspaces import stream
 
 KRYLOV = 160  # vectors of the Lanczos basis: on the digits one basis holds both ends, and 128 took restarts at times
+LEAST_KRYLOV = 20
 RESTARTS = 50
 TOLERANCES = (1e-3, 1e-2, 1e-1)  # relative residuals tried in turn, where noise in the products forbids the smaller
 
@@ -44,14 +46,15 @@ def hessian_eigenpairs(landscape: Landscape, point: Tensor, top: int, bottom: in
 
     Lanczos with implicit restarts and full reorthogonalisation in float64 (ARPACK, Lehoucq et al. 1998), which neither
     repeats an eigenvalue nor skips one; both ends come from one Krylov space. A space of no more dimensions than the
-    Lanczos basis is diagonalised densely instead.
+    Lanczos basis is diagonalised densely instead. At an optimum of a network the top stands apart and takes some 20
+    products, while the bottom is crowded and takes about as many as the basis has vectors.
 
     Args:
         landscape: whose Hessian-vector products are asked for, in its own precision.
         point: (P,), where nothing is changed.
         top: how many of the largest eigenvalues.
         bottom: how many of the smallest.
-        krylov: vectors of the Lanczos basis; more need fewer products and more memory.
+        krylov: vectors of the Lanczos basis where the bottom is asked for; more take more memory and fewer restarts.
 
     Returns:
         `Eigenpairs` in float64, on the CPU; each vector's first coordinate of largest size is positive.
@@ -71,12 +74,13 @@ def hessian_eigenpairs(landscape: Landscape, point: Tensor, top: int, bottom: in
         moved = landscape.hvp(point, torch.from_numpy(vectors).to(point))
         return moved.cpu().double().numpy()
 
-    count = max(top, bottom)
-    if dim <= max(krylov, 2 * count):
+    if dim <= max(krylov, 2 * (top + bottom)):
         matrix = products(np.eye(dim))
         values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)  # columns
+    elif bottom:
+        values, vectors = _lanczos(products, dim, "BE", 2 * max(top, bottom), krylov)
     else:
-        values, vectors = _lanczos(products, dim, 2 * count, krylov)
+        values, vectors = _lanczos(products, dim, "LA", top)
     rows = vectors.T * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])[:, None]
     parts = []
     for some, ways in ((values[::-1][:top], rows[::-1][:top]), (values[:bottom], rows[:bottom])):
@@ -86,16 +90,18 @@ def hessian_eigenpairs(landscape: Landscape, point: Tensor, top: int, bottom: in
     return Eigenpairs(*parts)
 
 
-def _lanczos(products, dim: int, count: int, krylov: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return `count` eigenvalues, half from either end, rising, and vectors (P, count)."""
+def _lanczos(
+    products: Callable[[np.ndarray], np.ndarray], dim: int, which: str, count: int, krylov: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `count` eigenvalues, rising, and vectors (P, count): the largest (LA), or half of either end (BE)."""
     start = stream("lanczos").standard_normal(dim)
     if not products(start[None]).any():  # only the zero Hessian maps a random vector to zero; ARPACK would refuse it
         return np.zeros(count), np.linalg.qr(stream("lanczos").standard_normal((dim, count)))[0]
     operator = LinearOperator((dim, dim), lambda vector: products(vector.reshape(1, -1))[0], dtype=np.float64)
-    basis = min(dim, max(krylov, 2 * count + 1))
+    basis = min(dim, max(krylov, 2 * count + 1, LEAST_KRYLOV))
 
     def ends(tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-        found = eigsh(operator, count, which="BE", v0=start, ncv=basis, maxiter=RESTARTS, tol=tolerance)
+        found = eigsh(operator, count, which=which, v0=start, ncv=basis, maxiter=RESTARTS, tol=tolerance)
         order = found[0].argsort()
         return found[0][order], found[1][:, order]
 

@@ -33,6 +33,12 @@ def bootstrap_mean(values, confidence: float = 0.95, resamples: int = 2000) -> I
     return Interval(float(values.mean()), float(ends[0]), float(ends[1]))
 
 
+def exact_fraction(hits: int, count: int, confidence: float = 0.95) -> Interval:
+    """Return the fraction of hits in a count of trials, with its exact binomial interval (Clopper & Pearson 1934)."""
+    ends = stats.binomtest(hits, count).proportion_ci(confidence, "exact")
+    return Interval(hits / count, float(ends.low), float(ends.high))
+
+
 def bootstrap_trend(values: np.ndarray, levels, confidence: float = 0.95, resamples: int = 2000) -> Interval:
     """Return Spearman's rho of a hyperparameter and a measurement, with an interval from a bootstrap over seeds.
 

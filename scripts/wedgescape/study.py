@@ -70,6 +70,8 @@ class Study:
             "model": self.config["model"] | shape,
             "training": {key: values.get(key, value) for key, value in self.config["training"].items()},
         }
+        if point != self.base:  # what reads trajectories reads the base point's; all of them would fill a disk
+            determining["training"]["snapshot_epochs"] = None
         return json.loads(json.dumps(determining, sort_keys=True))
 
     @property
@@ -174,6 +176,10 @@ def _checked(config: dict, schema: dict) -> dict:
 
     # Contradictions are looked for in what is left without the faulty keys, so that all problems are told at once.
     complete = with_defaults(schema, _without(config, faulty))
+    for section in ("connectors", "subspaces"):  # a default cannot ask for more optima than there are
+        if not isinstance(config.get(section), dict) or "sizes" not in config[section]:
+            sizes = complete[section]["sizes"]
+            complete[section]["sizes"] = [size for size in sizes if size <= complete["seeds"]] or sizes[:1]
     complete["grids"] = [{key: values for key, values in grid.items() if values} for grid in complete["grids"]]
     built_in = schema["properties"]["model"]["else"]["properties"]["name"]["enum"]
     for keys, text in _contradictions(complete, built_in):

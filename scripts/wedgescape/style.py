@@ -212,20 +212,24 @@ def _tick(axes: Axes, positions: np.ndarray, labels: Sequence[str]) -> None:
     axes.xaxis.set_minor_locator(ticker.NullLocator())
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return ticks between two positive numbers: 1, 2, 5, 10, … on a short axis, powers of ten on a long one."""
+    mantissas = (1, 2, 5) if high / low < 300 else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [tick for power in powers for mantissa in mantissas if low <= (tick := mantissa * 10.0**power) <= high]
+    if len(ticks) < 2:  # less than a factor of 2
+        ticks = [tick for tick in ticker.MaxNLocator(4).tick_values(low, high).tolist() if low <= tick <= high]
+    return ticks
+
+
 def log_axis(axes: Axes) -> None:
-    """Make the y axis logarithmic, with plain numbers: 1, 2, 5, 10, … on a short axis, powers of ten on a long one.
+    """Make the y axis logarithmic, with plain numbers.
 
     To be called when everything is drawn, since it settles the limits.
     """
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    mantissas = (1, 2, 5) if high / low < 300 else (1,)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [mantissa * 10.0**power for power in powers for mantissa in mantissas]
-    ticks = [tick for tick in ticks if low <= tick <= high]
-    if len(ticks) < 2:  # an axis of less than a factor of 2
-        ticks = [tick for tick in ticker.MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
-    axes.yaxis.set_major_locator(ticker.FixedLocator(ticks))
+    axes.yaxis.set_major_locator(ticker.FixedLocator(log_ticks(low, high)))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _place: number(value)))
     axes.yaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set_ylim(low, high)

@@ -70,22 +70,23 @@ class Span:
     def project(self, vectors: Tensor) -> Tensor:
         """Return the inner products (K, d) of vectors (K, P) with the directions."""
         if self.batched:
-            return (self.directions @ vectors[:, :, None])[:, :, 0]
+            # As rows, since the product with a column differs in its last bits between one point and many.
+            return (vectors[:, None] @ self.directions.mT)[:, 0]
         return vectors @ self.directions.T
 
 
 class RandomSpan:
     """The spans of K independent sets of d random directions in R^P, one for each point; the interface of `Span`.
 
-    Row i of a set is a function of its seed and of i alone, so a set is the same among others, and its first d rows are
-    those of a larger one. A row is P random bytes turned into Gaussian numbers of 8 bits (the 256 quantiles, so within 2.9
-    standard deviations), divided by its length: a unit vector up to float rounding, whatever P is. Gaussian and not, say,
-    signs, which would need a bit each: any few coordinates of d rows shall be linearly independent.
+    Row i of a set is a function of its seed and of i alone: a set is the same among others, and its first d rows are
+    those of a larger one. A row is P random bytes turned into Gaussian numbers of 8 bits (256 quantiles, so within 2.9
+    standard deviations), divided by its length: a unit vector up to float rounding, whatever P is. Gaussian and not,
+    say, signs, which would need a bit each: any few coordinates of d rows shall be linearly independent.
 
-    Rows become floats a block at a time, in the cache, on their way into a product. That is as fast as reading floats from
-    memory, in a quarter of the memory, and adds up the same numbers in the same order whether the bytes are held or, where
-    all sets together take more than `HELD_BYTES`, drawn again for every product. On one core, K d P / 3.5e9 seconds a
-    product where they are held (Xeon, AVX-512), and four times that where they are drawn.
+    Rows become floats a block at a time, in the cache, on their way into a product. That is as fast as reading floats
+    from memory, in a quarter of the memory, and adds up the same numbers in the same order whether the bytes are held
+    or, where all sets together take more than `HELD_BYTES`, drawn again for every product. One core (Xeon, AVX-512)
+    takes K d P / 3.5e9 seconds a product where they are held, and five times that where they are drawn.
 
     Args:
         count: d.

@@ -65,7 +65,7 @@ def train(
             tell(f"epoch {step // per_epoch} of {epochs}: median training loss {seen['train_loss'].median():.4f} nats")
         return {**seen, "norm": points.norm(dim=1), "distance_from_init": (points - starts).norm(dim=1)}
 
-    kept = [per_epoch * epoch for epoch in range(0, epochs + 1, training["snapshot_epochs"] or epochs + 1)]
+    kept = [per_epoch * epoch for epoch in sorted({*range(0, epochs, training["snapshot_epochs"] or epochs), epochs})]
     descent = descend(
         landscape,
         starts,

@@ -26,7 +26,7 @@ class Width:
     """Where rays leave a tunnel.
 
     Args:
-        angle: (K, U) radians, the middle of the bracket; pi/2 where a ray never leaves.
+        angle: (K, U) radians, the middle of the bracket; pi/2 where a ray never leaves, nan where the optimum is nan.
         error: half the bracket, radians, the same for all that leave.
         open: (K, U) bool, rays that stay inside up to pi/2.
     """
@@ -89,6 +89,7 @@ def angular_width(
     halve = halvings(float(grid[1]), error)
     crossing = first_crossing(holds, grid, count * rays, halve)
     place, is_open = crossing.place.reshape(count, rays), crossing.open.reshape(count, rays)
+    place[reference["loss"].isnan().cpu()] = math.nan  # a point that diverged is no optimum
     return Width(place, float(grid[1]) / 2 ** (halve + 1), is_open)
 
 

@@ -1,12 +1,14 @@
 """Curves between optima: their formulas on quadratics, a ring whose barrier is known, networks of every kind."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from wedgescape import curves
+from wedgescape.claims import curve_claims
 from wedgescape.curves import CurveLandscape, draw_pairs
 from wedgescape.descent import Recipe, descend
 from wedgescape.landscape import Batch, Landscape, Slice
@@ -408,3 +410,19 @@ def test_a_pair_has_the_same_curve_whichever_others_are_measured(measured, mlp, 
     alone = curves.measure(mlp, {seed: optima[seed] for seed in pair}, **SETTINGS)
     assert alone.sizes["pair"] == 1
     np.testing.assert_array_equal(alone["chain_controls"][0], measured["chain_controls"][1])
+
+
+# The verdicts
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(0.1, "supported"), (0.9, "contradicted"), (0.5, "undecided")])
+def test_a_claim_compares_barriers_pair_by_pair(measured, factor, verdict):
+    barriers = measured["barrier"].copy(data=np.ones(measured["barrier"].shape))
+    barriers[{"kind": 1}] = factor
+    barriers[{"kind": 2}] = [[np.nan, np.nan], [0.25, 0.25]]
+    rules = SimpleNamespace(confidence=0.95, resamples=100, maximum_loss_ratio=0.5)
+    bezier, chain = curve_claims(measured.assign(barrier=barriers), rules)
+    assert (bezier["id"], bezier["estimate"], bezier["verdict"]) == ("curve_bezier", factor, verdict)
+    assert (bezier["points"], bezier["seeds"], bezier["diverged"]) == (2, 4, 0)
+    # One pair says nothing about spread.
+    assert (chain["estimate"], chain["verdict"], chain["points"], chain["diverged"]) == (0.25, "undecided", 1, 1)

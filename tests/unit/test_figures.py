@@ -17,9 +17,8 @@ import plot_predictions
 import plot_training
 import plot_tunnels
 import plot_wedges
-from wedgescape import connectors, scenes, style
+from wedgescape import connectors, scenes, simulation, style
 from wedgescape.figures import publish
-from wedgescape.simulation import simulate
 
 CLAIMS = {"confidence": 0.95, "resamples": 100}
 BASE = {"learning_rate": 0.1, "weight_decay": 0.0, "optimizer": "sgd", "width": 64}
@@ -115,7 +114,7 @@ def test_a_mean_leaves_diverged_seeds_out():
     assert line.get_ydata() == pytest.approx(mean.to_numpy())
 
 
-@pytest.mark.parametrize("count", range(1, 10))
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
 def test_tunnels_cope_with_any_number_of_sweeps(count):
     stores = {sweep: tunnels([1, 2, 3], seeds=2) for sweep in list(style.SWEEPS)[:count]}
     figure = plot_tunnels.draw(stores, {}, **CLAIMS)
@@ -137,12 +136,11 @@ def weights(lost=()):
     epochs, seeds = 6, 5
     draw = np.random.default_rng(0)
     diverged = np.isin(np.arange(seeds), lost)
-    curves = {
-        name: (("seed", "epoch"), draw.uniform(0.1, 1, (seeds, epochs)).astype(np.float32))
-        for name in plot_training.CURVES
-    }
-    for _dims, values in curves.values():
+    curves = {}
+    for name in plot_training.CURVES:
+        values = draw.uniform(0.1, 1, (seeds, epochs)).astype(np.float32)
         values[diverged, 3:] = np.nan
+        curves[name] = (("seed", "epoch"), values)
     return xr.Dataset({**curves, "diverged": (("seed",), diverged)}, {"seed": range(seeds), "epoch": range(epochs)})
 
 
@@ -219,7 +217,7 @@ def test_planes_show_optima_sides_and_barriers(broken):
         assert f"train {train:.3f}, test {test:.3f} nats" in axes.get_xlabel()
     table = plot_planes.tabulate(store)
     assert table["part"].value_counts().to_dict() == {"plane": 2 * 49, "side": 2 * 3 * 9}
-    assert table["loss"].isna().sum() == store["loss"].isnull().sum()  # kept, not replaced
+    assert table["loss"].isna().sum() == np.isnan(store["loss"]).sum()  # kept, not replaced
 
 
 # Connectors
@@ -257,7 +255,10 @@ def test_connectors_draw_every_set():
 
 @pytest.fixture(scope="module")
 def predictions():
-    return simulate(dimension=24, short=[2, 6], wedges=[1, 3], radii=[1, 8], trials=6, connected=5)
+    """Descents are cut short: the figure is tested, not the simulation."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulation, "STEPS", 60)
+        return simulation.simulate(dimension=24, short=[2, 6], wedges=[1, 3], radii=[1, 8], trials=6, connected=5)
 
 
 def test_predictions_state_their_error_and_mark_connectors(predictions):
@@ -280,9 +281,8 @@ def test_predictions_state_their_error_and_mark_connectors(predictions):
     assert in_order(shown) == pytest.approx(in_order(wanted))
 
 
-def test_predictions_cope_with_one_of_everything():
-    store = simulate(dimension=8, short=[2], wedges=[1], radii=[2.0], trials=2, connected=2)
-    check_looks(plot_predictions.draw(store))
+def test_predictions_cope_with_one_of_everything(predictions):
+    check_looks(plot_predictions.draw(predictions.isel(short=[0], wedges=[0], radius=[1], size=[0])))
 
 
 def test_the_toy_picture_shows_what_theory_says():
@@ -302,9 +302,7 @@ def test_the_toy_picture_shows_what_theory_says():
 def test_rays_meet_what_is_nearest():
     camera = scenes.Camera(eye=(5, 0, 0), target=(0, 0, 0), opening=0.4)
     red = scenes.ball((0, 0, 0), 1.0, (1, 0, 0), gloss=0)
-    green = scenes.tube(
-        (-2, 0, 1), (-2, 0, -1), 0.3, lambda places: np.tile([0.0, 1.0, 0.0], (len(places), 1)), gloss=0
-    )
+    green = scenes.tube((-2, 0, 1), (-2, 0, -1), 0.3, lambda places: np.eye(3)[np.full(len(places), 1)], gloss=0)
     picture = scenes.render([green, red], camera, 33, 1)
     assert picture.shape == (33, 33, 3)
     assert np.ptp(picture[0, 0]) == 0  # white

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from wedgescape.descent import Recipe
+from wedgescape.errors import InputError
 from wedgescape.hyperplanes import descend_in_hyperplanes
 from wedgescape.networks import initial_points
-from wedgescape.subspaces import random_directions
+from wedgescape.subspaces import RandomSpan, random_directions
 from wedgescape.wedges import WedgeLandscape, cut_loss
 
 DIM, SHORT, RADIUS, TRIALS = 200, 40, 2.0, 64
@@ -25,7 +26,7 @@ def lowest(landscape, starts, count):
     short = landscape.members[0].bool().numpy()
     losses = []
     for seed, start in enumerate(starts.double().numpy()):
-        rows = random_directions(count, DIM, "hyperplane", seed).double().numpy()[:, short]
+        rows = RandomSpan(count, DIM, [seed]).directions(0).double().numpy()[:, short]
         coordinates = np.linalg.lstsq(rows.T, -start[short], rcond=None)[0]
         losses.append(np.linalg.norm(start[short] + coordinates @ rows))
     return np.array(losses)
@@ -51,7 +52,7 @@ def test_points_stay_in_their_own_hyperplanes():
     _, starts, descent = cut(count, trials=4, steps=50)
     assert descent.points.shape == (4, DIM)
     for seed in range(4):
-        rows = random_directions(count, DIM, "hyperplane", seed)
+        rows = RandomSpan(count, DIM, [seed]).directions(0)
         moved = (descent.points - starts)[seed]
         outside = moved - torch.linalg.lstsq(rows.T, moved[:, None]).solution[:, 0] @ rows
         assert moved.norm() > 0.1
@@ -78,5 +79,5 @@ def test_as_many_directions_as_dimensions_fit_and_no_more():
     landscape = WedgeLandscape(10, 2)
     starts = torch.ones(2, 10)
     descend_in_hyperplanes(landscape, starts, 10, RECIPE, 1, [0, 1])
-    with pytest.raises(ValueError, match="a hyperplane of 11 dimensions does not fit into 10"):
+    with pytest.raises(InputError, match="found 11 dimensions; allowed: 1 to 10"):
         descend_in_hyperplanes(landscape, starts, 11, RECIPE, 1, [0, 1])

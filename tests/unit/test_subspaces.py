@@ -98,6 +98,17 @@ def test_batched_span_combines_and_projects_each_point_in_its_own(points):
     torch.testing.assert_close(span.project(vectors), torch.einsum("kp,kdp->kd", vectors, directions))
 
 
+@pytest.mark.parametrize(("count", "dim"), [(2, 30), (5, 235), (60, 235), (40, 5000)])
+def test_batched_span_gives_a_point_the_same_bits_alone_and_among_others(points, count, dim):
+    directions = points(8 * count, dim).reshape(8, count, dim)
+    coordinates, vectors = points(8, count, 1), points(8, dim, 2)
+    together = Span(directions)
+    for some in (slice(3, 4), slice(2, 5)):
+        alone = Span(directions[some])
+        assert torch.equal(alone.combine(coordinates[some]), together.combine(coordinates)[some])
+        assert torch.equal(alone.project(vectors[some]), together.project(vectors)[some])
+
+
 # Orthonormal bases
 
 

@@ -33,7 +33,8 @@ def test_the_logic_of_the_look_reruns_the_figures_alone(finished):
     style = finished.folder / "scripts/wedgescape/style.py"
     style.write_text(style.read_text() + "\nUNUSED = 1\n")
     pending = finished.pending()
-    assert pending == {f"plot_{name}" for name in ("wedges", "predictions", "training", "planes", "curves", "connectors", "tunnels")}
+    figures = ("wedges", "predictions", "training", "planes", "curves", "connectors", "tunnels")
+    assert pending == {f"plot_{name}" for name in figures}
 
 
 def test_one_more_value_trains_that_point_alone(finished):

@@ -40,6 +40,35 @@ rule measure_tunnels:
         "../../scripts/measure_tunnels.py"
 
 
+# At every width of the study: how the threshold depends on the number of parameters.
+HYPERPLANES = expand(
+    f"{RESULTS}/hyperplanes/{{point}}.zarr.zip",
+    point=study.sweeps.get("width", [study.base]),
+)
+
+
+rule measure_hyperplanes:
+    input:
+        data=rules.prepare_data.output,
+        weights=lambda wildcards: weights(wildcards.point),
+    output:
+        f"{RESULTS}/hyperplanes/{{point}}.zarr.zip",
+    log:
+        f"{RESULTS}/logs/measure_hyperplanes/{{point}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_hyperplanes/{{point}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        job=settings("measure_hyperplanes.py", "hyperplanes", own=OWN_MODEL),
+    message:
+        "Measuring descents in random hyperplanes at {wildcards.point}"
+    script:
+        "../../scripts/measure_hyperplanes.py"
+
+
 rule measure_planes:
     input:
         data=rules.prepare_data.output,
@@ -60,6 +89,28 @@ rule measure_planes:
         "Measuring the plane through three optima"
     script:
         "../../scripts/measure_planes.py"
+
+
+rule measure_profiles:
+    input:
+        data=rules.prepare_data.output,
+        weights=weights(study.base),
+    output:
+        f"{RESULTS}/profiles/directions.zarr.zip",
+    log:
+        f"{RESULTS}/logs/measure_profiles.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_profiles.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        job=settings("measure_profiles.py", "profiles", "connectors", own=OWN_MODEL),
+    message:
+        "Measuring how long the directions from optima are"
+    script:
+        "../../scripts/measure_profiles.py"
 
 
 rule measure_curves:
@@ -131,6 +182,8 @@ rule measure_subspaces:
 rule judge_claims:
     input:
         tunnels=expand(f"{RESULTS}/tunnels/{{sweep}}.zarr.zip", sweep=study.sweeps),
+        profiles=rules.measure_profiles.output,
+        hyperplanes=HYPERPLANES,
         curves=rules.measure_curves.output,
         connectors=rules.measure_connectors.output,
         subspaces=rules.measure_subspaces.output,

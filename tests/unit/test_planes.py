@@ -1,0 +1,207 @@
+"""Planes through three optima, against values in closed form and the network's own losses."""
+
+import numpy as np
+import pytest
+import torch
+
+from wedgescape.landscape import Landscape
+from wedgescape.planes import barrier, plane_through
+from wedgescape.stores import write_store
+
+
+class Judged(Landscape):
+    """Gives a quadratic an accuracy, so that it can stand for a network."""
+
+    def __init__(self, bowl):
+        self.bowl, self.dim, self.dtype = bowl, bowl.dim, bowl.dtype
+
+    def losses(self, points, split="train"):
+        return self.evaluate(points, split)["loss"]
+
+    def evaluate(self, points, split="train"):
+        loss = self.bowl.losses(points) * (1 if split == "train" else 2)
+        return {"loss": loss, "accuracy": torch.exp(-loss)}
+
+
+@pytest.fixture
+def bowl(quadratic):
+    return Judged(quadratic([0.1, 1.0, 2.0, 3.0, 0.5, 0.0], centre=0.3))
+
+
+@pytest.fixture
+def corners(points):
+    return points(3, 6, dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def optima(weights):
+    return torch.tensor(weights["theta"].values[:3])
+
+
+@pytest.fixture
+def plane(mlp, optima):
+    return plane_through(mlp, optima, [0, 1, 2], resolution=6, margin=0.25, profile_points=5)
+
+
+def points_of(store, alpha, beta):
+    """The points of the full space that coordinates stand for, from what the store holds."""
+    coordinates = torch.tensor(np.stack([alpha, beta], -1))
+    return torch.tensor(store["origin"].values) + coordinates @ torch.tensor(store["axes"].values)
+
+
+# Geometry
+
+
+def test_axes_are_orthonormal(plane):
+    np.testing.assert_allclose(plane["gram"], np.eye(2), atol=1e-5)
+    axes = plane["axes"].values.astype(np.float64)
+    np.testing.assert_allclose(plane["gram"], axes @ axes.T, atol=1e-12)
+
+
+def test_coordinates_of_the_optima_are_where_they_lie(plane, optima):
+    alpha, beta = plane["optimum_alpha"].values, plane["optimum_beta"].values
+    torch.testing.assert_close(points_of(plane, alpha, beta), optima, rtol=1e-5, atol=1e-5)
+    distances = torch.cdist(optima.double(), optima.double())
+    flat = np.stack([alpha, beta], 1).astype(float)
+    np.testing.assert_allclose(np.linalg.norm(flat[:, None] - flat, axis=-1), distances, rtol=1e-4, atol=1e-4)
+    assert (alpha[0], beta[0]) == (0, 0)
+    assert alpha[1] == pytest.approx(float(distances[0, 1]), rel=1e-5)
+    assert abs(beta[1]) < 1e-5 * alpha[1]
+    assert beta[2] > 0
+    assert plane["seed"].values.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.25])
+def test_grid_reaches_beyond_the_triangle_by_the_margin(mlp, optima, margin):
+    store = plane_through(mlp, optima, [0, 1, 2], resolution=4, margin=margin, profile_points=3)
+    across = [store["optimum_alpha"].values, store["optimum_beta"].values]
+    reach = margin * max(np.ptp(values) for values in across)
+    for values, name in zip(across, ("alpha", "beta"), strict=True):
+        wanted = np.linspace(values.min() - reach, values.max() + reach, 4)
+        np.testing.assert_allclose(store[name], wanted, rtol=1e-4, atol=1e-4)
+
+
+# Values
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_grid_holds_the_networks_own_values_at_its_coordinates(mlp, plane, split):
+    alpha, beta = np.meshgrid(plane["alpha"], plane["beta"], indexing="ij")
+    values = mlp.evaluate(points_of(plane, alpha.ravel(), beta.ravel()), split)
+    for name in ("loss", "accuracy"):
+        assert plane[name].dims == ("split", "alpha", "beta")
+        found = plane[name].sel(split=split).values.ravel()
+        tolerance = 1e-4 if name == "loss" else 0.02  # an example may lie on the border
+        np.testing.assert_allclose(found, values[name], rtol=1e-4, atol=tolerance)
+    assert np.ptp(plane["loss"].sel(split=split).values) > 0.1
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_ends_of_the_lines_have_the_optimas_own_losses(mlp, plane, optima, split):
+    own = mlp.evaluate(optima, split)
+    for name in ("loss", "accuracy"):
+        lines = plane[f"profile_{name}"].sel(split=split)
+        for pair, (first, last) in {"0-1": (0, 1), "0-2": (0, 2), "1-2": (1, 2)}.items():
+            ends = lines.sel(pair=pair).values[[0, -1]]
+            np.testing.assert_allclose(ends, own[name][[first, last]], rtol=1e-4, atol=1e-5)
+
+
+def test_middles_of_the_lines_are_the_averages_of_weights(mlp, plane, optima):
+    middles = torch.stack([(optima[i] + optima[j]) / 2 for i, j in ((0, 1), (0, 2), (1, 2))])
+    found = plane["profile_loss"].sel(split="train").sel(t=0.5)
+    np.testing.assert_allclose(found, mlp.losses(middles), rtol=1e-4, atol=1e-5)
+
+
+def test_plane_of_a_quadratic_in_closed_form(bowl, corners):
+    store = plane_through(bowl, corners, [7, 8, 9], resolution=5, margin=0.0, profile_points=5)
+    axes, origin = store["axes"].values, store["origin"].values
+    hessian = bowl.bowl.hessian.numpy()
+    for i, alpha in enumerate(store["alpha"].values):
+        for j, beta in enumerate(store["beta"].values):
+            away = origin + alpha * axes[0] + beta * axes[1] - 0.3
+            loss = 0.5 * away @ hessian @ away
+            np.testing.assert_allclose(store["loss"][:, i, j], [loss, 2 * loss], rtol=1e-6)
+            np.testing.assert_allclose(store["accuracy"][:, i, j], np.exp([-loss, -2 * loss]), rtol=1e-6)
+    # On the line between x and y a quadratic lies below its chord by t (1 - t) / 2 times (y - x)^T H (y - x).
+    edge = (corners[1] - corners[0]).numpy()
+    sag = 0.5 * edge @ hessian @ edge * np.linspace(0, 1, 5) * (1 - np.linspace(0, 1, 5))
+    line = store["profile_loss"].sel(split="train", pair="7-8").values
+    np.testing.assert_allclose(line, np.linspace(line[0], line[-1], 5) - sag, rtol=1e-5)
+    assert store["barrier"].sel(split="train", pair="7-8") == pytest.approx(0, abs=1e-6)
+
+
+def test_barriers_are_those_of_the_stored_lines(plane):
+    for split in ("train", "test"):
+        for pair in plane["pair"].values:
+            line = plane["profile_loss"].sel(split=split, pair=pair).values
+            along = zip(line, plane["t"].values, strict=True)
+            excess = max(value - (line[0] * (1 - t) + line[-1] * t) for value, t in along)
+            assert float(plane["barrier"].sel(split=split, pair=pair)) == pytest.approx(excess, abs=1e-6)
+
+
+def test_the_same_plane_gives_the_same_bytes(tmp_path, mlp, optima):
+    for name in ("a", "b"):
+        store = plane_through(mlp, optima, [0, 1, 2], resolution=4, margin=0.1, profile_points=3)
+        write_store(store, tmp_path / f"{name}.zarr.zip", "measure_planes")
+    assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
+
+
+def test_values_that_are_not_finite_are_kept(bowl, corners):
+    class Cliff(Judged):
+        def evaluate(self, points, split="train"):
+            loss = super().evaluate(points, split)["loss"]
+            loss = torch.where(points[:, 0] > float(corners[1, 0]), torch.inf, loss)
+            loss = torch.where(points[:, 0] < float(corners[0, 0]), torch.nan, loss)
+            return {"loss": loss, "accuracy": loss}
+
+    store = plane_through(Cliff(bowl.bowl), corners, [0, 1, 2], resolution=9, margin=0.5, profile_points=3)
+    first = store["origin"].values[0] + np.add.outer(
+        store["alpha"].values * store["axes"].values[0, 0], store["beta"].values * store["axes"].values[1, 0]
+    )
+    clear = np.abs(first - float(corners[1, 0])) > 1e-3  # float32 coordinates at the edge of the cliff
+    clear &= np.abs(first - float(corners[0, 0])) > 1e-3
+    loss = store["loss"].sel(split="train").values
+    np.testing.assert_array_equal(np.isnan(loss)[clear], (first < float(corners[0, 0]))[clear])
+    above = (first > float(corners[1, 0])) & (first >= float(corners[0, 0]))
+    np.testing.assert_array_equal(np.isposinf(loss)[clear], above[clear])
+    assert np.isnan(loss).any()
+    assert np.isposinf(loss).any()
+
+
+# What is refused
+
+
+def test_optima_on_one_line_span_no_plane(bowl, corners):
+    first, second = corners[0], corners[1]
+    for third in (2 * second - first, second, first, (first + second) / 2):
+        with pytest.raises(ValueError, match=r"seeds \[3, 4, 5\]: their optima lie on one line and span no plane"):
+            plane_through(bowl, torch.stack([first, second, third]), [3, 4, 5], 3, 0.1, 3)
+
+
+# Barriers
+
+
+@pytest.mark.parametrize(
+    ("losses", "wanted"),
+    [
+        ([0.0, 1.0, 0.0], 1.0),
+        ([1.0, 3.0, 2.0], 1.5),
+        ([1.0, 1.5, 2.0], 0.0),
+        ([2.0, 0.0, 2.0], 0.0),  # a valley is no barrier: the ends exceed nothing
+        ([0.0, 5.0, 1.0, 2.0, 4.0], 4.0),
+    ],
+)
+def test_barrier_is_the_largest_excess_over_the_chord(losses, wanted):
+    assert barrier(np.array(losses)) == pytest.approx(wanted)
+
+
+def test_barriers_of_many_lines():
+    t = np.linspace(0, 1, 101)
+    heights = np.array([[0.5, 2.0], [0.0, 3.0]])
+    lines = heights[..., None] * 4 * t * (1 - t) + 0.3 + 0.2 * t
+    np.testing.assert_allclose(barrier(lines), heights, atol=1e-12)
+
+
+def test_barriers_keep_what_is_not_finite():
+    assert np.isnan(barrier(np.array([0.0, np.nan, 0.0])))
+    assert np.isposinf(barrier(np.array([0.0, np.inf, 0.0])))

@@ -1,0 +1,184 @@
+"""Training on small data: the weights store and what it promises."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from wedgescape import models, training
+from wedgescape.descent import Checkpoint, descend
+from wedgescape.networks import initial_points
+from wedgescape.stores import open_weights, write_store
+from wedgescape.training import recipe_of, train, trained_landscape
+
+MLP = {"name": "mlp", "width": 8, "depth": 2}
+CURVES = ["train_loss", "train_accuracy", "test_loss", "test_accuracy", "norm", "distance_from_init"]
+
+
+# The store
+
+
+def test_store_has_all_variables_with_dimensions_and_units(weights, mlp):
+    dims = {name: variable.dims for name, variable in weights.data_vars.items()}
+    assert dims == {
+        "theta": ("seed", "param"),
+        "theta_init": ("seed", "param"),
+        "trajectory": ("seed", "step", "param"),
+        "diverged": ("seed",),
+        **{name: ("seed", "epoch") for name in CURVES},
+    }
+    assert dict(weights.sizes) == {"seed": 4, "param": mlp.dim, "epoch": 13, "step": 4}
+    assert weights["seed"].values.tolist() == [0, 1, 2, 3]
+    assert weights["epoch"].values.tolist() == list(range(13))
+    assert weights["step"].values.tolist() == [0, 16, 32, 48]  # every fourth epoch of four steps
+    assert all(variable.attrs["description"] for variable in weights.data_vars.values())
+    units = {name: weights[name].attrs["units"] for name in CURVES}
+    assert units == {
+        "train_loss": "nat",
+        "train_accuracy": "1",
+        "test_loss": "nat",
+        "test_accuracy": "1",
+        "norm": "weights",
+        "distance_from_init": "weights",
+    }
+    assert weights["theta"].dtype == np.float32
+    assert weights["diverged"].values.tolist() == [False] * 4
+
+
+def test_attributes_say_what_made_it(weights, mlp, data):
+    assert json.loads(weights.attrs["layout"]) == models.layout(mlp.module)
+    config = json.loads(weights.attrs["config"])
+    assert config["model"] == MLP
+    assert config["training"]["learning_rate"] == 0.1
+    assert "code" not in config
+    assert weights.attrs["code"] == "0123456789abcdef"
+    assert weights.attrs["dataset_sha256"] == data.attrs["sha256"]
+
+
+def test_curves_begin_and_end_with_the_values_of_the_stored_weights(weights, mlp, data):
+    starts = initial_points(mlp, data, MLP, range(4))
+    assert torch.equal(torch.tensor(weights["theta_init"].values), starts)
+    for name, epoch in (("theta_init", 0), ("theta", -1)):
+        theta = torch.tensor(weights[name].values)
+        for split in ("train", "test"):
+            for quantity, values in mlp.evaluate(theta, split).items():
+                np.testing.assert_array_equal(weights[f"{split}_{quantity}"][:, epoch], values)
+        np.testing.assert_allclose(weights["norm"][:, epoch], theta.norm(dim=1), rtol=1e-6)
+        distance = (theta - starts).norm(dim=1)
+        np.testing.assert_allclose(weights["distance_from_init"][:, epoch], distance, rtol=1e-6)
+    assert (weights["train_accuracy"][:, -1] > 0.8).all()
+
+
+def test_snapshots_are_weights_on_the_way(weights, mlp):
+    np.testing.assert_array_equal(weights["trajectory"].sel(step=0), weights["theta_init"])
+    np.testing.assert_array_equal(weights["trajectory"].sel(step=48), weights["theta"])
+    losses = mlp.losses(torch.tensor(weights["trajectory"].sel(step=16).values))
+    np.testing.assert_array_equal(weights["train_loss"].sel(epoch=4), losses)
+
+
+def test_without_snapshots_there_is_no_trajectory(train_small):
+    assert "trajectory" not in train_small([0], epochs=1, snapshot_epochs=None)
+
+
+def test_the_last_epochs_are_trained_where_snapshots_do_not_divide_them(train_small):
+    store = train_small([0], epochs=5, snapshot_epochs=2)
+    assert store["step"].values.tolist() == [0, 8, 16]
+    assert store["epoch"].values.tolist() == [0, 1, 2, 3, 4, 5]
+    assert not np.array_equal(store["trajectory"].sel(step=16), store["theta"])
+
+
+# The recipe
+
+
+def test_recipe_counts_warmup_in_steps_and_keeps_the_rest(mlp, data, weights):
+    settings = json.loads(weights.attrs["config"])["training"]
+    recipe = recipe_of(settings, examples=61)
+    assert recipe.warmup_steps == 2  # half of an epoch of four steps
+    for name in ("optimizer", "learning_rate", "momentum", "weight_decay", "dropout", "batch_size", "schedule"):
+        assert getattr(recipe, name) == settings[name]
+    starts = initial_points(mlp, data, MLP, [2])
+    ended = descend(mlp, starts, recipe, 48, seeds=[2]).points
+    np.testing.assert_array_equal(ended.numpy(), weights["theta"].sel(seed=[2]))
+
+
+# Divergence
+
+
+def test_an_absurd_rate_is_flagged_and_kept(train_small):
+    store = train_small(range(3), learning_rate=1e30, clip_norm=None, warmup_epochs=0.0)
+    assert store["diverged"].values.all()
+    assert not np.isfinite(store["theta"].values).all(1).any()
+    assert store["train_loss"][:, -1].isnull().all()
+    assert store["train_accuracy"][:, -1].isnull().all()
+    assert np.isfinite(store["train_loss"][:, 0]).all()
+
+
+def test_a_loss_that_is_not_finite_is_flagged_also_where_the_weights_are(monkeypatch, train_small):
+    real = training.NetworkLandscape.evaluate
+
+    def evaluate(self, points, split="train"):
+        values = real(self, points, split)
+        values["loss"][1] = torch.inf
+        return values
+
+    monkeypatch.setattr(training.NetworkLandscape, "evaluate", evaluate)
+    assert train_small([0, 1, 2], epochs=1)["diverged"].values.tolist() == [False, True, False]
+
+
+# Chunks and interruptions
+
+
+def test_two_chunkings_give_the_same_bytes(train_small, weights, tmp_path):
+    chunks = []
+    for seeds in ([2, 3], [0, 1]):
+        chunks.append(tmp_path / f"seeds~{seeds[0]}-{seeds[1]}.zarr.zip")
+        write_store(train_small(seeds, epochs=12, snapshot_epochs=4), chunks[-1], "train")
+    write_store(weights, tmp_path / "whole.zarr.zip", "train")
+    joined, whole = open_weights(chunks), open_weights(tmp_path / "whole.zarr.zip")
+    assert set(joined.variables) == set(whole.variables)
+    for name, variable in whole.variables.items():
+        assert joined[name].dims == variable.dims
+        assert joined[name].values.tobytes() == variable.values.tobytes(), name
+    assert joined.attrs == whole.attrs
+
+
+def test_a_killed_training_is_continued_to_the_same_store(network, data, train_small, tmp_path, monkeypatch):
+    settings = {"model": MLP, "training": json.loads(train_small([0], epochs=1).attrs["config"])["training"]}
+    settings["training"] |= {"epochs": 4, "snapshot_epochs": 1}
+    whole = train(network(), data, settings, [0, 1])
+    checkpoint, save, writes = Checkpoint(tmp_path / "run.pt", minutes=0), Checkpoint.save, []
+
+    def save_and_die(self, state, force=False):
+        save(self, state, force)
+        writes.append(state["step"])
+        if len(writes) == 7:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), data, settings, [0, 1], checkpoint)
+    continued = train(network(), data, settings, [0, 1], checkpoint)
+    assert writes == list(range(1, 17))
+    for name, variable in whole.variables.items():
+        assert continued[name].values.tobytes() == variable.values.tobytes(), name
+
+
+# Progress and reopening
+
+
+def test_progress_is_told_now_and_then(network, data, weights, monkeypatch):
+    settings, told = json.loads(weights.attrs["config"]), []
+    train(network(), data, settings, [0], tell=told.append)
+    assert not told  # it took less than ten seconds
+    monkeypatch.setattr(training, "REPORT_EVERY", -1.0)
+    train(network(), data, settings, [0], tell=told.append)
+    assert len(told) == 13
+    assert told[3] == f"epoch 3 of 12: median training loss {float(weights['train_loss'][0, 3]):.4f} nats"
+
+
+def test_trained_landscape_opens_what_was_trained(weights, data, tmp_path):
+    write_store(weights, tmp_path / "w.zarr.zip", "train")
+    landscape, optima, opened = trained_landscape(data, [tmp_path / "w.zarr.zip"], "cpu")
+    assert torch.equal(optima, torch.tensor(weights["theta"].values))
+    np.testing.assert_array_equal(landscape.losses(optima), opened["train_loss"][:, -1])
