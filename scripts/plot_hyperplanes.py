@@ -1,11 +1,11 @@
 """Draw how far networks descend in random hyperplanes of d dimensions, and how many dimensions are enough.
 
-(a) The test accuracy at the end of a descent over what the same seed reaches in the full space, against d; diamonds on
-the dashed line mark the thresholds, the means over seeds. (b) The training loss there; ticks at the right, the full
-space's. Thin lines are seeds, thick ones their mean, bands the bootstrap interval of the mean. (c) The threshold of each
-seed (dots) against the number P of parameters, with means and intervals. A seed that never reached it is an open
-triangle at the largest d tried; then no mean is drawn, since that of the others would be too low. Seeds that diverged in
-the full space are left out and counted.
+(a) The test accuracy at the end of a descent over what the same seed reaches in the full space, against d; marks on the
+dashed line are the thresholds, the means over seeds. (b) The training loss there; at the right, the full space's. Thin
+lines are seeds, thick ones their mean, bands the bootstrap interval of the mean. (c) The threshold of each seed (dots)
+against the number P of parameters, with means and intervals. A seed that never reached it is an open triangle at the
+largest d tried; then no mean is drawn, since that of the others would be too low. Seeds that diverged in the full space
+are left out and counted.
 """
 
 import numpy as np
@@ -17,12 +17,13 @@ from matplotlib.lines import Line2D
 
 from wedgescape import style
 from wedgescape.figures import publish
-from wedgescape.hyperplanes import mean_threshold, tidy
+from wedgescape.hyperplanes import mean_threshold, measured, tidy
 from wedgescape.provenance import job
-from wedgescape.statistics import bootstrap_mean
+from wedgescape.statistics import Interval, bootstrap_mean
 from wedgescape.stores import open_store
 
-HEIGHT = 2.75  # inches
+HEIGHT = 2.6  # inches
+GUIDE = {"color": style.FAINT, "linestyle": "--", "linewidth": 0.8, "zorder": 1}
 
 
 def tabulate(stores: list[xr.Dataset]) -> pd.DataFrame:
@@ -42,25 +43,107 @@ def draw(stores: list[xr.Dataset], confidence: float, resamples: int, rule: floa
     """
     figure, axes = style.panels(1, 3, style.TWO_COLUMNS, HEIGHT)
     accuracy, loss, threshold = axes[0]
+    fraction = stores[0].attrs["accuracy_fraction"]
+    name = rf"$d_{{{100 * fraction:g}}}$"
     stores = sorted(stores, key=lambda store: store.attrs["parameters"])
-    colours = style.levels(len(stores))
-    for store, colour, marker in zip(stores, colours, style.MARKERS * len(stores), strict=False):
+    looks = [
+        {"color": colour, "marker": style.MARKERS[place % len(style.MARKERS)]}
+        for place, colour in enumerate(style.levels(len(stores)))
+    ]
+    accuracy.axhline(fraction, **GUIDE)
+    for store, look in zip(stores, looks, strict=True):
         kept = store.isel(seed=np.flatnonzero(~store["diverged"].values.astype(bool)))
         relative = (kept["accuracy"] / kept["full_accuracy"]).sel(split="test")
-        _draw_along(accuracy, relative, colour, confidence, resamples)
-        _draw_along(loss, kept["loss"].sel(split="train"), colour, confidence, resamples)
         mean = mean_threshold(store, confidence, resamples)
-        accuracy.plot(
-            mean.estimate,
-            store.attrs["accuracy_fraction"],
-            marker,
-            color=colour,
-            markeredgecolor="white",
-            zorder=5,
-            markersize=5,
-        )
-        _draw_threshold(threshold, kept, mean, colour, marker)
+        _draw_along(accuracy, relative, look["color"], confidence, resamples)
+        _draw_along(loss, kept["loss"].sel(split="train"), look["color"], confidence, resamples)
+        accuracy.plot(mean.estimate, fraction, **look, markeredgecolor="white", markersize=5, zorder=5, clip_on=False)
+        full = float(kept["full_loss"].sel(split="train").mean())
+        loss.axhline(full, 0.96, 1, color=look["color"], linewidth=1.2)
+        _draw_thresholds(threshold, kept, mean, look)
+    dims = np.unique(np.concatenate([measured(store) for store in stores]))
     for panel in (accuracy, loss):
-        panel.set(xscale="log", xlabel="dimensions $d$ of the hyperplane")
-    ...
+        style.value_axis(panel, dims.tolist())
+        panel.set_xlabel("dimensions $d$ of the hyperplane")
+    accuracy.set(ylabel="test accuracy / full space's", ylim=(0, 1.02))
+    loss.set_ylabel("training loss (nats)")
+    style.log_axis(loss)
+    loss.text(0.95, full, "full space", transform=loss.get_yaxis_transform(), ha="right", va="center", fontsize=6.5)
+    _guides(threshold, [store.attrs["parameters"] for store in stores], rule)
+    threshold.set(xlabel="parameters $P$", ylabel=f"dimensions {name} that are enough")
+    style.log_axis(threshold)
+    for panel, letter, text in zip(axes[0], "abc", ("Accuracy", "Loss", f"Threshold {name}"), strict=True):
+        style.title(panel, letter, text)
+    _legend(figure, stores, looks, confidence, name)
+    style.thin_labels(figure)
     return figure
+
+
+def _draw_along(axes: Axes, values: xr.DataArray, colour, confidence: float, resamples: int) -> None:
+    """Draw all seeds, their mean and its interval, as far as was measured."""
+    dims, seen = values["dimension"].values, values.transpose("dimension", "seed").values.astype(float)
+    axes.plot(dims, seen, color=colour, linewidth=0.4, alpha=0.3)
+    means = [bootstrap_mean(row, confidence, resamples) for row in seen]
+    mean, low, high = np.array([(part.estimate, part.low, part.high) for part in means]).T
+    style.band(axes, dims, mean, low, high, colour, linewidth=1.2)
+
+
+def _draw_thresholds(axes: Axes, store: xr.Dataset, mean: Interval, look: dict) -> None:
+    parameters, censored = [store.attrs["parameters"]], store["censored"].values == "above"
+    style.dots(axes, parameters, store["threshold"].values[None], look["color"], spread=8.0)
+    style.intervals(axes, parameters, [mean.estimate], [mean.low], [mean.high], **_coloured(look), joined=False)
+    if censored.any():
+        largest = measured(store).max()
+        lost = np.where(censored, float(largest), np.nan)[None]
+        style.dots(
+            axes, parameters, lost, "none", spread=8.0, s=14, marker="^", edgecolors=look["color"], linewidths=0.7
+        )
+
+
+def _coloured(look: dict) -> dict:
+    return {"colour": look["color"], "marker": look["marker"], "markersize": 4}
+
+
+def _guides(axes: Axes, parameters: list[int], rule: float) -> None:
+    """Draw the whole space and the rule that the threshold is judged by."""
+    axes.set_xscale("log")
+    low, high = min(parameters) / 1.8, max(parameters) * 1.8
+    ends = np.array([low, high])
+    for share, text in ((1.0, "$d = P$"), (rule, f"$d = {style.number(rule)}\\,P$")):
+        axes.plot(ends, share * ends, **GUIDE)
+        axes.annotate(
+            text,
+            (high, share * high),
+            (-4, -3),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=7,
+            color=style.NEUTRAL,
+        )
+    axes.set_xlim(low, high)
+
+
+def _legend(figure: Figure, stores: list[xr.Dataset], looks: list[dict], confidence: float, name: str) -> None:
+    seeds = max(store.sizes["seed"] for store in stores)
+    handles = [
+        Line2D([], [], label=f"width {store.attrs['width']}", markersize=4, **look)
+        for store, look in zip(stores, looks, strict=True)
+    ]
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=0.5, label=f"each of {seeds} seeds"))
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=f"mean, {confidence:.0%} interval"))
+    if any((store["censored"].values == "above").any() for store in stores):
+        look = {"color": style.NEUTRAL, "linestyle": "none", "marker": "^", "markerfacecolor": "none"}
+        handles.append(Line2D([], [], label=f"{name} not reached", **look))
+    lost = sum(int(store["diverged"].sum()) for store in stores)
+    if lost:
+        handles.append(Line2D([], [], linestyle="none", label=f"diverged: {lost}"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 7), columnspacing=1.2)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        stores = [open_store(path).load() for path in snakemake.input]
+        claims = snakemake.params.job["claims"]
+        figure = draw(stores, claims["confidence"], claims["resamples"], claims["maximum_threshold_fraction"])
+        publish(snakemake, figure, tabulate(stores))

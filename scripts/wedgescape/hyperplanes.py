@@ -221,6 +221,11 @@ def measure(
     )
 
 
+def measured(store: xr.Dataset) -> np.ndarray:
+    """Return the dimensions that were tried before every seed had reached its target."""
+    return store["dimension"].values[np.isfinite(store["loss"]).any(("seed", "split")).values]
+
+
 def tidy(store: xr.Dataset) -> pd.DataFrame:
     """Return one row a (dimension, seed) that was measured, with the threshold of its seed and how that is censored."""
     wide = [
@@ -230,8 +235,7 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
     ]
     relative = (store["accuracy"] / store["full_accuracy"]).sel(split="test", drop=True).rename("relative_accuracy")
     table = xr.merge([*wide, relative, store[["distance", "threshold", "censored"]]]).to_dataframe().reset_index()
-    measured = store["loss"].notna().any(("seed", "split")).to_series()
-    table = table[table["dimension"].map(measured)].sort_values(["dimension", "seed"], ignore_index=True)
+    table = table[table["dimension"].isin(measured(store))].sort_values(["dimension", "seed"], ignore_index=True)
     return table.assign(parameters=store.attrs["parameters"])
 
 

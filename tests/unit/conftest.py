@@ -19,10 +19,20 @@ torch.set_num_threads(1)  # the tests share their machine, and small networks wa
 CLASSES = 3
 MLP = {"name": "mlp", "width": 8, "depth": 2}
 TRAINING = {
-    "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 1e-3, "dropout": 0.2,
-    "batch_size": 16, "epochs": 5, "schedule": "cosine", "warmup_epochs": 0.5, "cycles": 1, "clip_norm": None,
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 1e-3,
+    "dropout": 0.2,
+    "batch_size": 16,
+    "epochs": 5,
+    "schedule": "cosine",
+    "warmup_epochs": 0.5,
+    "cycles": 1,
+    "clip_norm": None,
     "snapshot_epochs": 2,
-}  # fmt: skip
+}
 
 
 class QuadraticLandscape(Landscape):
@@ -80,10 +90,13 @@ def data() -> xr.Dataset:
             "split": (("example",), np.repeat(["train", "test"], [train, test]), {"description": "part"}),
         },
         attrs={
-            "dataset": "patterns", "classes": CLASSES, "source": "made here",
-            "sha256": json.dumps({"images": "0" * 64}), "normalisation": json.dumps(rule),
+            "dataset": "patterns",
+            "classes": CLASSES,
+            "source": "made here",
+            "sha256": json.dumps({"images": "0" * 64}),
+            "normalisation": json.dumps(rule),
         },
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

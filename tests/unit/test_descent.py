@@ -11,7 +11,7 @@ import torch
 
 from wedgescape.descent import Checkpoint, Recipe, descend
 from wedgescape.landscape import Landscape
-from wedgescape.subspaces import Orthogonal, random_directions
+from wedgescape.subspaces import Orthogonal, random_directions, stream
 
 EIGENVALUES = [0.1, 0.5, 1.0, 2.0, 5.0]
 DIM = len(EIGENVALUES)
@@ -35,11 +35,13 @@ OPTIMISERS = {
     "sgd": (dict(optimizer="sgd", momentum=0.0), torch.optim.SGD, {}),
     "momentum": (dict(optimizer="sgd", momentum=0.9), torch.optim.SGD, dict(momentum=0.9)),
     "nesterov": (
-        dict(optimizer="sgd", momentum=0.9, nesterov=True), torch.optim.SGD, dict(momentum=0.9, nesterov=True),
+        dict(optimizer="sgd", momentum=0.9, nesterov=True),
+        torch.optim.SGD,
+        dict(momentum=0.9, nesterov=True),
     ),
     "adam": (dict(optimizer="adam"), torch.optim.Adam, {}),
     "adamw": (dict(optimizer="adamw"), torch.optim.AdamW, {}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("clip", [None, 0.5])
@@ -216,6 +218,18 @@ def test_without_batches_or_examples_the_full_gradient_is_taken(quadratic):
     assert batches_of(quadratic, 4, 2, examples=0) == [None, None]
 
 
+def test_a_noisy_landscape_gets_streams_of_its_seeds_and_steps(quadratic):
+    for batch_size, examples in ((None, 0), (None, 10), (4, 10)):
+        landscape = quadratic(EIGENVALUES, examples=examples)
+        landscape.noise = "points on a curve"
+        descend(landscape, torch.zeros(2, DIM, dtype=DOUBLE), Recipe(batch_size=batch_size), 3, seeds=[3, 4])
+        batches = [batch for what, batch, _ in landscape.asked if what == "gradients"]
+        for step, batch in enumerate(batches):
+            assert (batch.examples is None) == (batch_size is None)
+            for seed, found in zip((3, 4), batch.streams, strict=True):
+                assert found.random() == stream("points on a curve", seed, step).random()
+
+
 def test_steps_per_epoch():
     assert [Recipe(batch_size=size).steps_per_epoch(61) for size in (None, 1, 16, 61, 100)] == [1, 61, 4, 1, 1]
     assert Recipe(batch_size=16).steps_per_epoch(0) == 1
@@ -285,19 +299,28 @@ def test_snapshots_and_observations_are_those_after_so_many_steps(bowl, starts):
 def run(landscape, points, checkpoint=None, steps=20):
     recipe = Recipe(optimizer="adam", learning_rate=0.01, batch_size=16, dropout=0.2, schedule="cosine")
     return descend(
-        landscape, points(2, landscape.dim), recipe, steps, seeds=[5, 6], checkpoint=checkpoint,
-        observe=lambda step, where: {"norm": where.norm(dim=1)}, observe_at=range(0, 21, 4), keep_at=[0, 3, 20],
-    )  # fmt: skip
+        landscape,
+        points(2, landscape.dim),
+        recipe,
+        steps,
+        seeds=[5, 6],
+        checkpoint=checkpoint,
+        observe=lambda step, where: {"norm": where.norm(dim=1)},
+        observe_at=range(0, 21, 4),
+        keep_at=[0, 3, 20],
+    )
 
 
 def same(first, second):
     return all(
         torch.equal(a, b)
         for a, b in (
-            (first.points, second.points), (first.snapshots, second.snapshots),
-            (first.history["norm"], second.history["norm"]), (first.diverged, second.diverged),
+            (first.points, second.points),
+            (first.snapshots, second.snapshots),
+            (first.history["norm"], second.history["norm"]),
+            (first.diverged, second.diverged),
         )
-    )  # fmt: skip
+    )
 
 
 class Stopping(Checkpoint):
@@ -442,8 +465,11 @@ print(*moments)
 def test_killed_again_and_again_a_run_ends_in_the_same_bytes(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path)],
-        capture_output=True, text=True, env={"PYTHONPATH": str(REPOSITORY / "scripts"), "PATH": ""}, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(REPOSITORY / "scripts"), "PATH": ""},
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     moments = [int(step) for step in done.stdout.split()]
     assert all(later > earlier for earlier, later in itertools.pairwise([0, *moments]))

@@ -31,9 +31,16 @@ def plain_mlp(width=8, dropout=0.0):
 def plain_normed(width=6):
     """Convolution, batch norm, dropout: layers that have a state of their own."""
     return nn.Sequential(
-        nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.Flatten(), nn.Dropout(0.0),
-        nn.Linear(16 * width, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3),
-    )  # fmt: skip
+        nn.Conv2d(1, width, 3, padding=1),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.0),
+        nn.Linear(16 * width, 5),
+        nn.BatchNorm1d(5),
+        nn.ReLU(),
+        nn.Linear(5, 3),
+    )
 
 
 OWN = """

@@ -175,10 +175,15 @@ def fake(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance.log, "level", provenance.log.level)
     with warnings.catch_warnings():
         yield SimpleNamespace(
-            rule="measure_tunnels", threads=1, log=["job.log"], input=["b.zarr.zip", "a.zarr.zip"],
-            output=["tunnels/width.zarr.zip"], wildcards={"sweep": "width"}, params={"job": {"directions": 8}},
+            rule="measure_tunnels",
+            threads=1,
+            log=["job.log"],
+            input=["b.zarr.zip", "a.zarr.zip"],
+            output=["tunnels/width.zarr.zip"],
+            wildcards={"sweep": "width"},
+            params={"job": {"directions": 8}},
             config={"study": "digits"},
-        )  # fmt: skip
+        )
         logging.captureWarnings(False)
 
 
@@ -199,9 +204,18 @@ def test_a_job_that_succeeds_leaves_a_record(fake):
         assert not RECORD.exists()
     record = json.loads(RECORD.read_text())
     assert set(record) == {
-        "rule", "wildcards", "input", "output", "params", "threads", "started", "ended", "host", "versions",
+        "rule",
+        "wildcards",
+        "input",
+        "output",
+        "params",
+        "threads",
+        "started",
+        "ended",
+        "host",
+        "versions",
         "peak_memory_kib",
-    }  # fmt: skip
+    }
     assert record["rule"] == "measure_tunnels"
     assert record["wildcards"] == {"sweep": "width"}
     assert record["input"] == ["a.zarr.zip", "b.zarr.zip"]

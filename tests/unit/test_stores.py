@@ -275,8 +275,12 @@ def test_plain_pytorch_reproduces_the_stored_losses_without_this_project(tmp_pat
     write_store(weights, tmp_path / "weights.zarr.zip", "train")
     done = subprocess.run(
         [sys.executable, "-c", PLAIN, str(tmp_path / "data.zarr.zip"), str(tmp_path / "weights.zarr.zip")],
-        capture_output=True, text=True, cwd=tmp_path, env={"PATH": ""}, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PATH": ""},
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     for split in ("train", "test"):

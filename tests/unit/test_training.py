@@ -81,11 +81,12 @@ def test_without_snapshots_there_is_no_trajectory(train_small):
     assert "trajectory" not in train_small([0], epochs=1, snapshot_epochs=None)
 
 
-def test_the_last_epochs_are_trained_where_snapshots_do_not_divide_them(train_small):
+def test_the_last_weights_are_kept_where_snapshots_do_not_divide_the_epochs(train_small):
     store = train_small([0], epochs=5, snapshot_epochs=2)
-    assert store["step"].values.tolist() == [0, 8, 16]
+    assert store["step"].values.tolist() == [0, 8, 16, 20]
     assert store["epoch"].values.tolist() == [0, 1, 2, 3, 4, 5]
     assert not np.array_equal(store["trajectory"].sel(step=16), store["theta"])
+    np.testing.assert_array_equal(store["trajectory"].sel(step=20), store["theta"])
 
 
 # The recipe

@@ -9,6 +9,7 @@ FIGURES = expand(
         "planes",
         "curves",
         "connectors",
+        "subspaces",
         *(["tunnels"] if study.sweeps else []),
     ],
     kind=["pdf", "png"],
@@ -178,6 +179,34 @@ rule plot_connectors:
         "Drawing connectors between sets of optima"
     script:
         "../../scripts/plot_connectors.py"
+
+
+rule plot_subspaces:
+    input:
+        rules.measure_subspaces.output,
+    output:
+        pdf=f"{RESULTS}/figures/subspaces.pdf",
+        png=report(
+            f"{RESULTS}/figures/subspaces.png",
+            caption="../report/plot_subspaces.rst",
+            category="4 Geometry",
+            labels={"figure": "connectors as subspaces"},
+        ),
+        table=f"{RESULTS}/tables/subspaces.csv",
+    log:
+        f"{RESULTS}/logs/plot_subspaces.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_subspaces.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_subspaces.py", "figures", "claims", "subspaces"),
+    message:
+        "Drawing connectors as subspaces"
+    script:
+        "../../scripts/plot_subspaces.py"
 
 
 if study.sweeps:
