@@ -25,9 +25,8 @@ def claims_table(claims: pd.DataFrame) -> str:
     ]
     for row in claims.itertuples():
         interval = f"{row.low:.3g} … {row.high:.3g}"
-        lines.append(
-            f"| {row.sentence} | {row.statistic} | {row.estimate:.3g} | {interval} | {row.seeds} | {VERDICTS[row.verdict]} |"
-        )
+        cells = (row.sentence, row.statistic, f"{row.estimate:.3g}", interval, row.seeds, VERDICTS[row.verdict])
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 

@@ -8,9 +8,12 @@ largest d tried; then no mean is drawn, since that of the others would be too lo
 are left out and counted.
 """
 
+import math
+
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -57,21 +60,27 @@ def draw(stores: list[xr.Dataset], confidence: float, resamples: int, rule: floa
         mean = mean_threshold(store, confidence, resamples)
         _draw_along(accuracy, relative, look["color"], confidence, resamples)
         _draw_along(loss, kept["loss"].sel(split="train"), look["color"], confidence, resamples)
-        accuracy.plot(mean.estimate, fraction, **look, markeredgecolor="white", markersize=5, zorder=5, clip_on=False)
-        full = float(kept["full_loss"].sel(split="train").mean())
-        loss.axhline(full, 0.96, 1, color=look["color"], linewidth=1.2)
+        accuracy.plot(mean.estimate, fraction, **look, markersize=3.5, zorder=5, clip_on=False)
+        loss.axhline(float(kept["full_loss"].sel(split="train").mean()), 0.95, 1, color=look["color"], linewidth=1.2)
         _draw_thresholds(threshold, kept, mean, look)
-    dims = np.unique(np.concatenate([measured(store) for store in stores]))
     for panel in (accuracy, loss):
-        style.value_axis(panel, dims.tolist())
-        panel.set_xlabel("dimensions $d$ of the hyperplane")
+        _dimension_axis(panel, stores)
     accuracy.set(ylabel="test accuracy / full space's", ylim=(0, 1.02))
     loss.set_ylabel("training loss (nats)")
     style.log_axis(loss)
-    loss.text(0.95, full, "full space", transform=loss.get_yaxis_transform(), ha="right", va="center", fontsize=6.5)
-    _guides(threshold, [store.attrs["parameters"] for store in stores], rule)
-    threshold.set(xlabel="parameters $P$", ylabel=f"dimensions {name} that are enough")
-    style.log_axis(threshold)
+    middle = np.exp(np.mean([np.log(store["full_loss"].sel(split="train").mean()) for store in stores]))
+    loss.text(
+        0.93,
+        middle,
+        "full space",
+        transform=loss.get_yaxis_transform(),
+        ha="right",
+        va="center",
+        fontsize=6.5,
+        color=style.NEUTRAL,
+    )
+    _finish_thresholds(threshold, [store.attrs["parameters"] for store in stores], rule)
+    threshold.set_ylabel(f"dimensions {name} that are enough")
     for panel, letter, text in zip(axes[0], "abc", ("Accuracy", "Loss", f"Threshold {name}"), strict=True):
         style.title(panel, letter, text)
     _legend(figure, stores, looks, confidence, name)
@@ -88,40 +97,48 @@ def _draw_along(axes: Axes, values: xr.DataArray, colour, confidence: float, res
     style.band(axes, dims, mean, low, high, colour, linewidth=1.2)
 
 
+def _dimension_axis(axes: Axes, stores: list[xr.Dataset]) -> None:
+    """Lay out the x axis for all dimensions that were tried: a tick at each, six numbers at most, the last one too."""
+    dims = np.unique(np.concatenate([measured(store) for store in stores]))
+    style.value_axis(axes, dims.tolist())
+    every = math.ceil(len(dims) / 6)
+    numbered = [style.number(d) if (len(dims) - 1 - place) % every == 0 else "" for place, d in enumerate(dims)]
+    axes.xaxis.set_major_formatter(ticker.FixedFormatter(numbered))
+    axes.set_xlabel("dimensions $d$ of the hyperplane")
+
+
 def _draw_thresholds(axes: Axes, store: xr.Dataset, mean: Interval, look: dict) -> None:
-    parameters, censored = [store.attrs["parameters"]], store["censored"].values == "above"
-    style.dots(axes, parameters, store["threshold"].values[None], look["color"], spread=8.0)
-    style.intervals(axes, parameters, [mean.estimate], [mean.low], [mean.high], **_coloured(look), joined=False)
-    if censored.any():
-        largest = measured(store).max()
-        lost = np.where(censored, float(largest), np.nan)[None]
-        style.dots(
-            axes, parameters, lost, "none", spread=8.0, s=14, marker="^", edgecolors=look["color"], linewidths=0.7
-        )
-
-
-def _coloured(look: dict) -> dict:
-    return {"colour": look["color"], "marker": look["marker"], "markersize": 4}
-
-
-def _guides(axes: Axes, parameters: list[int], rule: float) -> None:
-    """Draw the whole space and the rule that the threshold is judged by."""
+    parameters, censored = store.attrs["parameters"], store["censored"].values == "above"
     axes.set_xscale("log")
-    low, high = min(parameters) / 1.8, max(parameters) * 1.8
-    ends = np.array([low, high])
-    for share, text in ((1.0, "$d = P$"), (rule, f"$d = {style.number(rule)}\\,P$")):
+    style.dots(axes, [parameters], store["threshold"].values[None], look["color"], spread=8.0)
+    style.intervals(axes, [parameters], [mean.estimate], [mean.low], [mean.high], look["color"], joined=False)
+    if censored.any():
+        lost = np.where(censored, float(measured(store).max()), np.nan)[None]
+        outline = {"edgecolors": [look["color"]], "linewidths": 0.7, "alpha": 1}
+        style.dots(axes, [parameters], lost, "none", spread=8.0, s=12, marker="^", **outline)
+    elif np.isfinite(mean.estimate):
+        share = f"{100 * mean.estimate / parameters:.2g} %"
+        place = (parameters, np.nanmax(store["threshold"].values))
+        axes.annotate(share, place, (0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=6.5)
+
+
+def _finish_thresholds(axes: Axes, parameters: list[int], rule: float) -> None:
+    """Lay out the axes and draw the whole space and the rule that the threshold is judged by."""
+    lowest = min(axes.dataLim.y0, 0.5 * rule * min(parameters))
+    style.value_axis(axes, parameters)
+    ends = np.array([*axes.get_xlim()])
+    for share, text in ((1.0, "$d = P$"), (rule, f"${style.number(100 * rule)}$ % of $P$")):
         axes.plot(ends, share * ends, **GUIDE)
-        axes.annotate(
-            text,
-            (high, share * high),
-            (-4, -3),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            fontsize=7,
-            color=style.NEUTRAL,
+        place = (
+            max(parameters) ** 0.7 * min(parameters) ** 0.3,
+            share * max(parameters) ** 0.7 * min(parameters) ** 0.3,
         )
-    axes.set_xlim(low, high)
+        axes.annotate(
+            text, place, (-3, 2), textcoords="offset points", ha="right", va="bottom", fontsize=7, color=style.NEUTRAL
+        )
+    axes.set_ylim(lowest / 1.5, max(parameters))
+    axes.set_xlabel("parameters $P$")
+    style.log_axis(axes)
 
 
 def _legend(figure: Figure, stores: list[xr.Dataset], looks: list[dict], confidence: float, name: str) -> None:

@@ -1,8 +1,8 @@
 """Draw connectors as whole subspaces: the triangle between three optima, and how low the loss stays for more.
 
 Above, the training loss over the barycentric coordinates of three optima, on their linear hull and on the connector, on
-one scale. Below, the largest loss at random points between the vertices, where nothing was optimised, and how refinement
-brought it down.
+one scale. Below, the largest loss at random points between the vertices, where nothing was optimised, and how
+refinement brought it down.
 """
 
 import numpy as np

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+FIGURES = sorted(script.stem.removeprefix("plot_") for script in (REPOSITORY / "scripts").glob("plot_*.py"))
 PARTS = ("workflow", "scripts", "config", "envs", "Makefile", "README.md")
 
 

@@ -101,7 +101,7 @@ def test_store_of_another_version(finished):
         root.write_text(root.read_text().replace('"schema_version": 1', '"schema_version": 99'))
         store.unlink()
         shutil.make_archive(str(store.with_suffix("")), "zip", folder)
-    (finished.folder / "results/smoke/figures/plot_planes.png").unlink()
+    (finished.folder / "results/smoke/figures/planes.png").unlink()
     done = finished.smoke("--rerun-triggers", "input", "--", "plot_planes", check=False)
     assert done.returncode != 0
     assert "Traceback" not in done.stdout

@@ -27,7 +27,7 @@ def test_own_model_and_data_go_through_the_whole_study(own):
     own.snakemake("--cores", "2", "--configfile", "my_study.yaml")
     claims = pd.read_csv(own.folder / "results/mine/claims.csv")
     assert len(claims) > 0
-    assert (own.folder / "results/mine/figures/plot_tunnels.pdf").exists()
+    assert (own.folder / "results/mine/figures/tunnels.pdf").exists()
     # An edit of the user's model retrains; a comment in it does not.
     own.edit("my_model.py", "# my_model.py", "# my_model.py, mine")
     assert "Nothing to be done" in own.snakemake("--cores", "2", "--configfile", "my_study.yaml").stdout

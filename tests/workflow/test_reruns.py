@@ -2,6 +2,8 @@
 
 import os
 
+from .conftest import FIGURES
+
 MEASURED_FROM_WEIGHTS = {"measure_tunnels", "measure_planes", "measure_curves", "measure_connectors"}
 
 
@@ -33,8 +35,7 @@ def test_the_logic_of_the_look_reruns_the_figures_alone(finished):
     style = finished.folder / "scripts/wedgescape/style.py"
     style.write_text(style.read_text() + "\nUNUSED = 1\n")
     pending = finished.pending()
-    figures = ("wedges", "predictions", "training", "planes", "curves", "connectors", "tunnels")
-    assert pending == {f"plot_{name}" for name in figures}
+    assert pending == {f"plot_{name}" for name in FIGURES}
 
 
 def test_one_more_value_trains_that_point_alone(finished):
@@ -49,8 +50,9 @@ def test_one_more_value_trains_that_point_alone(finished):
 
 def test_a_threshold_of_a_claim_reruns_the_verdicts_alone(finished):
     finished.edit("config/smoke.yaml", "claims: {", "claims: {maximum_loss_ratio: 0.4, ")
-    assert finished.pending() <= {"judge_claims", "plot_tunnels", "plot_connectors"}
-    assert "judge_claims" in finished.pending()
+    pending = finished.pending()
+    assert "judge_claims" in pending
+    assert all(rule == "judge_claims" or rule.startswith("plot_") for rule in pending)
 
 
 def test_a_damaged_store_is_made_again(finished):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from wedgescape.stores import open_store, open_weights
 
-FIGURES = ("wedges", "predictions", "training", "planes", "curves", "connectors", "tunnels")
+from .conftest import FIGURES
 
 
 @pytest.fixture
@@ -17,9 +17,10 @@ def results(smoke_project):
 
 
 def test_every_figure_is_there_as_pdf_and_png(results):
+    assert len(FIGURES) >= 10
     for figure in FIGURES:
-        assert (results / f"figures/plot_{figure}.pdf").read_bytes().startswith(b"%PDF")
-        assert (results / f"figures/plot_{figure}.png").read_bytes().startswith(b"\x89PNG")
+        assert (results / f"figures/{figure}.pdf").read_bytes().startswith(b"%PDF")
+        assert (results / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_every_claim_has_an_interval_and_a_verdict(results):
@@ -80,7 +81,7 @@ def test_equal_inputs_give_equal_bytes(finished):
 
 
 def test_one_figure_can_be_redrawn_alone(finished):
-    png = finished.folder / "results/smoke/figures/plot_tunnels.png"
+    png = finished.folder / "results/smoke/figures/tunnels.png"
     content = png.read_bytes()
     png.unlink()
     output = finished.smoke("plot_tunnels").stdout
