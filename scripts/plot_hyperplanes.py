@@ -54,6 +54,15 @@ def draw(stores: list[xr.Dataset], confidence: float, resamples: int, rule: floa
         for place, colour in enumerate(style.levels(len(stores)))
     ]
     accuracy.axhline(fraction, **GUIDE)
+    accuracy.annotate(
+        f"{100 * fraction:g} %",
+        (0, fraction),
+        (3, 2),
+        xycoords=accuracy.get_yaxis_transform(),
+        textcoords="offset points",
+        fontsize=6.5,
+        color=style.NEUTRAL,
+    )
     for store, look in zip(stores, looks, strict=True):
         kept = store.isel(seed=np.flatnonzero(~store["diverged"].values.astype(bool)))
         relative = (kept["accuracy"] / kept["full_accuracy"]).sel(split="test")
@@ -118,25 +127,31 @@ def _draw_thresholds(axes: Axes, store: xr.Dataset, mean: Interval, look: dict) 
         style.dots(axes, [parameters], lost, "none", spread=8.0, s=12, marker="^", **outline)
     elif np.isfinite(mean.estimate):
         share = f"{100 * mean.estimate / parameters:.2g} %"
-        place = (parameters, np.nanmax(store["threshold"].values))
-        axes.annotate(share, place, (0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=6.5)
+        place = (parameters, np.nanmin(store["threshold"].values))
+        axes.annotate(share, place, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=6.5)
 
 
 def _finish_thresholds(axes: Axes, parameters: list[int], rule: float) -> None:
     """Lay out the axes and draw the whole space and the rule that the threshold is judged by."""
     lowest = min(axes.dataLim.y0, 0.5 * rule * min(parameters))
     style.value_axis(axes, parameters)
-    ends = np.array([*axes.get_xlim()])
+    ends = np.array(axes.get_xlim())
+    middle = math.sqrt(min(parameters) * max(parameters))
     for share, text in ((1.0, "$d = P$"), (rule, f"${style.number(100 * rule)}$ % of $P$")):
         axes.plot(ends, share * ends, **GUIDE)
-        place = (
-            max(parameters) ** 0.7 * min(parameters) ** 0.3,
-            share * max(parameters) ** 0.7 * min(parameters) ** 0.3,
+        axes.text(
+            middle,
+            1.08 * share * middle,
+            text,
+            rotation=math.degrees(math.atan(share)),
+            rotation_mode="anchor",
+            transform_rotates_text=True,
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            color=style.NEUTRAL,
         )
-        axes.annotate(
-            text, place, (-3, 2), textcoords="offset points", ha="right", va="bottom", fontsize=7, color=style.NEUTRAL
-        )
-    axes.set_ylim(lowest / 1.5, max(parameters))
+    axes.set_ylim(lowest / 2, max(parameters))
     axes.set_xlabel("parameters $P$")
     style.log_axis(axes)
 

@@ -25,8 +25,8 @@ def test_every_figure_is_there_as_pdf_and_png(results):
 
 def test_every_claim_has_an_interval_and_a_verdict(results):
     claims = pd.read_csv(results / "claims.csv")
-    assert set(claims["id"]) == {"tunnel_learning_rate", "tunnel_width", "curve_bezier", "curve_chain", "connector_2",
-                                  "connector_3"}  # fmt: skip
+    assert set(claims["id"]) == {"tunnel_learning_rate", "tunnel_width", "hyperplane_8", "hyperplane_16", "curve_bezier",
+                                  "curve_chain", "connector_2", "connector_3", "subspace_3", "subspace_4"}  # fmt: skip
     assert (claims["low"] <= claims["estimate"]).all()
     assert (claims["estimate"] <= claims["high"]).all()
     assert claims["verdict"].isin(["supported", "contradicted", "undecided"]).all()

@@ -6,6 +6,7 @@ FIGURES = expand(
         "wedges",
         "predictions",
         "training",
+        "hyperplanes",
         "planes",
         "curves",
         "connectors",
@@ -95,6 +96,34 @@ rule plot_training:
         "Drawing the training of the base point"
     script:
         "../../scripts/plot_training.py"
+
+
+rule plot_hyperplanes:
+    input:
+        HYPERPLANES,
+    output:
+        pdf=f"{RESULTS}/figures/hyperplanes.pdf",
+        png=report(
+            f"{RESULTS}/figures/hyperplanes.png",
+            caption="../report/plot_hyperplanes.rst",
+            category="4 Geometry",
+            labels={"figure": "descents in random hyperplanes"},
+        ),
+        table=f"{RESULTS}/tables/hyperplanes.csv",
+    log:
+        f"{RESULTS}/logs/plot_hyperplanes.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_hyperplanes.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_hyperplanes.py", "figures", "claims"),
+    message:
+        "Drawing descents in random hyperplanes"
+    script:
+        "../../scripts/plot_hyperplanes.py"
 
 
 rule plot_planes:
