@@ -3,12 +3,15 @@
 from wedgescape import connectors
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, write_store
-from wedgescape.training import trained_landscape
+from wedgescape.training import sound_optima
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])
-    landscape, optima, weights = trained_landscape(
-        data, snakemake.input.weights, snakemake.config.get("device", "auto")
+    landscape, optima, weights = sound_optima(
+        data,
+        snakemake.input.weights,
+        snakemake.config.get("device", "auto"),
+        max(snakemake.params.job["connectors"]["sizes"]),
     )
     by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))
     store = connectors.measure(landscape, by_seed, **snakemake.params.job["connectors"])

@@ -4,12 +4,15 @@ from wedgescape import surfaces
 from wedgescape.connectors import centre_recipe
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, write_store
-from wedgescape.training import trained_landscape
+from wedgescape.training import sound_optima
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])
-    landscape, optima, weights = trained_landscape(
-        data, snakemake.input.weights, snakemake.config.get("device", "auto")
+    landscape, optima, weights = sound_optima(
+        data,
+        snakemake.input.weights,
+        snakemake.config.get("device", "auto"),
+        max(snakemake.params.job["subspaces"]["sizes"]),
     )
     by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))
     search = snakemake.params.job["connectors"]

@@ -1,8 +1,9 @@
 """Draw the loss over the plane through three optima, and along the straight lines between them.
 
 (a) The training loss and (b) the test accuracy over the plane; axes are distances between weights, the origin is the
-first optimum. (c-e) The loss along the three sides of the triangle, with the height of each barrier: the largest excess
-over the line between the ends' losses.
+first optimum, the cross is where the connector's centre projects to, with its distance from the plane and its own loss.
+(c-e) The loss along the three sides of the triangle, with the height of each barrier: the largest excess over the line
+between the ends' losses.
 """
 
 import numpy as np
@@ -42,6 +43,7 @@ def draw(store: xr.Dataset) -> Figure:
         axes.set_aspect("equal")
         axes.set_xlabel(r"distance $\alpha$ (weights)")
         style.title(axes, letter, text)
+    _draw_connector(loss, store)
     loss.set_ylabel(r"distance $\beta$ (weights)")
     sides = below.subplots(1, 3, sharey=True)
     for axes, letter, pair in zip(sides, "cde", store["pair"].values, strict=True):
@@ -106,6 +108,17 @@ def _draw_triangle(axes: Axes, store: xr.Dataset) -> None:
         )
 
 
+def _draw_connector(axes: Axes, store: xr.Dataset) -> None:
+    """Mark where the connector's centre projects to, and say how far from the plane it lies, and its loss."""
+    place = store["connector_place"].values
+    axes.plot(*place, "X", color=style.PLACES["centre"], markeredgecolor="white", markersize=6, zorder=5)
+    distance, loss = float(store["connector_distance"]), float(store["connector_loss"].sel(split="train"))
+    note = f"connector's centre\n{distance:.1f} weights off the plane:\n{style.number(float(f'{loss:.1g}'))} nats"
+    axes.annotate(
+        note, place, (0, 8), textcoords="offset points", color="black", fontsize=6, ha="center", va="bottom", zorder=5
+    )
+
+
 def _draw_side(axes: Axes, side: xr.Dataset, letter: str) -> None:
     first, last = str(side["pair"].values).split("-")
     notes = []
@@ -121,5 +134,5 @@ def _draw_side(axes: Axes, side: xr.Dataset, letter: str) -> None:
 
 if __name__ == "__main__":
     with job(snakemake):
-        store = open_store(snakemake.input[0]).drop_vars(["axes", "origin"]).load()
+        store = open_store(snakemake.input.optima).drop_vars(["axes", "origin"]).load()
         publish(snakemake, draw(store), tabulate(store))

@@ -11,6 +11,7 @@ import xarray as xr
 from torch import Tensor
 
 from wedgescape.descent import Descent, Recipe, descend
+from wedgescape.errors import InputError
 from wedgescape.landscape import Landscape
 from wedgescape.planes import SPLITS
 from wedgescape.stores import described
@@ -34,9 +35,12 @@ def find_centres(landscape: Landscape, optima: Tensor, recipe: Recipe, steps: in
         The descent; its points (n, P) are the centres.
 
     Raises:
-        ValueError: if a set's optima are linearly dependent, two of them equal for instance.
+        InputError: if a set's optima are linearly dependent, two of them equal for instance.
     """
-    hull = Orthogonal(optima[:, 1:] - optima[:, :1])
+    try:
+        hull = Orthogonal(optima[:, 1:] - optima[:, :1])
+    except ValueError as error:
+        raise InputError(f"no connector joins {optima.shape[1]} optima of which some are equal or dependent") from error
     return descend(landscape, optima.mean(1), recipe, steps, seeds, constraint=hull)
 
 

@@ -71,7 +71,7 @@ def hessian_eigenpairs(landscape: Landscape, point: Tensor, top: int, bottom: in
 
     def products(vectors: np.ndarray) -> np.ndarray:
         """(V, P) -> (V, P), float64."""
-        moved = landscape.hvp(point, torch.from_numpy(vectors).to(point))
+        moved = landscape.hvp(point, torch.from_numpy(np.ascontiguousarray(vectors)).to(point))
         return moved.cpu().double().numpy()
 
     if dim <= max(krylov, 2 * (top + bottom)):

@@ -1,7 +1,7 @@
 """The one error that a user's input can cause."""
 
 
-class InputError(Exception):
+class InputError(ValueError):
     """Something that the user gave cannot be used.
 
     The message names the place (a key of the config, a file), what was found there and what is allowed. It is shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 import xarray as xr
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from wedgescape import models
 from wedgescape.descent import Checkpoint, Recipe, descend
+from wedgescape.errors import InputError
 from wedgescape.networks import NetworkLandscape, initial_points, network_landscape
 from wedgescape.stores import as_json, described, open_weights
 
@@ -118,3 +120,20 @@ def trained_landscape(
     weights = open_weights(stores)
     landscape = network_landscape(data, json.loads(weights.attrs["config"])["model"], device)
     return landscape, torch.from_numpy(weights["theta"].values).to(landscape.device), weights
+
+
+def sound_optima(
+    data: xr.Dataset, stores: Sequence[str], device: str, at_least: int
+) -> tuple[NetworkLandscape, Tensor, xr.Dataset]:
+    """Open a point of the grid without the runs that diverged, as `trained_landscape` does.
+
+    Raises:
+        InputError: if fewer runs than `at_least` stayed finite.
+    """
+    landscape, optima, weights = trained_landscape(data, stores, device)
+    sound = (~weights["diverged"].values).nonzero()[0]
+    if len(sound) < at_least:
+        place = Path(stores[0]).parent.name
+        text = f"{len(sound)} of {len(optima)} runs stayed finite; allowed here: at least {at_least}"
+        raise InputError(f"{place}: {text}. Lower training.learning_rate, or set training.clip_norm")
+    return landscape, optima[torch.from_numpy(sound).to(optima.device)], weights.isel(seed=sound)

@@ -8,6 +8,7 @@ FIGURES = expand(
         "training",
         "hyperplanes",
         "planes",
+        "surroundings",
         "curves",
         "connectors",
         "subspaces",
@@ -128,7 +129,7 @@ rule plot_hyperplanes:
 
 rule plot_planes:
     input:
-        rules.measure_planes.output,
+        optima=rules.measure_planes.output.optima,
     output:
         pdf=f"{RESULTS}/figures/planes.pdf",
         png=report(
@@ -152,6 +153,38 @@ rule plot_planes:
         "Drawing the plane through three optima"
     script:
         "../../scripts/plot_planes.py"
+
+
+rule plot_surroundings:
+    input:
+        **{
+            plane: f"{RESULTS}/planes/{plane}.zarr.zip"
+            for plane in PLANES
+            if plane != "optima"
+        },
+    output:
+        pdf=f"{RESULTS}/figures/surroundings.pdf",
+        png=report(
+            f"{RESULTS}/figures/surroundings.png",
+            caption="../report/plot_surroundings.rst",
+            category="4 Geometry",
+            labels={"figure": "planes around an optimum and along its trajectory"},
+        ),
+        table=f"{RESULTS}/tables/surroundings.csv",
+    log:
+        f"{RESULTS}/logs/plot_surroundings.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_surroundings.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_surroundings.py", "figures"),
+    message:
+        "Drawing planes around an optimum and along its trajectory"
+    script:
+        "../../scripts/plot_surroundings.py"
 
 
 rule plot_curves:

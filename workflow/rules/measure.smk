@@ -69,12 +69,20 @@ rule measure_hyperplanes:
         "../../scripts/measure_hyperplanes.py"
 
 
+# A trajectory can be seen where snapshots of it are kept.
+PLANES = [
+    "optima",
+    "around",
+    *(["trajectory"] if study.config["training"]["snapshot_epochs"] else []),
+]
+
+
 rule measure_planes:
     input:
         data=rules.prepare_data.output,
         weights=weights(study.base),
     output:
-        f"{RESULTS}/planes/optima.zarr.zip",
+        **{plane: f"{RESULTS}/planes/{plane}.zarr.zip" for plane in PLANES},
     log:
         f"{RESULTS}/logs/measure_planes.log",
     benchmark:
@@ -84,9 +92,9 @@ rule measure_planes:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        job=settings("measure_planes.py", "planes", own=OWN_MODEL),
+        job=settings("measure_planes.py", "planes", "connectors", own=OWN_MODEL),
     message:
-        "Measuring the plane through three optima"
+        "Measuring planes: through three optima, around one, along a trajectory"
     script:
         "../../scripts/measure_planes.py"
 
