@@ -71,7 +71,7 @@ def hessian_eigenpairs(landscape: Landscape, point: Tensor, top: int, bottom: in
 
     def products(vectors: np.ndarray) -> np.ndarray:
         """(V, P) -> (V, P), float64."""
-        moved = landscape.hvp(point, torch.from_numpy(np.ascontiguousarray(vectors)).to(point))
+        moved = landscape.hvp(point, torch.from_numpy(vectors).to(point))
         return moved.cpu().double().numpy()
 
     if dim <= max(krylov, 2 * (top + bottom)):
@@ -84,7 +84,7 @@ def hessian_eigenpairs(landscape: Landscape, point: Tensor, top: int, bottom: in
     rows = vectors.T * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])[:, None]
     parts = []
     for some, ways in ((values[::-1][:top], rows[::-1][:top]), (values[:bottom], rows[:bottom])):
-        some, ways = some.copy(), np.ascontiguousarray(ways)
+        some, ways = some.copy(), ways.copy()  # torch takes no negative strides
         residuals = np.linalg.norm(products(ways) - some[:, None] * ways, axis=1) if len(some) else some
         parts += [torch.from_numpy(part) for part in (some, ways, residuals)]
     return Eigenpairs(*parts)

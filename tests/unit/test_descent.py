@@ -253,6 +253,21 @@ def test_a_point_that_diverges_is_flagged_and_its_neighbours_do_not_notice(mlp, 
     assert not wild.points[1].isfinite().all()
 
 
+class Steep(Landscape):
+    """One direction in which a descent explodes, and one that knows nothing of it."""
+
+    dim = 2
+
+    def losses(self, points, split="train"):
+        return 0.05 * points[:, 0] ** 2 + 1e30 * points[:, 1] ** 2
+
+
+def test_one_number_that_is_not_finite_is_enough_to_be_flagged():
+    descent = descend(Steep(), torch.tensor([[1.0, 1.0], [1.0, 0.0]]), Recipe(momentum=0.0), 20)
+    assert descent.points.isfinite().tolist() == [[True, False], [True, True]]
+    assert descent.diverged.tolist() == [True, False]
+
+
 # Constraints
 
 

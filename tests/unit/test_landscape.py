@@ -128,6 +128,22 @@ def test_slice_hvp_is_the_hessian_between_its_directions(bowl, points, coordinat
     close(inside.hvp(coordinates[0], vectors), vectors @ (directions[0] @ bowl.hessian @ directions[0].T))
 
 
+class Quartic(Landscape):
+    """Its Hessian depends on where one is: 12 x^2 on the diagonal."""
+
+    dim = DIM
+
+    def losses(self, points, split="train"):
+        return (points**4).sum(1)
+
+
+def test_slice_hvp_is_taken_at_the_lifted_point(points, coordinates):
+    origin, directions = points(1, DIM, seed=2, dtype=DOUBLE)[0], points(3, DIM, seed=3, dtype=DOUBLE)
+    inside, vectors = Slice(Quartic(), origin, Span(directions)), points(2, 3, seed=6, dtype=DOUBLE)
+    hessian = torch.diag(12 * (origin + coordinates[0] @ directions) ** 2)
+    close(inside.hvp(coordinates[0], vectors), vectors @ (directions @ hessian @ directions.T))
+
+
 def test_slice_hands_the_minibatch_on(bowl, cut, coordinates):
     batch = Batch(torch.zeros(5, 2, dtype=torch.long), [], torch.zeros(5))
     cut[0].gradients(coordinates, batch)

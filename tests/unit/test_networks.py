@@ -445,8 +445,10 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(monkeypatch):
     assert str(error.value) == "device: cuda is not available on this machine; allowed here: auto, mps, cpu"
 
 
-def test_strategies_are_those_that_were_measured():
+def test_strategies_are_those_that_were_measured(network):
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert network().strategy == choose_strategy(cpu, convolutional=False)
+    assert network(CNN).strategy == choose_strategy(cpu, convolutional=True)
     assert choose_strategy(cpu, convolutional=False).train_together
     assert not choose_strategy(cpu, convolutional=False).evaluate_together
     assert not choose_strategy(cpu, convolutional=True).train_together
