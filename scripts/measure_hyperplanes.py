@@ -14,7 +14,7 @@ with job(snakemake) as log:
     landscape, optima, weights = trained_landscape(
         data, snakemake.input.weights, snakemake.config.get("device", "auto")
     )
-    settings = snakemake.params.job["hyperplanes"]
+    settings = dict(snakemake.params.job["hyperplanes"])
     count, asked = settings.pop("seeds"), settings.pop("dimensions")
     weights, optima = weights.isel(seed=slice(count)), optima[:count]
     starts = torch.from_numpy(weights["theta_init"].values).to(optima)

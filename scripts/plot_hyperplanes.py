@@ -151,7 +151,7 @@ def _finish_thresholds(axes: Axes, parameters: list[int], rule: float) -> None:
             fontsize=7,
             color=style.NEUTRAL,
         )
-    axes.set_ylim(lowest / 2, max(parameters))
+    axes.set_ylim(lowest / 2, max(max(parameters), 2.5 * middle))
     axes.set_xlabel("parameters $P$")
     style.log_axis(axes)
 

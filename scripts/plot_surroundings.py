@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from wedgescape import style
 from wedgescape.figures import publish
@@ -17,6 +18,7 @@ from wedgescape.provenance import job
 from wedgescape.stores import open_store
 
 COLOURS = 40  # steps of a colour scale
+OUTLINE = [withStroke(linewidth=1.5, foreground="#333333")]  # white text is read on light and dark
 
 
 def tabulate(around: xr.Dataset, trajectory: xr.Dataset | None) -> pd.DataFrame:
@@ -35,8 +37,8 @@ def draw(around: xr.Dataset, trajectory: xr.Dataset | None) -> Figure:
     figure, axes = style.panels(1, 1 if trajectory is None else 2, style.TWO_COLUMNS, 2.9)
     _draw_loss(axes[0, 0], around)
     axes[0, 0].plot(0, 0, "o", color=style.PLACES["optima"], markeredgecolor="white", markersize=5)
-    axes[0, 0].set_xlabel("filter-normalised direction 1 (norms of the weights)")
-    axes[0, 0].set_ylabel("filter-normalised direction 2")
+    axes[0, 0].set_xlabel("direction 1 (norms of the weights)")
+    axes[0, 0].set_ylabel("direction 2 (norms of the weights)")
     style.title(axes[0, 0], "a", "Around an optimum", f"norm {around.attrs['scale']:.1f} weights")
     if trajectory is not None:
         _draw_loss(axes[0, 1], trajectory)
@@ -67,7 +69,15 @@ def _draw_path(axes: Axes, plane: xr.Dataset) -> None:
     axes.plot(*path[-1], "o", color=style.PLACES["optima"], markeredgecolor="white", markersize=5, zorder=5)
     for place, text in ((path[0], "initialisation"), (path[-1], "optimum")):
         axes.annotate(
-            text, place, (0, -7), textcoords="offset points", fontsize=6.5, ha="center", va="top", color="white"
+            text,
+            place,
+            (0, -7),
+            textcoords="offset points",
+            fontsize=6.5,
+            ha="center",
+            va="top",
+            color="white",
+            path_effects=OUTLINE,
         )
     axes.annotate(
         f"orange: over {distance.max() / 2:.1f} weights off the plane",

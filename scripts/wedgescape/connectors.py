@@ -12,8 +12,7 @@ from torch import Tensor
 
 from wedgescape.descent import Descent, Recipe, descend
 from wedgescape.errors import InputError
-from wedgescape.landscape import Landscape
-from wedgescape.planes import SPLITS
+from wedgescape.landscape import SPLITS, Landscape
 from wedgescape.stores import described
 from wedgescape.subspaces import Orthogonal, stream
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from wedgescape.descent import Recipe, descend
-from wedgescape.landscape import POINTS_IN_MEMORY, Batch, Landscape
-from wedgescape.planes import SPLITS, barrier
+from wedgescape.landscape import POINTS_IN_MEMORY, SPLITS, Batch, Landscape
+from wedgescape.planes import barrier
 from wedgescape.stores import described
 from wedgescape.subspaces import stream
 

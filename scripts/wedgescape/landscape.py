@@ -17,6 +17,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from wedgescape.subspaces import Span
 
+SPLITS = ("train", "test")  # of a landscape that is a loss over examples
 POINTS_IN_MEMORY = 2**26  # bytes of points that a slice lifts into the full space at once
 
 

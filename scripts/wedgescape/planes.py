@@ -10,12 +10,11 @@ import xarray as xr
 from torch import Tensor
 
 from wedgescape.errors import InputError
-from wedgescape.landscape import Landscape, Slice
+from wedgescape.landscape import SPLITS, Landscape, Slice
 from wedgescape.models import filter_normalised
 from wedgescape.stores import described
 from wedgescape.subspaces import Span, gaussian, gram, orthonormal
 
-SPLITS = ("train", "test")
 UNITS = {"loss": "nat", "accuracy": "1"}
 
 
@@ -186,7 +185,9 @@ def plane_along(landscape: Landscape, trajectory: Tensor, steps, resolution: int
     axes = ways[:2].to(trajectory)
     axes = axes * ((trajectory[-1] - trajectory[0]) @ axes.T).sign()[:, None]  # the path goes right and up
     path = (trajectory - trajectory[-1]) @ axes.T
-    plane = _grid(landscape, trajectory[-1], axes, _sides(path, resolution, margin))
+    middle, half = (path.amin(0) + path.amax(0)) / 2, (path.amax(0) - path.amin(0)).max() / 2
+    square = torch.stack([middle - half, middle + half])
+    plane = _grid(landscape, trajectory[-1], axes, _sides(square, resolution, margin))
     places, distances = locate(plane, trajectory)
     share = float((sizes[:2] ** 2).sum() / (sizes**2).sum())
     return plane.assign(

@@ -14,9 +14,9 @@ from wedgescape.connectors import find_centres
 from wedgescape.crossings import Crossing, first_crossing, halvings
 from wedgescape.curvature import Eigenpairs, hessian_eigenpairs
 from wedgescape.descent import Recipe
-from wedgescape.landscape import Landscape, Slice
+from wedgescape.landscape import SPLITS, Landscape, Slice
 from wedgescape.models import filter_normalised
-from wedgescape.planes import SPLITS, barrier
+from wedgescape.planes import barrier
 from wedgescape.statistics import bootstrap_mean
 from wedgescape.stores import described
 from wedgescape.subspaces import Span, gaussian, gram, unit

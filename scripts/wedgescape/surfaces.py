@@ -17,8 +17,7 @@ from torch import Tensor
 from wedgescape.complexes import Complex, effective_dimension, rank, refine, skeleton, triangle
 from wedgescape.connectors import draw_sets, find_centres
 from wedgescape.descent import Recipe, descend
-from wedgescape.landscape import Landscape
-from wedgescape.planes import SPLITS
+from wedgescape.landscape import SPLITS, Landscape
 from wedgescape.stores import described
 from wedgescape.subspaces import Orthogonal, stream, unit
 

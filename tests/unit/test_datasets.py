@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from wedgescape import datasets
 from wedgescape.datasets import PUBLISHED, load_dataset, stratified_order
 from wedgescape.errors import InputError

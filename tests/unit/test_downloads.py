@@ -7,6 +7,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
 from wedgescape.downloads import fetch
 from wedgescape.errors import InputError
 

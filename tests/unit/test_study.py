@@ -6,11 +6,12 @@ import sys
 from copy import deepcopy
 from pathlib import Path
 
-import document_config
 import jsonschema
 import pytest
 import yaml
 from snakemake.utils import update_config
+
+import document_config
 from wedgescape.errors import InputError
 from wedgescape.schema import read_schema, schema_table
 from wedgescape.study import load_study, seeds_in

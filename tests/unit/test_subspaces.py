@@ -1,12 +1,24 @@
 """Random streams, directions, spans and what is orthogonal to them."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 
-from wedgescape.subspaces import Orthogonal, Span, gaussian, gram, orthonormal, random_directions, stream, unit
+from wedgescape import subspaces
+from wedgescape.subspaces import (
+    Orthogonal,
+    RandomSpan,
+    Span,
+    gaussian,
+    gram,
+    orthonormal,
+    random_directions,
+    stream,
+    unit,
+)
 
 # Streams
 
@@ -107,6 +119,106 @@ def test_batched_span_gives_a_point_the_same_bits_alone_and_among_others(points,
         alone = Span(directions[some])
         assert torch.equal(alone.combine(coordinates[some]), together.combine(coordinates)[some])
         assert torch.equal(alone.project(vectors[some]), together.project(vectors)[some])
+
+
+# Random spans
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    """Blocks of a few rows, so that small spans are multiplied block by block as large ones are."""
+    monkeypatch.setitem(subspaces.BLOCK_NUMBERS, "cpu", 1000)
+
+
+def test_random_rows_have_unit_length_and_are_isotropic():
+    dim = 4001  # no multiple of the 8 bytes that are drawn at once
+    rows = RandomSpan(80, dim, [3]).directions(0)
+    cosines = gram(rows).numpy()
+    np.testing.assert_allclose(np.diag(cosines), 1, atol=1e-6)
+    off = cosines[np.triu_indices(80, 1)]
+    assert abs(off.mean()) < 4 / np.sqrt(dim * len(off))
+    assert off.std() == pytest.approx(1 / np.sqrt(dim), rel=0.1)
+    numbers = (rows * np.sqrt(dim)).double()
+    assert abs(float(numbers.mean())) < 4 / np.sqrt(numbers.numel())
+    assert float((numbers**4).mean()) == pytest.approx(3, abs=0.15)  # a Gaussian's is 3, signs' 1
+    assert float(numbers.abs().max()) < 3.1
+
+
+def test_a_few_coordinates_of_random_rows_are_linearly_independent():
+    for seed in range(200):
+        assert np.linalg.matrix_rank(RandomSpan(4, 30, [seed]).directions(0)[:, :4].numpy()) == 4
+
+
+@pytest.mark.parametrize("shape", [(5, 300), (7, 40), (3, 2001), (1, 1)])
+def test_random_span_equals_its_dense_matrix(points, blocks, shape):
+    count, dim = shape
+    random = RandomSpan(count, dim, [4, 9, 2])
+    assert (random.count, random.dim, random.batched) == (count, dim, True)
+    dense = Span(torch.stack([random.directions(k) for k in range(3)]))
+    coordinates, vectors = points(3, count, 1), points(3, dim, 2)
+    torch.testing.assert_close(random.combine(coordinates), dense.combine(coordinates), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(random.project(vectors), dense.project(vectors), rtol=1e-5, atol=1e-5)
+
+
+def test_random_span_is_the_same_held_or_drawn(points, blocks, monkeypatch):
+    held = RandomSpan(9, 300, [1, 2, 3])
+    monkeypatch.setattr(subspaces, "HELD_BYTES", 3 * 9 * 300 - 1)
+    drawn = RandomSpan(9, 300, [1, 2, 3])
+    assert held.held
+    assert not drawn.held
+    coordinates, vectors = points(3, 9, 1), points(3, 300, 2)
+    assert torch.equal(held.combine(coordinates), drawn.combine(coordinates))
+    assert torch.equal(held.project(vectors), drawn.project(vectors))
+
+
+@pytest.mark.parametrize("size", [10, 300, 1000, 2**18])
+def test_blocks_leave_random_spans_as_they_are(points, monkeypatch, size):
+    whole = RandomSpan(9, 300, [1, 2])
+    monkeypatch.setitem(subspaces.BLOCK_NUMBERS, "cpu", size)
+    parts = RandomSpan(9, 300, [1, 2])
+    assert torch.equal(parts.directions(1), whole.directions(1))
+    coordinates = points(2, 9, 1)
+    torch.testing.assert_close(parts.combine(coordinates), whole.combine(coordinates), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(9, 300), (2, 30)])  # block by block, all at once
+def test_a_random_set_is_the_same_alone_and_within_a_larger_one(points, blocks, shape):
+    count, dim = shape
+    among = RandomSpan(count, dim, [5, 7, 11])
+    alone = RandomSpan(count, dim, [7])
+    assert torch.equal(alone.directions(0), among.directions(1))
+    coordinates, vectors = points(3, count, 1), points(3, dim, 2)
+    assert torch.equal(alone.combine(coordinates[1:2])[0], among.combine(coordinates)[1])
+    assert torch.equal(alone.project(vectors[1:2])[0], among.project(vectors)[1])
+    assert torch.equal(RandomSpan(count + 4, dim, [7]).directions(0)[:count], alone.directions(0))
+    assert not torch.equal(among.directions(0), among.directions(1))
+
+
+def test_random_rows_stay_what_they_are():
+    """Results of different days are compared: a change here would change every one of them."""
+    rows = RandomSpan(2, 9, [7])._draw(0, slice(0, 2))
+    assert rows.tolist() == [[-48, -28, 14, -26, -29, -83, -28, -18, 4], [43, -37, -43, 28, 14, -32, -2, 3, 5]]
+
+
+def test_how_many_random_sets_fit_into_memory(monkeypatch):
+    monkeypatch.setattr(subspaces, "HELD_BYTES", 10_000)
+    assert [RandomSpan.fitting(10, dim) for dim in (100, 333, 1000, 10_000)] == [10, 3, 1, 1]
+    assert RandomSpan(10, 333, range(3)).held
+    assert not RandomSpan(10, 333, range(4)).held
+
+
+def test_random_span_of_a_large_network_needs_little_memory(monkeypatch):
+    """What is drawn anew is never there in full: numpy draws a row at a time, torch keeps one row of floats."""
+    monkeypatch.setattr(subspaces, "HELD_BYTES", 0)
+    count, dim = 16, 2_000_000  # 128 MB as floats
+    span = RandomSpan(count, dim, [0])
+    assert span._held is None
+    tracemalloc.start()
+    span.combine(torch.ones(1, count))
+    span.project(torch.ones(1, dim))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * dim
 
 
 # Orthonormal bases

@@ -1,0 +1,1 @@
+"""Whole studies, run in copies of the project."""

@@ -41,7 +41,12 @@ def test_config(project, config, words):
 def test_corrupt_dataset_file(project):
     folder = project.folder / "files"
     folder.mkdir()
-    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+    for name in (
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+    ):
         (folder / f"{name}.gz").write_bytes(gzip.compress(b"not images"))
     output = run(project, {"dataset": "fashion_mnist", "data": {"folder": "files"}})
     assert "train-images-idx3-ubyte.gz" in output

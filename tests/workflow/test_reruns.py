@@ -16,7 +16,9 @@ def test_a_touch_a_comment_and_a_docstring_rerun_nothing(finished):
 
 
 def test_the_logic_of_training_reruns_training_and_what_follows(finished):
-    finished.edit("scripts/wedgescape/descent.py", "ADAM_EPSILON = (0.9, 0.999), 1e-8", "ADAM_EPSILON = (0.9, 0.999), 1e-7")
+    finished.edit(
+        "scripts/wedgescape/descent.py", "ADAM_EPSILON = (0.9, 0.999), 1e-8", "ADAM_EPSILON = (0.9, 0.999), 1e-7"
+    )
     pending = finished.pending()
     assert {"train", "judge_claims", "simulate_wedges"} | MEASURED_FROM_WEIGHTS <= pending
     assert "prepare_data" not in pending
@@ -24,7 +26,9 @@ def test_the_logic_of_training_reruns_training_and_what_follows(finished):
 
 
 def test_the_logic_of_a_measurement_reruns_it_its_figures_and_the_verdicts(finished):
-    finished.edit("scripts/wedgescape/planes.py", "return (losses - chord).max(-1)", "return (losses - chord).max(-1) + 0")
+    finished.edit(
+        "scripts/wedgescape/planes.py", "return (losses - chord).max(-1)", "return (losses - chord).max(-1) + 0"
+    )
     pending = finished.pending()
     assert "measure_planes" in pending
     assert "plot_planes" in pending

@@ -6,6 +6,7 @@ import json
 import pandas as pd
 import pytest
 import yaml
+
 from wedgescape.stores import open_store, open_weights
 
 from .conftest import FIGURES
@@ -25,8 +26,11 @@ def test_every_figure_is_there_as_pdf_and_png(results):
 
 def test_every_claim_has_an_interval_and_a_verdict(results):
     claims = pd.read_csv(results / "claims.csv")
-    assert set(claims["id"]) == {"tunnel_learning_rate", "tunnel_width", "hyperplane_8", "hyperplane_16", "curve_bezier",
-                                  "curve_chain", "connector_2", "connector_3", "subspace_3", "subspace_4"}  # fmt: skip
+    assert set(claims["id"]) == {
+        *("tunnel_learning_rate", "tunnel_width", "long_radial_outwards", "long_radial_inwards", "linear_barrier"),
+        *("monotonic_interpolation", "hyperplane_8", "hyperplane_16", "curve_bezier", "curve_chain"),
+        *("connector_2", "connector_3", "subspace_3", "subspace_4"),
+    }
     assert (claims["low"] <= claims["estimate"]).all()
     assert (claims["estimate"] <= claims["high"]).all()
     assert claims["verdict"].isin(["supported", "contradicted", "undecided"]).all()
@@ -45,7 +49,7 @@ def test_sweeps_hold_every_seed_at_every_value(results):
     sweep = open_store(results / "tunnels/learning_rate.zarr.zip")
     assert sweep["value"].values.tolist() == [0.05, 0.1]
     assert sweep["width_accuracy"].dims == ("value", "seed", "direction")
-    assert sweep["width_accuracy"].notnull().all()
+    assert sweep["width_accuracy"].notna().all()
 
 
 def test_every_job_left_a_record_and_a_log(results):
@@ -61,7 +65,9 @@ def test_a_second_run_has_nothing_to_do(smoke_project):
 
 
 def test_no_checkpoint_and_no_half_written_file_is_left(results):
-    leftovers = [path for path in results.rglob("*") if path.name.endswith((".pt", ".part")) or path.name.startswith(".")]
+    leftovers = [
+        path for path in results.rglob("*") if path.name.endswith((".pt", ".part")) or path.name.startswith(".")
+    ]
     assert leftovers == []
 
 

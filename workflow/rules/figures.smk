@@ -9,6 +9,7 @@ FIGURES = expand(
         "hyperplanes",
         "planes",
         "surroundings",
+        "profiles",
         "curves",
         "connectors",
         "subspaces",
@@ -213,6 +214,34 @@ rule plot_curves:
         "Drawing curves between pairs of optima"
     script:
         "../../scripts/plot_curves.py"
+
+
+rule plot_profiles:
+    input:
+        rules.measure_profiles.output,
+    output:
+        pdf=f"{RESULTS}/figures/profiles.pdf",
+        png=report(
+            f"{RESULTS}/figures/profiles.png",
+            caption="../report/plot_profiles.rst",
+            category="4 Geometry",
+            labels={"figure": "long and short directions"},
+        ),
+        table=f"{RESULTS}/tables/profiles.csv",
+    log:
+        f"{RESULTS}/logs/plot_profiles.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_profiles.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_profiles.py", "figures", "claims", "profiles"),
+    message:
+        "Drawing long and short directions"
+    script:
+        "../../scripts/plot_profiles.py"
 
 
 rule plot_connectors:
