@@ -47,7 +47,8 @@ def hessian_eigenpairs(landscape: Landscape, point: Tensor, top: int, bottom: in
     Lanczos with implicit restarts and full reorthogonalisation in float64 (ARPACK, Lehoucq et al. 1998), which neither
     repeats an eigenvalue nor skips one; both ends come from one Krylov space. A space of no more dimensions than the
     Lanczos basis is diagonalised densely instead. At an optimum of a network the top stands apart and takes some 20
-    products, while the bottom is crowded and takes about as many as the basis has vectors.
+    products, while the bottom is crowded and takes about as many as the basis has vectors. ARPACK's residuals are
+    relative to the eigenvalue: one of exactly zero, inside what is asked for, may be passed over for its neighbour.
 
     Args:
         landscape: whose Hessian-vector products are asked for, in its own precision.

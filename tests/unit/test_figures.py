@@ -186,6 +186,9 @@ def plane(broken=False):
             "barrier": (("split", "pair"), draw.uniform(0, 1, (2, 3))),
             "optimum_alpha": (("optimum",), [0.0, 4.0, 2.0]),
             "optimum_beta": (("optimum",), [0.0, 0.0, 3.0]),
+            "connector_place": (("axis",), [2.0, 1.0]),
+            "connector_distance": 5.25,
+            "connector_loss": (("split",), [0.0012, 0.1]),
         },
         {
             "split": ["train", "test"],
@@ -210,7 +213,11 @@ def test_planes_show_optima_sides_and_barriers(broken):
         assert "(weights)" in axes.get_xlabel()
         corners = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() == "o"]
         assert corners == [[0, 0], [4, 0], [2, 3]]
-        assert {text.get_text() for text in axes.texts} == {"seed 10", "seed 11", "seed 12"}
+        assert {"seed 10", "seed 11", "seed 12"} <= {text.get_text() for text in axes.texts}
+    (note,) = (text.get_text() for text in loss.texts if "connector" in text.get_text())
+    assert "5.2 weights off the plane" in note
+    assert "0.001 nats" in note
+    assert len(accuracy.texts) == 3
     for k, axes in enumerate(sides):
         assert [line.get_ydata().tolist() for line in axes.lines[::2]] == store["profile_loss"][:, k].values.tolist()
         train, test = store["barrier"][:, k].values

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from wedgescape.errors import InputError
 from wedgescape.landscape import Landscape
-from wedgescape.planes import barrier, plane_through
+from wedgescape.models import layout
+from wedgescape.planes import barrier, locate, plane_along, plane_around, plane_through, with_connector
 from wedgescape.stores import write_store
 
 
@@ -205,3 +207,61 @@ def test_barriers_of_many_lines():
 def test_barriers_keep_what_is_not_finite():
     assert np.isnan(barrier(np.array([0.0, np.nan, 0.0])))
     assert np.isposinf(barrier(np.array([0.0, np.inf, 0.0])))
+
+
+# Around an optimum, and along a trajectory
+
+
+def test_plane_around_an_optimum_has_its_loss_in_the_middle(mlp, optima):
+    plane = plane_around(mlp, optima[0], layout(mlp.module), seed=0, resolution=5, reach=0.5)
+    np.testing.assert_allclose(plane["gram"], np.eye(2), atol=1e-5)
+    for split in ("train", "test"):
+        own = mlp.evaluate(optima[:1], split)
+        for name in ("loss", "accuracy"):
+            assert float(plane[name].sel(split=split)[2, 2]) == pytest.approx(float(own[name]), abs=1e-6)
+    # A coordinate is a length over the optimum's norm: the corner is where it says.
+    norm = float(optima[0].norm())
+    assert plane.attrs["scale"] == pytest.approx(norm)
+    point = points_of(plane, plane["alpha"].values[:1] * norm, plane["beta"].values[-1:] * norm)
+    expected = float(mlp.losses(point.float()))
+    assert float(plane["loss"].sel(split="train")[0, -1]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_plane_along_a_flat_trajectory_holds_all_of_it(bowl):
+    way = torch.zeros(5, 6, dtype=torch.float64)
+    way[:, 1] = torch.tensor([-4.0, -3.0, -2.0, -1.0, 0.0])
+    way[:, 4] = torch.tensor([0.0, 1.0, 1.5, 1.0, 0.5])
+    plane = plane_along(bowl, way, range(5), resolution=5, margin=0.1)
+    assert float(plane["variance_share"]) == pytest.approx(1.0)
+    np.testing.assert_allclose(plane["path_distance"], 0.0, atol=1e-6)
+    assert plane["path"].values[-1].tolist() == pytest.approx([0, 0])
+    steps = np.linalg.norm(np.diff(plane["path"].values, axis=0), axis=1)
+    np.testing.assert_allclose(steps, (way[1:] - way[:-1]).norm(dim=1), rtol=1e-5)
+
+
+def test_distance_from_the_plane_is_stored(bowl):
+    way = torch.zeros(4, 6, dtype=torch.float64)
+    way[:, 0], way[:, 1] = torch.tensor([0.0, 10.0, 20.0, 30.0]), torch.tensor([0.0, 5.0, 0.0, 5.0])
+    way[2, 5] = 0.5  # off the plane of most of the path
+    plane = plane_along(bowl, way, range(4), resolution=5, margin=0.1)
+    assert 0.1 < float(plane["path_distance"].max()) < 0.5
+    assert 0.99 < float(plane["variance_share"]) < 1.0
+
+
+def test_a_straight_trajectory_spans_no_plane(bowl):
+    way = torch.outer(torch.arange(4.0, dtype=torch.float64), torch.ones(6, dtype=torch.float64))
+    with pytest.raises(InputError, match=r"spans no plane; keep more: training\.snapshot_epochs"):
+        plane_along(bowl, way, range(4), resolution=5, margin=0.1)
+
+
+def test_a_connector_is_projected_with_its_distance(mlp, optima, plane):
+    axes = torch.tensor(plane["axes"].values)
+    off = torch.randn(mlp.dim, generator=torch.Generator().manual_seed(0))
+    off = off - (off @ axes.T) @ axes
+    centre = optima.mean(0) + 3 * off / off.norm()
+    seen = with_connector(plane, mlp, centre)
+    assert float(seen["connector_distance"]) == pytest.approx(3.0, rel=1e-4)
+    middle = [float(plane["optimum_alpha"].mean()), float(plane["optimum_beta"].mean())]
+    assert seen["connector_place"].values.tolist() == pytest.approx(middle, abs=1e-4)
+    assert float(seen["connector_loss"].sel(split="test")) == pytest.approx(float(mlp.losses(centre[None], "test")))
+    assert locate(plane, optima)[1].max() < 1e-4
