@@ -65,3 +65,11 @@ def test_a_damaged_store_is_made_again(finished):
     pending = finished.pending()
     assert "measure_tunnels" in pending
     assert "train" not in pending
+
+
+def test_an_edit_that_concerns_several_stages_misses_none(finished):
+    """A rule that reruns hides nothing behind it: every stage that the edit reaches is planned at once."""
+    finished.edit("scripts/wedgescape/subspaces.py", "for _ in range(2):", "for _ in range(3):")
+    assert {"train", "simulate_wedges", "judge_claims"} | MEASURED_FROM_WEIGHTS <= finished.pending()
+    finished.edit("scripts/wedgescape/models.py", "y = self.norm2(", "y = 1 * self.norm2(")
+    assert {"check_models", "train", "simulate_wedges", "judge_claims"} | MEASURED_FROM_WEIGHTS <= finished.pending()

@@ -17,7 +17,9 @@ rule prepare_data:
         "../../scripts/prepare_data.py"
 
 
-# Builds every network of the study once, so that a model that cannot be used is told before any training starts.
+# Builds every network of the study once, before others where there is a choice, so that a model that cannot be used is told
+# at once. Not an input of training: with `ancient`, Snakemake would overlook what else has changed of a training while this
+# rule is to run (9.27.1 skips all that lies behind a job that runs).
 rule check_models:
     input:
         data=rules.prepare_data.output,
@@ -27,6 +29,7 @@ rule check_models:
         f"{RESULTS}/logs/check_models.log",
     benchmark:
         f"{RESULTS}/benchmarks/check_models.tsv"
+    priority: 100
     threads: 1
     resources:
         mem_mb=2000,

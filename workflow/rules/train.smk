@@ -1,8 +1,6 @@
 rule train:
     input:
         data=rules.prepare_data.output,
-        # Waits for the check, and does not retrain when another network joins the study.
-        models=ancient(rules.check_models.output),
     output:
         f"{RESULTS}/weights/{{point}}/seeds~{{seeds}}.zarr.zip",
     log:
