@@ -80,7 +80,7 @@ def test_sets_do_not_disturb_each_other():
 def test_dependent_optima_are_refused():
     optima = on_sphere(1, 3)
     for dependent in (optima[:, [0, 1, 1]], torch.cat([optima, optima.mean(1, keepdim=True)], 1)):
-        with pytest.raises(ValueError, match="no connector joins 4 optima"):
+        with pytest.raises(ValueError, match=r"no connector joins [34] optima"):
             find_centres(Sphere(), dependent, RECIPE, 1, [0])
 
 
