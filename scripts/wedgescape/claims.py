@@ -164,12 +164,13 @@ def subspace_claims(subspaces: xr.Dataset, rules: Rules) -> list[dict]:
     """Judge for each m whether a connector is a whole subspace of low loss.
 
     The statistic is the largest training loss at random points between its vertices, averaged over sets of optima,
-    bootstrapped over sets.
+    bootstrapped over sets. Sets whose surface left the finite numbers are left out and counted.
     """
     rows, table = [], surfaces.tidy(subspaces)
     for size in subspaces["size"].values.tolist():
-        done = table.loc[table["size"] == size, "largest_train_loss"]
-        interval = bootstrap_mean(done, rules.confidence, rules.resamples)
+        done = table.loc[table["size"] == size, "largest_train_loss"].to_numpy()
+        finite = np.isfinite(done)
+        interval = bootstrap_mean(done[finite], rules.confidence, rules.resamples)
         low = Interval(-interval.estimate, -interval.high, -interval.low)
         verdict = judge(low, -rules.maximum_connector_loss, -rules.maximum_connector_loss)
         members = subspaces["members"].sel(size=size).values
@@ -182,8 +183,8 @@ def subspace_claims(subspaces: xr.Dataset, rules: Rules) -> list[dict]:
                 interval,
                 verdict,
                 len(set(members[members >= 0].tolist())),
-                len(done),
-                0,
+                int(finite.sum()),
+                int((~finite).sum()),
             )
         )
     return rows

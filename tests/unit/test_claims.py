@@ -3,15 +3,23 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
-from wedgescape.claims import Rules, as_table, connector_claims, judge, tunnel_claims
+from wedgescape import surfaces
+from wedgescape.claims import Rules, as_table, connector_claims, judge, subspace_claims, tunnel_claims
 from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend
 from wedgescape.stores import write_table
 
 NAN = math.nan
-LIMITS = {"confidence": 0.95, "resamples": 300, "minimum_correlation": 0.2, "maximum_loss_ratio": 0.1}
+LIMITS = {
+    "confidence": 0.95,
+    "resamples": 300,
+    "minimum_correlation": 0.2,
+    "maximum_loss_ratio": 0.1,
+    "maximum_connector_loss": 0.05,
+}
 RULES = Rules(**{**dict.fromkeys(Rules.__dataclass_fields__, NAN), **LIMITS})  # other claims have limits of their own
 
 
@@ -171,6 +179,31 @@ def test_one_set_is_not_enough_for_a_verdict():
     row = connector_claims(connectors([0.001], sets=1), RULES)[0]
     assert row["verdict"] == "undecided"
     assert (row["low"], row["high"]) == (-math.inf, math.inf)
+
+
+# Subspaces
+
+
+@pytest.mark.parametrize(
+    ("largest", "verdict", "diverged"),
+    [
+        ([0.01, 0.02, 0.03], "supported", 0),
+        ([0.1, 0.2, 0.3], "contradicted", 0),
+        ([0.01, 0.02, 0.3], "undecided", 0),
+        ([0.05, 0.05], "undecided", 0),  # at the edge
+        ([0.01, NAN, 0.03, math.inf], "supported", 2),
+    ],
+)
+def test_a_subspace_is_judged_by_its_largest_loss(monkeypatch, largest, verdict, diverged):
+    table = pd.DataFrame({"size": [3] * len(largest) + [5], "largest_train_loss": [*largest, 9.0]})
+    monkeypatch.setattr(surfaces, "tidy", lambda _store: table)
+    members = [[[0, 1, 4, -1, -1], [0, 2, 4, -1, -1]], [[0, 1, 2, 3, 4], [-1] * 5]]
+    store = xr.Dataset({"members": (("size", "set", "member"), members)}, {"size": [3, 5]})
+    three, five = subspace_claims(store, RULES)
+    assert (three["id"], three["verdict"], three["seeds"]) == ("subspace_3", verdict, 4)
+    assert (three["points"], three["diverged"]) == (len(largest) - diverged, diverged)
+    assert three["estimate"] == pytest.approx(np.mean([loss for loss in largest if math.isfinite(loss)]))
+    assert (five["verdict"], five["points"], five["seeds"]) == ("undecided", 1, 5)
 
 
 # The table
