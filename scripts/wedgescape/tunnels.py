@@ -89,6 +89,8 @@ def angular_width(
     halve = halvings(float(grid[1]), error)
     crossing = first_crossing(holds, grid, count * rays, halve)
     place, is_open = crossing.place.reshape(count, rays), crossing.open.reshape(count, rays)
+    lost = ~inside(reference, reference).cpu()  # an optimum that is outside itself has no tunnel
+    place[lost], is_open[lost] = 0.0, False
     place[reference["loss"].isnan().cpu()] = math.nan  # a point that diverged is no optimum
     return Width(place, float(grid[1]) / 2 ** (halve + 1), is_open)
 

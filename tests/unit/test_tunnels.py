@@ -10,6 +10,7 @@ import xarray as xr
 
 from wedgescape import tunnels
 from wedgescape.landscape import Landscape
+from wedgescape.subspaces import random_directions
 from wedgescape.tunnels import angular_width, keeps_accuracy, keeps_loss, measure, rotate, summarise, tangents, tidy
 from wedgescape.wedges import WedgeLandscape, half_width
 
@@ -234,3 +235,12 @@ def test_summary_leaves_diverged_runs_out(sweep):
     assert table["estimate"].tolist() == pytest.approx([27.5, 2.0])
     assert (table["low"][0], table["high"][0]) == pytest.approx((15, 40))
     assert (table["low"][1], table["high"][1]) == (-math.inf, math.inf)  # one seed is left
+
+
+def test_an_optimum_outside_by_its_own_threshold_has_no_tunnel():
+    landscape = WedgeLandscape(20, 4)
+    points = random_directions(2, 20, "points off a wedge")
+    rays = tangents(points, 3, [0, 1])
+    width = angular_width(landscape, points, rays, keeps_loss(0.5 * float(landscape.losses(points).min())))
+    assert (width.angle == 0).all()
+    assert not width.open.any()
