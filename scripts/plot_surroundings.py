@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from wedgescape import style
 from wedgescape.figures import publish
@@ -37,8 +38,10 @@ def draw(around: xr.Dataset, trajectory: xr.Dataset | None) -> Figure:
     figure, axes = style.panels(1, 1 if trajectory is None else 2, style.TWO_COLUMNS, 2.9)
     _draw_loss(axes[0, 0], around)
     axes[0, 0].plot(0, 0, "o", color=style.PLACES["optima"], markeredgecolor="white", markersize=5)
-    axes[0, 0].set_xlabel("direction 1 (norms of the weights)")
-    axes[0, 0].set_ylabel("direction 2 (norms of the weights)")
+    axes[0, 0].set_xlabel("direction 1 (norms)")
+    axes[0, 0].set_ylabel("direction 2 (norms)")
+    for axis in (axes[0, 0].xaxis, axes[0, 0].yaxis):
+        axis.set_major_locator(MaxNLocator(5))
     style.title(axes[0, 0], "a", "Around an optimum", f"norm {around.attrs['scale']:.1f} weights")
     if trajectory is not None:
         _draw_loss(axes[0, 1], trajectory)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -113,3 +114,8 @@ def test_shipped_studies_can_be_planned(smoke_project):
         settings = yaml.safe_load((smoke_project.folder / f"config/{name}.yaml").read_text())
         output = smoke_project.snakemake("--dry-run", "--cores", "2", "--configfile", f"config/{name}.yaml").stdout
         assert f"results/{settings['study']}/claims.csv" in output
+        if name == "paper":
+            header = (smoke_project.folder / "config/paper.yaml").read_text()
+            jobs, training = re.search(r"# Jobs: (\d+), of which (\d+) train", header).groups()
+            assert re.search(rf"total +{jobs}\n", output)
+            assert output.count("Training seeds") == int(training)
