@@ -10,6 +10,7 @@ with job(snakemake):
     rules = claims.Rules(**snakemake.params.job["claims"])
     tunnels = {Path(path).name.removesuffix(".zarr.zip"): open_store(path) for path in snakemake.input.tunnels}
     rows = [
+        *claims.wedge_claims(open_store(snakemake.input.wedges[0]), rules),
         *claims.tunnel_claims(tunnels, rules),
         *claims.profile_claims(open_store(snakemake.input.profiles[0]), rules),
         *claims.hyperplane_claims([open_store(path) for path in snakemake.input.hyperplanes], rules),

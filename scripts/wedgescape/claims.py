@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from wedgescape import surfaces
+from wedgescape import simulation, surfaces
 from wedgescape.profiles import KINDS, by_kind
 from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend, exact_fraction
 
@@ -33,6 +33,7 @@ class Rules:
             where it lies below its negative, undecided otherwise.
         maximum_loss_ratio: a connector is supported where the interval of the ratio lies below it, contradicted
             where it lies above.
+        maximum_relative_error: the toy model follows a closed form where the interval of the mean error lies below it.
         maximum_connector_loss: nats; a connector is a low-loss subspace where the interval of the largest training loss
             between its vertices lies below it.
         maximum_threshold_fraction: few random directions are enough where the interval of (dimensions at the
@@ -46,6 +47,7 @@ class Rules:
     resamples: int
     minimum_correlation: float
     maximum_loss_ratio: float
+    maximum_relative_error: float
     maximum_connector_loss: float
     maximum_threshold_fraction: float
     minimum_barrier: float
@@ -84,6 +86,42 @@ def _row(
         "diverged": diverged,
         "verdict": verdict,
     }
+
+
+WEDGE_SENTENCES = {
+    "random_loss": "Random points lie as far from a wedge as r sqrt(s/D)",
+    "cut_loss": "The lowest loss on random cuts is r sqrt((s-d)/D)",
+    "width": "A wedge is as wide as asin(tau / (r sqrt(s/D)))",
+    "shared_dim": "m wedges share D (1 - s/D)^m dimensions",
+}
+
+
+def wedge_claims(wedges: xr.Dataset, rules: Rules) -> list[dict]:
+    """Judge whether the toy model follows its closed forms, and has connectors up to the predicted m and not beyond.
+
+    The statistics are the mean over settings of the absolute relative error (one wedge; where the closed form is at
+    least one dimension, or above zero), and the fraction of connectors whose being found or not was mispredicted; both are
+    bootstrapped over settings. Supported where the interval lies below `maximum_relative_error`.
+    """
+    table = simulation.tidy(wedges)
+    one_wedge = table["wedges"].isna() | (table["wedges"] == 1)
+    measured = {}
+    for quantity, sentence in WEDGE_SENTENCES.items():
+        smallest = 1.0 if quantity == "shared_dim" else 1e-12
+        chosen = one_wedge & (table["quantity"] == quantity) & (table["predicted"] >= smallest)
+        measured[quantity] = (sentence, "mean absolute relative error", table.loc[chosen, "relative_error"].abs())
+    expected = wedges["size"] <= wedges["largest_connector"]  # (size, short)
+    found = (wedges["connector_residual"] < simulation.FOUND_BELOW).mean("connector_trial")
+    sentence = "A connector joins m wedges up to the predicted m and not beyond"
+    measured["connector"] = (sentence, "fraction mispredicted", abs(found - expected).values.ravel())
+    rows = []
+    for name, (sentence, statistic, errors) in measured.items():
+        interval = bootstrap_mean(errors, rules.confidence, rules.resamples)
+        small = Interval(-interval.estimate, -interval.high, -interval.low)
+        verdict = judge(small, -rules.maximum_relative_error, -rules.maximum_relative_error)
+        trials = wedges.sizes["connector_trial" if name in ("shared_dim", "connector") else "trial"]
+        rows.append(_row(f"wedge_{name}", sentence, statistic, interval, verdict, trials, len(errors), 0))
+    return rows
 
 
 def tunnel_claims(tunnels: dict[str, xr.Dataset], rules: Rules) -> list[dict]:

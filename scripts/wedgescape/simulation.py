@@ -20,6 +20,7 @@ from wedgescape.wedges import WedgeLandscape
 CUT_RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.6)  # dimensions of a cut over short dimensions
 CONNECTOR_TRIALS = 4
 STEPS = 400
+FOUND_BELOW = 0.02  # of the centroid's distance: a connector was found
 
 
 def _recipe(radius: float) -> Recipe:
@@ -175,6 +176,6 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
     return rows.assign(relative_error=error).drop(columns=["connector_trial"], errors="ignore")
 
 
-def connected(residual: np.ndarray, below: float = 0.02) -> np.ndarray:
+def connected(residual: np.ndarray, below: float = FOUND_BELOW) -> np.ndarray:
     """Return the fraction (…) of trials (…, n) in which a connector was found: a residual under 2 %."""
     return (np.asarray(residual) < below).mean(-1)

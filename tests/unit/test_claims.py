@@ -1,6 +1,7 @@
 """Verdicts by rules that stand before the run."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,8 @@ import pytest
 import xarray as xr
 
 from wedgescape import surfaces
-from wedgescape.claims import Rules, as_table, connector_claims, judge, subspace_claims, tunnel_claims
+from wedgescape.claims import Rules, as_table, connector_claims, judge, subspace_claims, tunnel_claims, wedge_claims
+from wedgescape.simulation import simulate
 from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend
 from wedgescape.stores import write_table
 
@@ -230,3 +232,21 @@ def test_table_has_one_row_a_claim_and_its_columns_also_without_any(tmp_path):
     assert list(as_table([]).columns) == columns
     write_table(table, tmp_path / "claims.csv")
     assert (tmp_path / "claims.csv").read_text().splitlines()[0] == ",".join(columns)
+
+
+# Toy wedges
+
+
+def test_wedges_follow_their_closed_forms_and_a_wrong_simulation_does_not():
+    store = simulate(60, [6, 12], [1, 2], [1.0, 2.0], trials=64, connected=12)
+    rules = replace(RULES, confidence=0.95, resamples=200, maximum_relative_error=0.1)
+    rows = {row["id"]: row for row in wedge_claims(store, rules)}
+    assert set(rows) == {f"wedge_{name}" for name in ("random_loss", "cut_loss", "width", "shared_dim", "connector")}
+    assert rows["wedge_random_loss"]["verdict"] == "supported"
+    assert rows["wedge_random_loss"]["points"] == 4  # one wedge: two s, two r
+    assert rows["wedge_shared_dim"]["verdict"] == "supported"
+    assert rows["wedge_connector"]["estimate"] < 0.2
+    wrong = store.assign(random_loss=1.5 * store["random_loss"], connector_residual=1 - store["connector_residual"])
+    rows = {row["id"]: row for row in wedge_claims(wrong, rules)}
+    assert rows["wedge_random_loss"]["verdict"] == "contradicted"
+    assert rows["wedge_connector"]["estimate"] > 0.5

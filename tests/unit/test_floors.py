@@ -23,7 +23,7 @@ FLOORS = (
         *("curvature", "hyperplanes", "planes", "connectors", "surfaces", "tunnels", "curves", "profiles"),
         *("ensembles", "alignment", "training"),
     ),
-    ("claims", "simulation"),
+    ("simulation", "claims"),
     ("figures", "scenes"),
 )
 ORDER = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}

@@ -28,6 +28,7 @@ def test_every_figure_is_there_as_pdf_and_png(results):
 def test_every_claim_has_an_interval_and_a_verdict(results):
     claims = pd.read_csv(results / "claims.csv")
     assert set(claims["id"]) == {
+        *("wedge_random_loss", "wedge_cut_loss", "wedge_width", "wedge_shared_dim", "wedge_connector"),
         *("tunnel_learning_rate", "tunnel_width", "long_radial_outwards", "long_radial_inwards", "linear_barrier"),
         *("monotonic_interpolation", "hyperplane_8", "hyperplane_16", "curve_bezier", "curve_chain"),
         *("connector_2", "connector_3", "subspace_3", "subspace_4"),

@@ -189,6 +189,7 @@ rule measure_subspaces:
 
 rule judge_claims:
     input:
+        wedges=rules.simulate_wedges.output,
         tunnels=expand(f"{RESULTS}/tunnels/{{sweep}}.zarr.zip", sweep=study.sweeps),
         profiles=rules.measure_profiles.output,
         hyperplanes=HYPERPLANES,
