@@ -100,8 +100,8 @@ def wedge_claims(wedges: xr.Dataset, rules: Rules) -> list[dict]:
     """Judge whether the toy model follows its closed forms, and has connectors up to the predicted m and not beyond.
 
     The statistics are the mean over settings of the absolute relative error (one wedge; where the closed form is at
-    least one dimension, or above zero), and the fraction of connectors whose being found or not was mispredicted; both are
-    bootstrapped over settings. Supported where the interval lies below `maximum_relative_error`.
+    least one dimension, or above zero), and the fraction of connectors whose being found or not was mispredicted. Both
+    are bootstrapped over settings. Supported where the interval lies below `maximum_relative_error`.
     """
     table = simulation.tidy(wedges)
     one_wedge = table["wedges"].isna() | (table["wedges"] == 1)
