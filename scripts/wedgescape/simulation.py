@@ -171,7 +171,8 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
         simulated, closed_form = xr.broadcast(simulated, store[predicted])
         table = xr.Dataset({"simulated": simulated, "std": values.std(trials), "predicted": closed_form})
         parts.append(table.to_dataframe().reset_index().assign(quantity=quantity))
-    rows = pd.concat(parts, ignore_index=True)
+    keys = ["quantity", "short", "wedges", "radius", "ratio", "size"]
+    rows = pd.concat(parts)[[*keys, "simulated", "std", "predicted"]].sort_values(keys, ignore_index=True)
     error = rows["simulated"] / rows["predicted"].where(rows["predicted"] > 0) - 1
     return rows.assign(relative_error=error).drop(columns=["connector_trial"], errors="ignore")
 

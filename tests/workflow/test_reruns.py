@@ -10,7 +10,9 @@ MEASURED_FROM_WEIGHTS = {"measure_tunnels", "measure_planes", "measure_curves", 
 def test_a_touch_a_comment_and_a_docstring_rerun_nothing(finished):
     for source in (finished.folder / "scripts").rglob("*.py"):
         os.utime(source)
-    finished.edit("scripts/wedgescape/descent.py", "ADAM_DECAYS, ", "# A remark.\nADAM_DECAYS, ")
+    finished.edit(
+        "scripts/wedgescape/descent.py", "ADAM_DECAYS, ADAM_EPSILON =", "# A remark.\nADAM_DECAYS, ADAM_EPSILON ="
+    )
     finished.edit("scripts/wedgescape/tunnels.py", '"""Radial tunnels: ', '"""Tunnels, radial ones: ')
     assert finished.pending() == set()
 
@@ -22,7 +24,6 @@ def test_the_logic_of_training_reruns_training_and_what_follows(finished):
     pending = finished.pending()
     assert {"train", "judge_claims", "simulate_wedges"} | MEASURED_FROM_WEIGHTS <= pending
     assert "prepare_data" not in pending
-    assert "plot_wedges" not in pending
 
 
 def test_the_logic_of_a_measurement_reruns_it_its_figures_and_the_verdicts(finished):
@@ -57,14 +58,6 @@ def test_a_threshold_of_a_claim_reruns_the_verdicts_alone(finished):
     pending = finished.pending()
     assert "judge_claims" in pending
     assert all(rule == "judge_claims" or rule.startswith("plot_") for rule in pending)
-
-
-def test_a_damaged_store_is_made_again(finished):
-    store = finished.folder / "results/smoke/tunnels/width.zarr.zip"
-    store.unlink()
-    pending = finished.pending()
-    assert "measure_tunnels" in pending
-    assert "train" not in pending
 
 
 def test_an_edit_that_concerns_several_stages_misses_none(finished):
