@@ -1,36 +1,40 @@
 """Draw which directions from an optimum are long and which are short.
 
 (a) The length, over the norm of the optimum's weights, at which accuracy falls below the threshold, by kind of
-direction, longest first: every dot a seed, diamonds the geometric means with the bootstrap interval; hollow where rays
-do not end within the reach, so that the true length is larger. (b) Mean loss along some of them. (c) Loss on straight
-lines.
+direction, longest first: marks are seeds, diamonds geometric means with the bootstrap interval. A triangle is a seed of
+which some rays do not end within the reach (dashed), so that its length is a lower bound. (b) The training loss along
+the kinds that have a colour: means of logarithms over directions and sides with the interval over seeds. (c) The
+training loss on straight lines; thin lines are seeds or pairs.
 """
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from wedgescape import style
 from wedgescape.figures import publish
-from wedgescape.profiles import by_kind, summarise, tidy
+from wedgescape.profiles import KINDS, SIGNS, by_kind, summarise, tidy
 from wedgescape.provenance import job
 from wedgescape.statistics import bootstrap_mean
 from wedgescape.stores import open_store
 
-SHOWN = {  # kinds of direction whose profiles are drawn
-    "radial": ("radial", "-", "#117733"),
-    "random": ("random", "-", style.DIRECTIONS["long"]),
-    "filter": ("filter-normalised", "--", "#332288"),
-    "hessian_bottom": ("bottom Hessian", ":", "#882255"),
-    "hessian_top": ("top Hessian", "-", style.DIRECTIONS["short"]),
+COLOURS = {  # kinds of direction whose profiles are drawn; the others are grey
+    "radial": "#117733",
+    "connector": style.PLACES["centre"],
+    "optimum": style.PLACES["centroid"],
+    "random": "#3d94c7",
+    "filter": "#332288",
+    "hessian_bottom": "#882255",
+    "hessian_top": style.DIRECTIONS["short"],
 }
-LOWEST = 1e-6  # nats; outwards along the radius the loss falls without end
+LOWEST = 5e-5  # nats; outwards along the radius the loss falls without end
 LINES = {
     "init": ("seed", "initialisation to optimum", style.PLACES["optima"]),
-    "pair": ("pair", "optimum to optimum", style.PLACES["centroid"]),
+    "pair": ("pair", "optimum to optimum", style.CURVES["line"]),
 }
+SEEDS_HEIGHT = 0.5  # rows, over which the seeds of a kind are spread
 
 
 def draw(store: xr.Dataset, confidence: float, resamples: int) -> Figure:
@@ -42,66 +46,87 @@ def draw(store: xr.Dataset, confidence: float, resamples: int) -> Figure:
         resamples: of the bootstrap.
     """
     style.apply()
-    figure = Figure(figsize=(style.TWO_COLUMNS, 3.9))
-    grid = figure.add_gridspec(2, 2, width_ratios=(1.25, 1))
+    figure = Figure(figsize=(style.TWO_COLUMNS, 4.3))
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.3, 1))
     lengths, rays, lines = (figure.add_subplot(part) for part in (grid[:, 0], grid[0, 1], grid[1, 1]))
-    _draw_lengths(lengths, by_kind(store), confidence, resamples)
-    style.title(lengths, "a", "Length of directions")
-    _draw_rays(rays, store)
+    _draw_lengths(lengths, store, confidence, resamples)
+    style.title(lengths, "a", "Lengths of directions")
+    _draw_rays(rays, store, confidence, resamples)
     style.title(rays, "b", "Training loss along them")
     _draw_lines(lines, store, confidence, resamples)
     style.title(lines, "c", "Training loss on straight lines")
     return figure
 
 
-def _draw_lengths(axes: Axes, table: pd.DataFrame, confidence: float, resamples: int) -> None:
-    means = summarise(table, confidence, resamples)
-    for row, mean in enumerate(means.itertuples()):
-        seeds = table[(table["kind"] == mean.kind) & (table["name"] == mean.name)]
-        places = row + np.linspace(-0.22, 0.22, len(seeds)) if len(seeds) > 1 else [row]
-        colour = style.NEUTRAL
-        for place, seed in zip(places, seeds.itertuples(), strict=True):
-            face = "none" if seed.open > 0 else colour
-            axes.scatter(
-                np.exp(seed.log_length), place, s=7, facecolors=face, edgecolors=colour, linewidths=0.5, alpha=0.6
-            )
-        if np.isfinite([mean.low, mean.high]).all() and mean.low > 0:
-            axes.plot([mean.low, mean.high], [row, row], color=style.PLACES["centre"], linewidth=1.4, zorder=4)
-        axes.plot(mean.estimate, row, "D", color=style.PLACES["centre"], markersize=3.5, zorder=5)
-        if mean.open > 0:
-            axes.annotate(
-                f"{mean.open:.0%} open",
-                (mean.estimate, row),
-                (0, 7),
-                textcoords="offset points",
-                fontsize=6,
-                ha="center",
-            )
-    axes.set_yticks(range(len(means)), means["name"], fontsize=6.5)
-    axes.invert_yaxis()
+def _log_x(axes: Axes, low: float, high: float) -> None:
     axes.set_xscale("log")
-    low, high = axes.get_xlim()
+    axes.set_xlim(low, high)
     ticks = style.log_ticks(low, high)
     axes.set_xticks(ticks, [style.number(tick) for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("length / norm of the optimum")
+
+
+def _draw_lengths(axes: Axes, store: xr.Dataset, confidence: float, resamples: int) -> None:
+    table, reach = by_kind(store), store.attrs["reach"]
+    means = summarise(table, confidence, resamples)
+    shortest = float(np.exp(table["log_length"].min()))
+    _log_x(axes, 0.75 * shortest, 1.6 * reach)
     axes.grid(axis="x", color=style.FAINT, linewidth=0.3)
+    axes.axvline(reach, color=style.FAINT, linestyle="--", linewidth=0.8, zorder=1)
+    for row, mean in enumerate(means.itertuples()):
+        seeds = table[(table["kind"] == mean.kind) & (table["name"] == mean.name)]
+        colour = COLOURS.get(mean.kind, style.NEUTRAL)
+        ends = (seeds["open"] == 0).to_numpy()
+        places = row + SEEDS_HEIGHT * (np.linspace(-0.5, 0.5, len(seeds)) if len(seeds) > 1 else np.zeros(1))
+        for chosen, marker in ((ends, "o"), (~ends, ">")):
+            axes.scatter(
+                np.exp(seeds["log_length"][chosen]), places[chosen], s=7, marker=marker, color=colour, alpha=0.5,
+                linewidths=0,
+            )  # fmt: skip
+        if np.isfinite([mean.low, mean.high]).all():
+            axes.plot([mean.low, mean.high], [row, row], color=colour, linewidth=1.6, zorder=4)
+        look = {"markersize": 4.5, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 5}
+        axes.plot(mean.estimate, row, "D" if ends.all() else ">", color=colour, **look)
+        if not ends.all():
+            text = f"{int((~ends).sum())} of {len(ends)}\nopen"
+            axes.annotate(text, (reach, row), (7, 0), textcoords="offset points", va="center", fontsize=6)
+    axes.set_yticks(range(len(means)), means["name"], fontsize=6.5)
+    for label, kind in zip(axes.get_yticklabels(), means["kind"], strict=True):
+        label.set_color(COLOURS.get(kind, "black"))
+    axes.set_ylim(len(means) - 0.4, -0.6)
 
 
-def _draw_rays(axes: Axes, store: xr.Dataset) -> None:
-    losses = store["loss"].sel(split="train")
-    for kind, (label, line, colour) in SHOWN.items():
-        if kind in store["kind"].values:
-            part = losses.isel(direction=store["kind"].values == kind)
-            finite = part.where(np.isfinite(part) & (part > 0))
-            mean = np.exp(np.log(finite).mean(("direction", "seed")))
-            axes.plot(store["t"], mean, line, color=colour, label=label)
-    axes.set_xlim(-1.5, 1.5)
-    axes.set_xlabel("length / norm of the optimum")
+def _sides(store: xr.Dataset) -> list[tuple[str, int | None]]:
+    """Return the kinds to draw with the side that is drawn, None for both together."""
+    kinds = [kind for kind in COLOURS if kind in store["kind"].values]
+    sides = {kind: SIGNS if kind == "radial" else SIGNS[:1] for kind in kinds if len(KINDS[kind]) == 2}
+    return [(kind, side) for kind in kinds for side in sides.get(kind, (None,))]
+
+
+def _draw_rays(axes: Axes, store: xr.Dataset, confidence: float, resamples: int) -> None:
+    losses, lengths = store["loss"].sel(split="train"), store["t"].values
+    middle = len(lengths) // 2
+    for kind, side in _sides(store):
+        part = losses.isel(direction=store["kind"].values == kind)
+        halves = {
+            1: part.isel(step=slice(middle + 1, None)).values,
+            -1: part.isel(step=slice(middle - 1, None, -1)).values,
+        }
+        seen = np.concatenate([halves[sign] for sign in SIGNS if side in (sign, None)])  # (n, seed, step)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(seen).mean(0)
+        means = [bootstrap_mean(column, confidence, resamples) for column in logs.T]
+        estimate, low, high = np.exp([(one.estimate, one.low, one.high) for one in means]).T
+        line = "--" if side == -1 else "-"
+        style.band(axes, lengths[middle + 1 :], estimate, low, high, COLOURS[kind], linestyle=line, linewidth=1)
     axes.set_ylabel("loss (nats)")
-    axes.legend(loc="lower left", fontsize=6)
+    _log_x(axes, float(lengths[middle + 1]), float(lengths[-1]))
     axes.set_ylim(bottom=LOWEST)
     style.log_axis(axes)
+    inwards = Line2D([], [], color=COLOURS["radial"], linestyle="--", linewidth=1, label=KINDS["radial"][1])
+    axes.legend(handles=[inwards], loc="upper left", fontsize=6, title="colours as in a", title_fontsize=6,
+                alignment="left")  # fmt: skip
 
 
 def _draw_lines(axes: Axes, store: xr.Dataset, confidence: float, resamples: int) -> None:
@@ -113,10 +138,8 @@ def _draw_lines(axes: Axes, store: xr.Dataset, confidence: float, resamples: int
         means = [bootstrap_mean(column, confidence, resamples) for column in values.T]
         estimate, low, high = np.array([(part.estimate, part.low, part.high) for part in means]).T
         style.band(axes, store["alpha"], estimate, low, high, colour, label=label)
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("part of the way")
-    axes.set_ylabel("loss (nats)")
-    axes.legend(loc="lower left", fontsize=6)
+    axes.set(xlim=(0, 1), xlabel="part of the way", ylabel="loss (nats)")
+    axes.legend(loc="lower center", fontsize=6)
     style.log_axis(axes)
 
 

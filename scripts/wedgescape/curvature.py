@@ -16,8 +16,8 @@ from wedgescape.subspaces import stream
 
 KRYLOV = 160  # vectors of the Lanczos basis: on the digits one basis holds both ends, and 128 took restarts at times
 LEAST_KRYLOV = 20
-RESTARTS = 50
-TOLERANCES = (1e-3, 1e-2, 1e-1)  # relative residuals tried in turn, where noise in the products forbids the smaller
+RESTARTS = 20
+TOLERANCES = (1e-6, 1e-4, 1e-2)  # residuals over the Hessian's norm, tried in turn where noise forbids the smaller
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Eigenpairs:
 def hessian_eigenpairs(landscape: Landscape, point: Tensor, top: int, bottom: int, krylov: int = KRYLOV) -> Eigenpairs:
     """Find the eigenpairs at both ends of the spectrum of the Hessian of the training loss.
 
-    Lanczos with implicit restarts and full reorthogonalisation in float64 (ARPACK, Lehoucq et al. 1998), which neither
-    repeats an eigenvalue nor skips one; both ends come from one Krylov space. A space of no more dimensions than the
-    Lanczos basis is diagonalised densely instead. At an optimum of a network the top stands apart and takes some 20
-    products, while the bottom is crowded and takes about as many as the basis has vectors. ARPACK's residuals are
-    relative to the eigenvalue: one of exactly zero, inside what is asked for, may be passed over for its neighbour.
+    Lanczos with implicit restarts and full reorthogonalisation in float64 (ARPACK, Lehoucq et al. 1998), which makes no
+    ghost copies and skips no eigenvalue; of one that many vectors share exactly, it is rounding that finds the second
+    and further copies. Both ends come from one Krylov space. A space of no more dimensions than the Lanczos basis is
+    diagonalised densely instead. At an optimum of a network the top stands apart and takes some 20 products, while the
+    bottom is crowded and takes about as many as the basis has vectors.
 
     Args:
         landscape: whose Hessian-vector products are asked for, in its own precision.
@@ -62,7 +62,7 @@ def hessian_eigenpairs(landscape: Landscape, point: Tensor, top: int, bottom: in
 
     Raises:
         ValueError: if the point is not finite, or none or more eigenpairs are asked for than there are dimensions.
-        ArpackNoConvergence: if not even a relative residual of 0.1 is reached.
+        ArpackNoConvergence: if not even residuals of a hundredth of the Hessian's norm are reached.
     """
     dim = len(point)
     if not bool(point.isfinite().all()):
@@ -96,15 +96,20 @@ def _lanczos(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return `count` eigenvalues, rising, and vectors (P, count): the largest (LA), or half of either end (BE)."""
     start = stream("lanczos").standard_normal(dim)
-    if not products(start[None]).any():  # only the zero Hessian maps a random vector to zero; ARPACK would refuse it
+    norm = float(np.linalg.norm(products(start[None])))  # its square has the mean of the squared Frobenius norm
+    if norm == 0:  # only the zero Hessian maps a random vector to zero; ARPACK would refuse it
         return np.zeros(count), np.linalg.qr(stream("lanczos").standard_normal((dim, count)))[0]
-    operator = LinearOperator((dim, dim), lambda vector: products(vector.reshape(1, -1))[0], dtype=np.float64)
+    # ARPACK's tolerance is relative to each eigenvalue, so that an eigenvalue of zero would never be good enough and be
+    # passed over for its neighbour. Shifted by the norm, all of them are held to the same residual.
+    operator = LinearOperator(
+        (dim, dim), lambda vector: products(vector.reshape(1, -1))[0] + norm * vector.ravel(), dtype=np.float64
+    )
     basis = min(dim, max(krylov, 2 * count + 1, LEAST_KRYLOV))
 
     def ends(tolerance: float) -> tuple[np.ndarray, np.ndarray]:
         found = eigsh(operator, count, which=which, v0=start, ncv=basis, maxiter=RESTARTS, tol=tolerance)
         order = found[0].argsort()
-        return found[0][order], found[1][:, order]
+        return found[0][order] - norm, found[1][:, order]
 
     *stricter, loosest = TOLERANCES
     for tolerance in stricter:

@@ -35,8 +35,8 @@ KINDS = {
     "hessian_bottom": ("bottom Hessian",),
     "init": ("to the initialisation", "away from the initialisation"),
     "optimum": ("to another optimum", "away from another optimum"),
-    "trajectory_top": ("top component of the trajectory, onwards", "top component of the trajectory, backwards"),
-    "trajectory_bottom": ("bottom component of the trajectory",),
+    "trajectory_top": ("trajectory's top, onwards", "trajectory's top, backwards"),
+    "trajectory_bottom": ("trajectory's bottom",),
     "connector": ("to a connector's centre", "away from a connector's centre"),
 }
 
@@ -160,7 +160,7 @@ def lengths_inside(
         on_grid: (2 D, G - 1) bool, what is known already.
 
     Returns:
-        A `Crossing` over 2 D rays: each direction forwards, then backwards.
+        A `Crossing` over 2 D rays: each direction forwards, then backwards; 0 where the point itself is outside.
     """
     star, reference = Slice(landscape, point, Span(directions)), landscape.evaluate(point[None])
 
@@ -169,7 +169,11 @@ def lengths_inside(
         coordinates[torch.arange(len(which)), which // 2] = torch.where(which % 2 == 0, lengths, -lengths)
         return inside(star.evaluate(coordinates.to(point)), reference)
 
-    return first_crossing(holds, grid, 2 * len(directions), halve, on_grid)
+    crossing = first_crossing(holds, grid, 2 * len(directions), halve, on_grid)
+    if not bool(inside(reference, reference)):  # outside itself, a point goes nowhere, as such an optimum has no tunnel
+        nowhere = torch.zeros_like(crossing.place)
+        return Crossing(nowhere, nowhere, torch.zeros_like(crossing.open))
+    return crossing
 
 
 def interpolate(landscape: Landscape, starts: Tensor, ends: Tensor, t: Tensor, split: str = "train") -> dict:
@@ -415,7 +419,8 @@ def by_kind(store: xr.Dataset, rule: str = "accuracy") -> pd.DataFrame:
         names = KINDS[kind]
         sides = [part.sel(sign=[sign]) for sign in SIGNS] if len(names) == 2 else [part]
         for name, side in zip(names, sides, strict=True):
-            logs = np.log(side[f"length_{rule}"]).mean(("direction", "sign")).values
+            with np.errstate(divide="ignore"):  # of a length of 0, where an optimum is outside by its own threshold
+                logs = np.log(side[f"length_{rule}"]).mean(("direction", "sign")).values
             opened = side[f"open_{rule}"].mean(("direction", "sign")).values
             rows += [
                 {"kind": kind, "name": name, "seed": seed, "log_length": log, "open": part_open}

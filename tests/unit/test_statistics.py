@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wedgescape.statistics import bootstrap_mean, bootstrap_trend
+from wedgescape.statistics import bootstrap_mean, bootstrap_trend, exact_fraction
 from wedgescape.subspaces import stream
 
 UNBOUNDED = (-math.inf, math.inf)
@@ -14,6 +14,17 @@ UNBOUNDED = (-math.inf, math.inf)
 
 def ends(interval):
     return interval.low, interval.high
+
+
+# The fraction
+
+
+@pytest.mark.parametrize(("hits", "low", "high"), [(12, 0.025 ** (1 / 12), 1.0), (0, 0.0, 1 - 0.025 ** (1 / 12))])
+def test_interval_of_a_fraction_is_not_empty_where_all_trials_agree(hits, low, high):
+    """With all of n trials alike, the other end of the exact interval is where that still has 2.5 % of the chance."""
+    interval = exact_fraction(hits, 12)
+    assert interval.estimate == hits / 12
+    assert ends(interval) == pytest.approx((low, high))
 
 
 # The mean
