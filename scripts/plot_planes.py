@@ -16,15 +16,16 @@ from matplotlib.lines import Line2D
 from wedgescape import style
 from wedgescape.figures import publish
 from wedgescape.provenance import job
-from wedgescape.stores import open_store
+from wedgescape.stores import as_rows, open_store
 
 COLOURS = 40  # steps of a colour scale
 
 
 def tabulate(store: xr.Dataset) -> pd.DataFrame:
     """Return one row a point evaluated: on the plane (split, alpha, beta) or on a side (split, pair, t)."""
-    plane = store[["loss", "accuracy"]].to_dataframe().reset_index().assign(part="plane")
-    sides = store[["profile_loss", "profile_accuracy"]].to_dataframe().reset_index().assign(part="side")
+    plane = as_rows(store[["loss", "accuracy"]], ("split", "alpha", "beta"), ("loss", "accuracy")).assign(part="plane")
+    profiles = ["profile_loss", "profile_accuracy"]
+    sides = as_rows(store[profiles], ("split", "pair", "t"), profiles).assign(part="side")
     sides = sides.rename(columns={"profile_loss": "loss", "profile_accuracy": "accuracy"})
     columns = ["part", "split", "alpha", "beta", "pair", "t", "loss", "accuracy"]
     return pd.concat([plane, sides], ignore_index=True)[columns]

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from wedgescape import style
 from wedgescape.figures import publish
 from wedgescape.provenance import job
-from wedgescape.stores import open_store
+from wedgescape.stores import as_rows, open_store
 
 COLOURS = 40  # steps of a colour scale
 OUTLINE = [withStroke(linewidth=1.5, foreground="#333333")]  # white text is read on light and dark
@@ -26,7 +26,7 @@ def tabulate(around: xr.Dataset, trajectory: xr.Dataset | None) -> pd.DataFrame:
     """Return one row a point evaluated: plane, split, alpha, beta, loss, accuracy."""
     planes = {"around": around, "trajectory": trajectory}
     parts = [
-        plane[["loss", "accuracy"]].to_dataframe().reset_index().assign(plane=name)
+        as_rows(plane[["loss", "accuracy"]], ("split", "alpha", "beta"), ("loss", "accuracy")).assign(plane=name)
         for name, plane in planes.items()
         if plane is not None
     ]

@@ -16,7 +16,7 @@ from wedgescape import style
 from wedgescape.figures import publish
 from wedgescape.provenance import job
 from wedgescape.statistics import Interval, bootstrap_mean
-from wedgescape.stores import open_weights
+from wedgescape.stores import as_rows, open_weights
 
 CURVES = [f"{split}_{name}" for name in ("loss", "accuracy") for split in style.SPLITS] + ["norm", "distance_from_init"]
 DIVERGED = {"color": style.FAINT, "linestyle": ":", "linewidth": 0.8}
@@ -24,7 +24,7 @@ DIVERGED = {"color": style.FAINT, "linestyle": ":", "linewidth": 0.8}
 
 def tabulate(weights: xr.Dataset) -> pd.DataFrame:
     """Return one row a (seed, epoch)."""
-    return weights[[*CURVES, "diverged"]].to_dataframe().reset_index()[["seed", "epoch", *CURVES, "diverged"]]
+    return as_rows(weights[[*CURVES, "diverged"]], ("seed", "epoch"), [*CURVES, "diverged"])
 
 
 def draw(weights: xr.Dataset, confidence: float, resamples: int) -> Figure:

@@ -13,7 +13,7 @@ from torch import Tensor
 from wedgescape.descent import Descent, Recipe, descend
 from wedgescape.errors import InputError
 from wedgescape.landscape import SPLITS, Landscape
-from wedgescape.stores import described
+from wedgescape.stores import as_rows, described
 from wedgescape.subspaces import Orthogonal, stream
 
 
@@ -129,4 +129,4 @@ def measure(
 
 def tidy(store: xr.Dataset) -> pd.DataFrame:
     """Return one row a (size, set, place, split) with loss and accuracy."""
-    return store[["loss", "accuracy"]].to_dataframe().reset_index().dropna(subset="loss")
+    return as_rows(store[["loss", "accuracy"]], store["loss"].dims, ("loss", "accuracy")).dropna(subset="loss")

@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot, pad
 from wedgescape.descent import Recipe, descend
 from wedgescape.landscape import POINTS_IN_MEMORY, SPLITS, Batch, Landscape
 from wedgescape.planes import barrier
-from wedgescape.stores import described
+from wedgescape.stores import as_rows, described
 from wedgescape.subspaces import stream
 
 GRID = 32  # equal parts of [0, 1], at whose middles the mean loss of a curve is taken
@@ -248,6 +248,6 @@ VARIABLES = {
 def tidy(store: xr.Dataset) -> pd.DataFrame:
     """Return one row a (kind, pair, split, t): loss, accuracy, norm, and the curve's barrier and relative length."""
     relative = store["length"] / store["length"].sel(kind="line", drop=True)
-    table = store[["loss", "accuracy", "norm", "barrier"]].assign(relative_length=relative).to_dataframe().reset_index()
-    columns = ["kind", "pair", "split", "t", "loss", "accuracy", "norm", "barrier", "relative_length"]
-    return table[columns]
+    table = store[["loss", "accuracy", "norm", "barrier"]].assign(relative_length=relative)
+    columns = ("loss", "accuracy", "norm", "barrier", "relative_length")
+    return as_rows(table, ("kind", "pair", "split", "t"), columns)

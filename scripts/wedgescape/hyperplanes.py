@@ -14,7 +14,7 @@ from wedgescape.descent import Descent, Recipe, descend
 from wedgescape.errors import InputError
 from wedgescape.landscape import Landscape, Slice
 from wedgescape.statistics import Interval, bootstrap_mean
-from wedgescape.stores import as_json, described
+from wedgescape.stores import as_json, as_rows, described
 from wedgescape.subspaces import RandomSpan
 
 SPLITS = ("train", "test")
@@ -234,8 +234,10 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
         for name in ("loss", "accuracy")
     ]
     relative = (store["accuracy"] / store["full_accuracy"]).sel(split="test", drop=True).rename("relative_accuracy")
-    table = xr.merge([*wide, relative, store[["distance", "threshold", "censored"]]]).to_dataframe().reset_index()
-    table = table[table["dimension"].isin(measured(store))].sort_values(["dimension", "seed"], ignore_index=True)
+    merged = xr.merge([*wide, relative, store[["distance", "threshold", "censored"]]])
+    columns = [*(part.name for part in wide), relative.name, "distance", "threshold", "censored"]
+    table = as_rows(merged, ("dimension", "seed"), columns)
+    table = table[table["dimension"].isin(measured(store))].reset_index(drop=True)
     return table.assign(parameters=store.attrs["parameters"])
 
 

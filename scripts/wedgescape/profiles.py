@@ -18,7 +18,7 @@ from wedgescape.landscape import SPLITS, Landscape, Slice
 from wedgescape.models import filter_normalised
 from wedgescape.planes import barrier
 from wedgescape.statistics import bootstrap_mean
-from wedgescape.stores import described
+from wedgescape.stores import as_rows, described
 from wedgescape.subspaces import Span, gaussian, gram, unit
 from wedgescape.tunnels import keeps_accuracy, keeps_loss
 
@@ -395,13 +395,14 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
         if f"length_{rule}" not in store:
             continue
         names = {f"{name}_{rule}": name for name in ("length", "error", "open")}
-        table = store[[*names, "radius"]].rename(names).to_dataframe().reset_index()
+        part = store[[*names, "radius"]].rename(names)
+        table = as_rows(part, ("direction", "seed", "sign"), ("kind", *names.values(), "radius"))
         table = table.assign(quantity=f"length_{rule}", value=table["length"] * table["radius"])
         parts.append(table.rename(columns={"length": "relative"}))
     for line, dim in (("init", "seed"), ("pair", "pair")):
         for name in ("rise", "barrier"):
             if f"{line}_{name}" in store:
-                table = store[f"{line}_{name}"].rename("value").to_dataframe().reset_index()
+                table = as_rows(store[f"{line}_{name}"].to_dataset(name="value"), (dim, "split"), ("value",))
                 table = table.astype({dim: str}).rename(columns={dim: "seed"})
                 parts.append(table.assign(quantity=name, kind=line))
     columns = ["quantity", "kind", "direction", "seed", "sign", "split", "value", "relative", "error", "open"]

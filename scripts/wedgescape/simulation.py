@@ -12,7 +12,7 @@ from wedgescape import wedges as theory
 from wedgescape.connectors import find_centres
 from wedgescape.descent import Recipe
 from wedgescape.hyperplanes import descend_in_hyperplanes
-from wedgescape.stores import described
+from wedgescape.stores import as_rows, described
 from wedgescape.subspaces import random_directions
 from wedgescape.tunnels import angular_width, keeps_loss, tangents
 from wedgescape.wedges import WedgeLandscape
@@ -170,7 +170,7 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
         simulated = (values**2).mean(trials) ** 0.5 if quantity.endswith("loss") else values.mean(trials)
         simulated, closed_form = xr.broadcast(simulated, store[predicted])
         table = xr.Dataset({"simulated": simulated, "std": values.std(trials), "predicted": closed_form})
-        parts.append(table.to_dataframe().reset_index().assign(quantity=quantity))
+        parts.append(as_rows(table, simulated.dims, table.data_vars).assign(quantity=quantity))
     keys = ["quantity", "short", "wedges", "radius", "ratio", "size"]
     rows = pd.concat(parts)[[*keys, "simulated", "std", "predicted"]].sort_values(keys, ignore_index=True)
     error = rows["simulated"] / rows["predicted"].where(rows["predicted"] > 0) - 1

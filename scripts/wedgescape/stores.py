@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 import zarr
 
@@ -120,6 +121,14 @@ def described(dims: Sequence[str], values, description: str, units: str | None =
 def as_json(value) -> str:
     """Return JSON text that is the same for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def as_rows(dataset: xr.Dataset, dims: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    """Return a dataset as a table, one row a point of `dims`, in this order of rows and columns.
+
+    Left to itself, xarray orders both by how the variables came out of a store, which differs from run to run.
+    """
+    return dataset.to_dataframe(dim_order=list(dims)).reset_index()[[*dims, *columns]]
 
 
 def write_table(table, path: str | Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from wedgescape.crossings import first_crossing, halvings
 from wedgescape.landscape import Landscape
 from wedgescape.statistics import bootstrap_mean
-from wedgescape.stores import described
+from wedgescape.stores import as_rows, described
 from wedgescape.subspaces import gaussian, unit
 
 COARSE_ANGLES = 9  # 0, 11.25, … 90 degrees, among which the first crossing is bracketed
@@ -155,9 +155,10 @@ def measure(
 def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
     """Return one row a (value, seed): the sweep's name and value, and the widths in degrees, averaged over rays."""
     means = sweep[["width_accuracy", "width_loss"]].mean("direction") * (180 / math.pi)
-    table = xr.merge([means, sweep[["diverged"]]], compat="override").to_dataframe().reset_index()
-    columns = ["value", "seed", "width_accuracy", "width_loss", "diverged"]
-    return table[columns].assign(sweep=name)[["sweep", *columns]]
+    table = xr.merge([means, sweep[["diverged"]]], compat="override")
+    rows = as_rows(table, ("value", "seed"), ("width_accuracy", "width_loss", "diverged"))
+    rows.insert(0, "sweep", name)
+    return rows
 
 
 def summarise(table: pd.DataFrame, column: str, confidence: float, resamples: int) -> pd.DataFrame:

@@ -287,3 +287,18 @@ def test_plain_pytorch_reproduces_the_stored_losses_without_this_project(tmp_pat
         stored = weights[f"{split}_loss"].isel(epoch=-1).values
         np.testing.assert_allclose([losses[split] for losses in found], stored, rtol=0, atol=1e-5)
     assert (weights["train_loss"].isel(epoch=-1) < 0.5 * weights["train_loss"].isel(epoch=0)).all()  # it did learn
+
+
+def test_rows_and_columns_come_in_the_order_asked_for_whatever_the_store_s():
+    from wedgescape.stores import as_rows
+
+    variables = {"b": (("y", "x"), np.arange(6).reshape(3, 2)), "a": (("x",), [10, 20]), "c": (("y",), [1, 2, 3])}
+    tables = [
+        as_rows(xr.Dataset({name: variables[name] for name in order}), ("x", "y"), ("a", "b"))
+        for order in ("abc", "cba", "bca")
+    ]
+    assert list(tables[0].columns) == ["x", "y", "a", "b"]
+    assert tables[0][["x", "y"]].values.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+    assert tables[0]["b"].tolist() == [0, 2, 4, 1, 3, 5]
+    for table in tables[1:]:
+        assert table.equals(tables[0])
