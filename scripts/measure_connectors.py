@@ -10,7 +10,7 @@ with job(snakemake):
     landscape, optima, weights = sound_optima(
         data,
         snakemake.input.weights,
-        snakemake.config.get("device", "auto"),
+        snakemake.config["device"],
         max(snakemake.params.job["connectors"]["sizes"]),
     )
     by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))

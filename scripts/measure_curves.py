@@ -7,9 +7,7 @@ from wedgescape.training import trained_landscape
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])
-    landscape, optima, weights = trained_landscape(
-        data, snakemake.input.weights, snakemake.config.get("device", "auto")
-    )
+    landscape, optima, weights = trained_landscape(data, snakemake.input.weights, snakemake.config["device"])
     by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))
     store = curves.measure(landscape, by_seed, **snakemake.params.job["curves"])
     write_store(store, snakemake.output[0], "measure_curves")

@@ -11,9 +11,7 @@ from wedgescape.training import trained_landscape
 
 with job(snakemake) as log:
     data = open_store(snakemake.input.data[0])
-    landscape, optima, weights = trained_landscape(
-        data, snakemake.input.weights, snakemake.config.get("device", "auto")
-    )
+    landscape, optima, weights = trained_landscape(data, snakemake.input.weights, snakemake.config["device"])
     settings = dict(snakemake.params.job["hyperplanes"])
     count, asked = settings.pop("seeds"), settings.pop("dimensions")
     weights, optima = weights.isel(seed=slice(count)), optima[:count]

@@ -12,7 +12,7 @@ from wedgescape.training import sound_optima
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])
-    device = snakemake.config.get("device", "auto")
+    device = snakemake.config["device"]
     landscape, optima, weights = sound_optima(data, snakemake.input.weights, device, at_least=3)
     settings, search = snakemake.params.job["planes"], snakemake.params.job["connectors"]
     grid = {"resolution": settings["resolution"], "margin": settings["margin"]}

@@ -13,9 +13,7 @@ from wedgescape.training import trained_landscape
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])
-    landscape, optima, weights = trained_landscape(
-        data, snakemake.input.weights, snakemake.config.get("device", "auto")
-    )
+    landscape, optima, weights = trained_landscape(data, snakemake.input.weights, snakemake.config["device"])
     settings, search = snakemake.params.job["profiles"], snakemake.params.job["connectors"]
     diverged = weights["diverged"].values[: settings["seeds"]]
     kept = (~diverged).nonzero()[0]

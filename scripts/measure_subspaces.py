@@ -11,7 +11,7 @@ with job(snakemake):
     landscape, optima, weights = sound_optima(
         data,
         snakemake.input.weights,
-        snakemake.config.get("device", "auto"),
+        snakemake.config["device"],
         max(snakemake.params.job["subspaces"]["sizes"]),
     )
     by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))

@@ -12,7 +12,7 @@ with job(snakemake) as log:
     values, parts = snakemake.params.job["values"], []
     for point, stores in by_point(snakemake.input.weights).items():
         log.info("measuring tunnels at %s", point)
-        landscape, optima, weights = trained_landscape(data, stores, snakemake.config.get("device", "auto"))
+        landscape, optima, weights = trained_landscape(data, stores, snakemake.config["device"])
         part = tunnels.measure(landscape, optima, weights["seed"].values, **snakemake.params.job["tunnels"])
         parts.append(part.assign(diverged=weights["diverged"].load()))
     sweep = xr.concat(parts, xr.Variable("value", list(values.values())), combine_attrs="override")

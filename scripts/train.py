@@ -12,11 +12,11 @@ from wedgescape.training import train
 with job(snakemake) as log:
     settings, seeds = snakemake.params.job, seeds_in(snakemake.wildcards.seeds)
     data = open_store(snakemake.input.data[0])
-    landscape = network_landscape(data, settings["model"], snakemake.config.get("device", "auto"))
+    landscape = network_landscape(data, settings["model"], snakemake.config["device"])
     # Named by all that determines the run, so that only this very run is ever continued.
     name = digest({**settings, "seeds": seeds, "data": data.attrs["sha256"]})
     folder = Path(snakemake.output[0]).parents[2] / "checkpoints"
-    checkpoint = Checkpoint(folder / f"{name}.pt", snakemake.config.get("checkpoint_minutes", 5))
+    checkpoint = Checkpoint(folder / f"{name}.pt", snakemake.config["checkpoint_minutes"])
     store = train(landscape, data, settings, seeds, checkpoint, log.info)
     write_store(store, snakemake.output[0], "train")
     checkpoint.remove()

@@ -121,3 +121,15 @@ def test_shipped_studies_can_be_planned(smoke_project):
             jobs, training = re.search(r"# Jobs: (\d+), of which (\d+) train", header).groups()
             assert re.search(rf"total +{jobs}\n", output)
             assert output.count("Training seeds") == int(training)
+
+
+def test_cores_need_not_be_given_and_do_not_cap_a_cluster(smoke_project, tmp_path):
+    """`snakemake plot_tunnels` works as it stands; with a profile, the default one is silent about cores."""
+    said = smoke_project.snakemake("--configfile", "config/smoke.yaml", "--", "plot_tunnels").stdout
+    assert "Nothing to be done" in said
+    (smoke_project.folder / "elsewhere").mkdir(exist_ok=True)
+    (smoke_project.folder / "elsewhere/config.yaml").write_text("keep-going: true\n")
+    arguments = ("--profile", "elsewhere", "--configfile", "config/smoke.yaml", "--", "plot_tunnels")
+    done = smoke_project.snakemake(*arguments, check=False)
+    assert done.returncode != 0
+    assert "cores have to be specified" in done.stdout

@@ -22,6 +22,9 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+# From here on the config is complete: scripts read what determines no result (device, checkpoints) from it.
+config.update(study.config)
+
 RESULTS = f"results/{study.name}"
 
 
