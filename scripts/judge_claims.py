@@ -1,14 +1,12 @@
 """Judge what the paper claims by the rules that stand in the config."""
 
-from pathlib import Path
-
 from wedgescape import claims
 from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_table
+from wedgescape.stores import along_sweeps, open_store, write_table
 
 with job(snakemake):
     rules = claims.Rules(**snakemake.params.job["claims"])
-    tunnels = {Path(path).name.removesuffix(".zarr.zip"): open_store(path) for path in snakemake.input.tunnels}
+    tunnels = along_sweeps(snakemake.input.tunnels, snakemake.params.job["sweeps"])
     rows = [
         *claims.wedge_claims(open_store(snakemake.input.wedges[0]), rules),
         *claims.tunnel_claims(tunnels, rules),

@@ -8,7 +8,6 @@ in no mean.
 
 import math
 from numbers import Real
-from pathlib import Path
 
 import pandas as pd
 import xarray as xr
@@ -19,7 +18,7 @@ from matplotlib.lines import Line2D
 from wedgescape import style
 from wedgescape.figures import publish
 from wedgescape.provenance import job
-from wedgescape.stores import open_store
+from wedgescape.stores import along_sweeps
 from wedgescape.tunnels import summarise, tidy
 
 COLUMNS = {1: 1, 2: 2, 4: 2}  # by the number of sweeps; 3 otherwise
@@ -142,6 +141,6 @@ def _legend(figure: Figure, spare, stores: dict[str, xr.Dataset], table: pd.Data
 
 if __name__ == "__main__":
     with job(snakemake):
-        stores = {Path(path).name.removesuffix(".zarr.zip"): open_store(path).load() for path in snakemake.input}
+        stores = along_sweeps(snakemake.input, snakemake.params.job["sweeps"])
         claims, base = snakemake.params.job["claims"], snakemake.params.job["base"]
         publish(snakemake, draw(stores, base, claims["confidence"], claims["resamples"]), tabulate(stores))

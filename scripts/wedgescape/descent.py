@@ -21,6 +21,7 @@ from wedgescape.landscape import Batch, Landscape
 from wedgescape.subspaces import stream
 
 ADAM_DECAYS, ADAM_EPSILON = (0.9, 0.999), 1e-8
+SMALLEST = 1e-30  # a gradient of zero has no direction and is left as it is
 STEP_DROPS = (0.5, 0.75)  # the parts of a run after which the step schedule divides the rate by ten
 
 
@@ -41,6 +42,8 @@ class Recipe:
         warmup_steps: over which the rate rises linearly from zero.
         cycles: of triangular and cyclic_cosine.
         clip_norm: * gradients longer than this are shortened to it; None for never.
+        sharpness_radius: * of sharpness-aware minimisation (Foret et al. 2021): each gradient is taken this far up the
+            slope, at theta + radius g / |g| on the same minibatch, which costs a second gradient; 0 for not at all.
     """
 
     optimizer: str = "sgd"
@@ -54,6 +57,7 @@ class Recipe:
     warmup_steps: int = 0
     cycles: int = 1
     clip_norm: float | Sequence[float] | None = None
+    sharpness_radius: float | Sequence[float] = 0.0
 
     def rate(self, step: int, steps: int) -> float:
         """Return what the learning rate is multiplied by at a step (0, 1, …) of a run of `steps`."""
@@ -75,6 +79,14 @@ class Recipe:
         allowed = "constant, cosine, step, triangular, cyclic_cosine"
         raise ValueError(f"schedule: found {self.schedule!r}, allowed are {allowed}")
 
+    def low_points(self, steps: int) -> list[int]:
+        """Return after how many steps of a run of `steps` each cycle's rate is lowest; none without cycles."""
+        lowest = {"triangular": 0.5, "cyclic_cosine": 1.0}.get(self.schedule)
+        if lowest is None:
+            return []
+        length = (steps - self.warmup_steps) / self.cycles
+        return [self.warmup_steps + round(length * (cycle + lowest)) for cycle in range(self.cycles)]
+
     def steps_per_epoch(self, examples: int) -> int:
         """Return in how many steps every example is seen once; the last batch may be smaller."""
         return math.ceil(examples / self.batch_size) if self.batch_size and examples else 1
@@ -89,12 +101,14 @@ class Descent:
         diverged: (K,) bool, points that left the finite numbers.
         history: name -> (T, K), what was observed.
         snapshots: (S, K, P), the points at the steps that were to be kept.
+        average: (K, P), the mean of the points at the steps that were to be averaged.
     """
 
     points: Tensor
     diverged: Tensor
     history: dict[str, Tensor] = field(default_factory=dict)
     snapshots: Tensor | None = None
+    average: Tensor | None = None
 
 
 class Checkpoint:
@@ -181,6 +195,7 @@ def descend(
     observe: Callable[[int, Tensor], dict[str, Tensor]] | None = None,
     observe_at: Sequence[int] = (),
     keep_at: Sequence[int] = (),
+    average_at: Sequence[int] = (),
     checkpoint: Checkpoint | None = None,
 ) -> Descent:
     """Move K points down a landscape.
@@ -195,6 +210,7 @@ def descend(
         observe: called with (step, points (K, P)), returns name -> (K,); collected in the history.
         observe_at: after how many steps (0 … steps) to observe.
         keep_at: after how many steps to keep the points.
+        average_at: after how many steps the points enter their equal average (Izmailov et al. 2018).
         checkpoint: where to keep the state; an existing one is continued.
 
     Returns:
@@ -208,31 +224,38 @@ def descend(
         return numbers.expand(len(points)).reshape(-1, 1)
 
     learning_rate, momentum, decay = map(column, (recipe.learning_rate, recipe.momentum, recipe.weight_decay))
+    radius = column(recipe.sharpness_radius)
+    sharpness_aware = bool((radius > 0).any())
     longest = None if recipe.clip_norm is None else column(recipe.clip_norm)
     batches = _Batches(landscape, recipe, seeds, column(recipe.dropout)[:, 0].cpu())
     moments = [torch.zeros_like(points) for _ in range(1 if recipe.optimizer == "sgd" else 2)]
     history: list[dict[str, Tensor]] = []
     kept: list[Tensor] = []
+    total = torch.zeros(points.shape, dtype=torch.float64)  # of the points to be averaged; a float sum would drift
     first = 0
 
     if checkpoint and (state := checkpoint.load()):
         points, moments = state["points"].to(points.device), [moment.to(points.device) for moment in state["moments"]]
-        history, kept, first = state["history"], state["kept"], state["step"]
+        history, kept, total, first = state["history"], state["kept"], state["total"], state["step"]
 
-    observe_at, keep_at = set(observe_at), set(keep_at)
+    observe_at, keep_at, average_at = set(observe_at), set(keep_at), set(average_at)
 
     def look(step: int) -> None:
         if observe and step in observe_at:
             history.append({name: value.detach().cpu() for name, value in observe(step, points).items()})
         if step in keep_at:
             kept.append(points.detach().cpu().clone())
+        if step in average_at:
+            total.add_(points.detach().cpu())
 
     if first == 0:
         look(0)
     for step in range(first, steps):
         gradient = landscape.gradients(points, batches[step])
+        if sharpness_aware:  # the batch is asked for again, so that the second gradient sees the same dropout
+            gradient = landscape.gradients(points + radius * _unit(gradient), batches[step])
         if longest is not None:
-            gradient = gradient * (longest / gradient.norm(dim=1, keepdim=True).clamp_min(1e-30)).clamp_max(1.0)
+            gradient = gradient * (longest / gradient.norm(dim=1, keepdim=True).clamp_min(SMALLEST)).clamp_max(1.0)
         move = _move(recipe, gradient, points, moments, momentum, decay, step) * (
             learning_rate * recipe.rate(step, steps)
         )
@@ -240,7 +263,7 @@ def descend(
         look(step + 1)
         if checkpoint:
             checkpoint.save({"points": points.cpu(), "moments": [moment.cpu() for moment in moments],
-                             "history": history, "kept": kept, "step": step + 1})  # fmt: skip
+                             "history": history, "kept": kept, "total": total, "step": step + 1})  # fmt: skip
 
     names = history[0] if history else {}
     return Descent(
@@ -248,7 +271,12 @@ def descend(
         diverged=~points.isfinite().all(1),
         history={name: torch.stack([seen[name] for seen in history]) for name in names},
         snapshots=torch.stack(kept) if kept else None,
+        average=(total / len(average_at)).to(points) if average_at else None,
     )
+
+
+def _unit(gradient: Tensor) -> Tensor:
+    return gradient / gradient.norm(dim=1, keepdim=True).clamp_min(SMALLEST)
 
 
 def _move(recipe: Recipe, gradient, points, moments: list[Tensor], momentum, decay, step: int) -> Tensor:

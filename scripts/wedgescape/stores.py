@@ -140,9 +140,22 @@ def write_table(table, path: str | Path) -> None:
     os.replace(beside, path)
 
 
-def by_point(stores: Iterable[str]) -> dict[str, list[str]]:
-    """Return the stores of each point of the grid, in order: the folder that holds them is the point's name."""
-    points: dict[str, list[str]] = {}
-    for path in stores:
-        points.setdefault(Path(path).parent.name, []).append(path)
-    return points
+def point_of(path: str | Path) -> str:
+    """Return the point of the grid that a measurement's store belongs to: the name of its file."""
+    return Path(path).name.removesuffix(".zarr.zip")
+
+
+def along_sweeps(paths: Iterable[str], sweeps: dict[str, dict[str, float | str]]) -> dict[str, xr.Dataset]:
+    """Return measurements of single points as one dataset a sweep, over `value`.
+
+    Args:
+        paths: of one measurement's stores, each named by its point.
+        sweeps: name of a sweep -> {point: value}, in the order of the values.
+    """
+    stores = {point_of(path): open_store(path).load() for path in paths}
+    return {
+        sweep: xr.concat(
+            [stores[point] for point in values], xr.Variable("value", list(values.values())), combine_attrs="override"
+        )
+        for sweep, values in sweeps.items()
+    }

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from wedgescape import methods
 from wedgescape.errors import InputError
 from wedgescape.schema import dotted, read_schema, schema_problems, with_defaults
 
@@ -25,7 +26,13 @@ ALWAYS_NAMED = {
     "dropout": "dropout",
     "batch_size": "batch",
 }
-NAMED_IF_VARIED = {"momentum": "momentum", "depth": "depth", "optimizer": "optimizer", "model": "model"}
+NAMED_IF_VARIED = {
+    "momentum": "momentum",
+    "depth": "depth",
+    "optimizer": "optimizer",
+    "model": "model",
+    "sharpness_radius": "sam",
+}
 
 MODELS_WITH_DEPTH = ("mlp",)
 SEEDS_IN_A_PLANE = 3
@@ -42,6 +49,7 @@ class Study:
         points: Name of each point -> its parameters (model, width, depth, learning_rate, …); the base point first.
         sweeps: Varied key -> names of its points, in the order of the values.
         grids: Name of each grid, such as ``learning_rate_x_width`` -> names of its points, the last key fastest.
+        methods: Each method of finding solutions (`methods.at_equal_budget`) -> name of its point.
         seed_chunks: The seeds that one job trains, such as ``["0-4", "5-9", "10-11"]``.
     """
 
@@ -51,6 +59,7 @@ class Study:
     points: dict[str, dict]
     sweeps: dict[str, list[str]]
     grids: dict[str, list[str]]
+    methods: dict[str, str]
     seed_chunks: list[str]
 
     def training(self, point: str) -> dict:
@@ -62,6 +71,8 @@ class Study:
         Returns:
             Plain JSON types with sorted keys: equal trainings give equal values, however the config was written.
         """
+        if point in self.methods.values():
+            return self._method_training(next(name for name, place in self.methods.items() if place == point))
         values = self.points[point]
         shape = {"name": values["model"], "width": values["width"], "depth": values["depth"]}
         determining = {
@@ -73,6 +84,17 @@ class Study:
         if point != self.base:  # what reads trajectories reads the base point's; all of them would fill a disk
             determining["training"]["snapshot_epochs"] = None
         return json.loads(json.dumps(determining, sort_keys=True))
+
+    def _method_training(self, method: str) -> dict:
+        training = self.training(self.base)
+        changes = methods.at_equal_budget(self.config["training"], self.config["ensembles"])[method]
+        continued = {"starts": training} if method in methods.CONTINUED else {}
+        return training | {"training": training["training"] | changes} | continued
+
+    @property
+    def continued(self) -> list[str]:
+        """Names of the points whose trainings go on from the base point's optima."""
+        return [self.methods[method] for method in methods.CONTINUED]
 
     @property
     def dataset(self) -> str:
@@ -129,7 +151,10 @@ def load_study(config: dict, schema: Path) -> Study:
 
     seeds, together = config["seeds"], config["seeds_per_job"]
     chunks = [f"{first}-{min(first + together, seeds) - 1}" for first in range(0, seeds, together)]
-    return Study(config["study"], config, next(iter(points)), points, sweeps, grids, chunks)
+    name = next(iter(points))
+    ways = methods.at_equal_budget(config["training"], config["ensembles"])
+    named = {method: f"{name}_method~{method}" for method in ways}
+    return Study(config["study"], config, name, points, sweeps, grids, named, chunks)
 
 
 def seeds_in(chunk: str) -> list[int]:
@@ -144,7 +169,7 @@ def seeds_in(chunk: str) -> list[int]:
 
 def _base(config: dict) -> dict:
     model, training = config["model"], config["training"]
-    trained = ("learning_rate", "weight_decay", "dropout", "batch_size", "momentum", "optimizer")
+    trained = ("learning_rate", "weight_decay", "dropout", "batch_size", "momentum", "optimizer", "sharpness_radius")
     shape = {"model": model["name"], "width": model["width"], "depth": model["depth"]}
     return shape | {key: training[key] for key in trained}
 
@@ -180,6 +205,8 @@ def _checked(config: dict, schema: dict) -> dict:
         if not isinstance(config.get(section), dict) or "sizes" not in config[section]:
             sizes = complete[section]["sizes"]
             complete[section]["sizes"] = [size for size in sizes if size <= complete["seeds"]] or sizes[:1]
+    if not isinstance(config.get("ensembles"), dict) or "members" not in config["ensembles"]:
+        complete["ensembles"]["members"] = min(complete["ensembles"]["members"], max(2, complete["seeds"]))
     complete["grids"] = [{key: values for key, values in grid.items() if values} for grid in complete["grids"]]
     built_in = schema["properties"]["model"]["else"]["properties"]["name"]["enum"]
     for keys, text in _contradictions(complete, built_in):
@@ -209,6 +236,8 @@ def _contradictions(config: dict, built_in: list[str]) -> Iterator[tuple[tuple[s
         ("wedges.short", max(wedges["short"]), "less than", "wedges.dimension", wedges["dimension"]),
         ("training.warmup_epochs", training["warmup_epochs"], "less than", "training.epochs", epochs),
         ("training.snapshot_epochs", snapshot, "at most", "training.epochs", epochs),
+        ("training.average_epochs", training["average_epochs"] or 0, "at most", "training.epochs", epochs),
+        ("ensembles.members", config["ensembles"]["members"], "at most", "seeds", seeds),
     ]
     for key, found, relation, other, limit in limits:
         if found > limit or (found == limit and relation == "less than"):

@@ -33,7 +33,7 @@ SPLITS = {"train": "#0173b2", "test": "#de8f05"}
 PLACES = {"optima": "#333333", "centroid": "#d55e00", "centre": "#029e73"}  # centre: of a connector
 CURVES = {"line": PLACES["centroid"], "bezier": "#6a3d9a", "chain": "#2a9d9d"}  # between two optima
 DIRECTIONS = {"long": "#56b4e9", "short": "#cc78bc"}
-# Tol's "muted" palette, nine colours for nine hyperparameters, the two lightest darkened.
+# Tol's "muted" palette, nine colours for nine hyperparameters, the two lightest darkened; a grey blue for the tenth.
 SWEEPS = {
     "learning_rate": "#cc6677",
     "weight_decay": "#332288",
@@ -44,6 +44,7 @@ SWEEPS = {
     "depth": "#999933",
     "optimizer": "#aa4499",
     "model": "#b8862b",
+    "sharpness_radius": "#6b6b8f",
 }
 # The ends of the "BrBG" map; undecided is neither.
 VERDICTS = {"supported": "#01665e", "contradicted": "#8c510a", "undecided": "#949494"}
@@ -64,6 +65,7 @@ NAMES = {
     "depth": "depth (hidden layers)",
     "optimizer": "optimiser",
     "model": "model",
+    "sharpness_radius": "sharpness-aware radius (weights)",
 }
 
 

@@ -34,8 +34,14 @@ def train(
     seeds: Sequence[int],
     checkpoint: Checkpoint | None = None,
     tell: Callable[[str], None] = lambda _text: None,
+    starts: Tensor | None = None,
 ) -> xr.Dataset:
     """Train networks from several seeds together and return their weights store.
+
+    Where `average_epochs` is set, the weights are the equal average of the iterates at the ends of that many last
+    epochs (Izmailov et al. 2018), and the curves' last values are those of the average; the landscape recomputes
+    batch-norm statistics for it, as for any point. Where a schedule has cycles, a snapshot is taken where the rate was
+    lowest last.
 
     Args:
         landscape: of the model on the data.
@@ -44,6 +50,7 @@ def train(
         seeds: of initialisation, order of examples and dropout.
         checkpoint: where a killed run is continued from.
         tell: receives a line of progress now and then.
+        starts: (seed, P), weights to go on from; PyTorch's initialisations by default.
 
     Returns:
         `theta`, `theta_init`, curves over epochs and `diverged`, over seeds; `trajectory` where snapshots are kept.
@@ -52,7 +59,8 @@ def train(
     recipe = recipe_of(training, landscape.examples)
     per_epoch = recipe.steps_per_epoch(landscape.examples)
     epochs = training["epochs"]
-    starts = initial_points(landscape, data, settings["model"], list(seeds))
+    if starts is None:
+        starts = initial_points(landscape, data, settings["model"], list(seeds))
     told = time.monotonic()
 
     def observe(step: int, points: Tensor) -> dict[str, Tensor]:
@@ -67,7 +75,8 @@ def train(
             tell(f"epoch {step // per_epoch} of {epochs}: median training loss {seen['train_loss'].median():.4f} nats")
         return {**seen, "norm": points.norm(dim=1), "distance_from_init": (points - starts).norm(dim=1)}
 
-    kept = [per_epoch * epoch for epoch in sorted({*range(0, epochs, training["snapshot_epochs"] or epochs), epochs})]
+    kept = _snapshot_steps(recipe, per_epoch, epochs, training["snapshot_epochs"])
+    averaged = range(epochs + 1 - (training["average_epochs"] or 0), epochs + 1)
     descent = descend(
         landscape,
         starts,
@@ -76,15 +85,21 @@ def train(
         seeds,
         observe=observe,
         observe_at=range(0, per_epoch * epochs + 1, per_epoch),
-        keep_at=kept if training["snapshot_epochs"] else (),
+        keep_at=kept,
+        average_at=[per_epoch * epoch for epoch in averaged],
         checkpoint=checkpoint,
     )
+    theta = descent.points
+    if descent.average is not None:
+        theta = descent.average
+        for name, value in observe(per_epoch * epochs, theta).items():
+            descent.history[name][-1] = value.cpu()
 
     history = {name: described(("seed", "epoch"), values.T, *CURVES[name]) for name, values in descent.history.items()}
     final = descent.history["train_loss"][-1]
     variables = {
-        "theta": described(("seed", "param"), descent.points.cpu(), "final weights, flat"),
-        "theta_init": described(("seed", "param"), starts.cpu(), "the initialisation"),
+        "theta": described(("seed", "param"), theta.cpu(), "final weights, flat"),
+        "theta_init": described(("seed", "param"), starts.cpu(), "where the training began: the initialisation"),
         **history,
         "diverged": described(("seed",), descent.diverged.cpu() | ~final.isfinite(), "the run left the finite numbers"),
     }
@@ -101,6 +116,15 @@ def train(
         "dataset_sha256": data.attrs["sha256"],
     }
     return xr.Dataset(variables, coordinates, attributes)
+
+
+def _snapshot_steps(recipe: Recipe, per_epoch: int, epochs: int, every: int | None) -> list[int]:
+    """Return after how many steps snapshots are kept; with cycles, at the lowest rate before each such epoch."""
+    if every is None:
+        return []
+    steps = [per_epoch * epoch for epoch in sorted({*range(0, epochs, every), epochs})]
+    low_points = recipe.low_points(per_epoch * epochs)
+    return sorted({max([low for low in low_points if low <= step], default=step) for step in steps})
 
 
 CURVES = {

@@ -51,12 +51,31 @@ def rotate(optima: Tensor, directions: Tensor, angles: Tensor) -> Tensor:
     return angles.cos()[:, None] * optima + angles.sin()[:, None] * radius * directions
 
 
+def coarse_angles() -> Tensor:
+    """Return the angles (9,) among which a crossing is bracketed, radians."""
+    return torch.linspace(0, math.pi / 2, COARSE_ANGLES, dtype=torch.float64)
+
+
+def ray_profile(landscape: Landscape, optima: Tensor, directions: Tensor) -> dict[str, Tensor]:
+    """Evaluate rays (K, U, P) from optima (K, P) at the coarse angles: name -> (K, U, 9), on the CPU."""
+    count, rays = directions.shape[:2]
+    angles = coarse_angles().to(optima)
+    parts = []
+    for some in torch.arange(count * rays * len(angles)).split(POINTS_AT_ONCE):
+        ray, place = some // len(angles), some % len(angles)
+        k, u = ray // rays, ray % rays
+        values = landscape.evaluate(rotate(optima[k], directions[k, u], angles[place]))
+        parts.append({name: value.cpu() for name, value in values.items()})
+    return {name: torch.cat([part[name] for part in parts]).reshape(count, rays, -1) for name in parts[0]}
+
+
 def angular_width(
     landscape: Landscape,
     optima: Tensor,
     directions: Tensor,
     inside: Callable[[dict[str, Tensor], dict[str, Tensor]], Tensor],
     error: float = math.radians(0.25),
+    profile: dict[str, Tensor] | None = None,
 ) -> Width:
     """Measure the angular width of tunnels (our definition).
 
@@ -69,12 +88,18 @@ def angular_width(
         directions: (K, U, P), u of each ray, unit vectors orthogonal to the optimum (`tangents`).
         inside: (values at points, values at their optima), each as `Landscape.evaluate` returns them, -> (n,) bool.
         error: half of the bracket that is good enough, radians.
+        profile: of the same rays, where it is known already (`ray_profile`).
 
     Returns:
         A `Width` over (K, U).
     """
     count, rays = directions.shape[:2]
     reference = landscape.evaluate(optima)
+    on_grid = None
+    if profile is not None:
+        seen = {name: values[:, :, 1:] for name, values in profile.items()}
+        optimum = {name: value.cpu()[:, None, None] for name, value in reference.items()}
+        on_grid = inside(seen, optimum).reshape(count * rays, -1)
 
     def holds(which: Tensor, angles: Tensor) -> Tensor:
         """Rays are built a few at a time, to spare memory."""
@@ -85,9 +110,9 @@ def angular_width(
             found.append(inside(values, {name: value[k] for name, value in reference.items()}).cpu())
         return torch.cat(found)
 
-    grid = torch.linspace(0, math.pi / 2, COARSE_ANGLES, dtype=torch.float64)
+    grid = coarse_angles()
     halve = halvings(float(grid[1]), error)
-    crossing = first_crossing(holds, grid, count * rays, halve)
+    crossing = first_crossing(holds, grid, count * rays, halve, on_grid)
     place, is_open = crossing.place.reshape(count, rays), crossing.open.reshape(count, rays)
     lost = ~inside(reference, reference).cpu()  # an optimum that is outside itself has no tunnel
     place[lost], is_open[lost] = 0.0, False
@@ -126,13 +151,14 @@ def measure(
         angle_error: degrees.
 
     Returns:
-        A dataset over (seed, direction).
+        A dataset over (seed, direction): both widths, and loss and accuracy along the rays over `angle`.
     """
     rays = tangents(optima, directions, seeds)
+    profile = ray_profile(landscape, optima, rays)
     rules = {"accuracy": keeps_accuracy(accuracy_fraction), "loss": keeps_loss(loss_threshold)}
     variables = {}
     for name, inside in rules.items():
-        width = angular_width(landscape, optima, rays, inside, math.radians(angle_error))
+        width = angular_width(landscape, optima, rays, inside, math.radians(angle_error), profile)
         text = f"angular width of the tunnel by the {name} threshold, training split"
         variables[f"width_{name}"] = described(("seed", "direction"), width.angle, text, "radian")
         text = f"rays that stay inside up to pi/2 by the {name} threshold"
@@ -141,6 +167,9 @@ def measure(
     variables["radial_cosine"] = described(
         ("seed", "direction"), normal.cpu(), "cosine between a ray and its optimum: 0"
     )
+    for name, values in profile.items():
+        text, units = PROFILES[name]
+        variables[name] = described(("seed", "direction", "angle"), values, text, units)
     variables["radius"] = described(("seed",), optima.norm(dim=1).cpu(), "Euclidean norm of the optimum")
     attributes = {
         "angle_error": width.error,
@@ -148,8 +177,15 @@ def measure(
         "loss_threshold": loss_threshold,
         "directions": "tangents(optima, directions, seeds) regenerates the rays",
     }
-    coordinates = {"seed": list(seeds), "direction": range(directions)}
+    angle = described(("angle",), coarse_angles(), "angle between a point of a ray and its optimum", "radian")
+    coordinates = {"seed": list(seeds), "direction": range(directions), "angle": angle}
     return xr.Dataset(variables, coordinates, attributes)
+
+
+PROFILES = {
+    "loss": ("mean cross-entropy on the training split along each ray", "nat"),
+    "accuracy": ("accuracy on the training split along each ray", "1"),
+}
 
 
 def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:

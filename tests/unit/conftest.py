@@ -32,6 +32,8 @@ TRAINING = {
     "cycles": 1,
     "clip_norm": None,
     "snapshot_epochs": 2,
+    "sharpness_radius": 0.0,
+    "average_epochs": None,
 }
 
 

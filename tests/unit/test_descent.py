@@ -84,6 +84,45 @@ def test_no_steps_return_the_starts(bowl, starts):
     assert (descent.history, descent.snapshots) == ({}, None)
 
 
+# Sharpness-aware minimisation
+
+
+def test_a_sharpness_aware_step_is_the_closed_form_on_a_quadratic(bowl, starts):
+    radius, rate = 0.3, 0.05
+    gradient = (starts - bowl.centre) @ bowl.hessian
+    uphill = starts + radius * gradient / gradient.norm(dim=1, keepdim=True)
+    wanted = starts - rate * (uphill - bowl.centre) @ bowl.hessian
+    recipe = Recipe(momentum=0.0, learning_rate=rate, sharpness_radius=radius)
+    torch.testing.assert_close(descend(bowl, starts, recipe, 1).points, wanted)
+    assert (wanted - descend(bowl, starts, Recipe(momentum=0.0, learning_rate=rate), 1).points).abs().max() > 1e-3
+
+
+def test_each_point_may_have_a_radius_of_its_own_and_zero_is_ordinary(bowl, starts):
+    radii = [0.0, 0.1, 0.0, 0.4]
+    together = descend(bowl, starts, Recipe(sharpness_radius=radii), 9).points
+    for k, radius in enumerate(radii):
+        alone = descend(bowl, starts[k : k + 1], Recipe(sharpness_radius=radius), 9).points
+        torch.testing.assert_close(together[k : k + 1], alone)
+    torch.testing.assert_close(together[2], descend(bowl, starts, Recipe(), 9).points[2])
+
+
+def test_where_the_gradient_is_zero_a_sharpness_aware_step_stays(bowl):
+    assert torch.equal(descend(bowl, bowl.centre[None], Recipe(sharpness_radius=1.0), 3).points, bowl.centre[None])
+
+
+def test_both_gradients_of_a_sharpness_aware_step_see_the_same_examples_and_dropout(mlp, points):
+    start, rate, radius = points(2, mlp.dim), 0.1, 0.2
+    recipe = Recipe(momentum=0.0, learning_rate=rate, batch_size=16, dropout=0.3)
+
+    def gradient(at):
+        return (at - descend(mlp, at, recipe, 1, seeds=[4, 5]).points) / rate
+
+    first = gradient(start)
+    wanted = start - rate * gradient(start + radius * first / first.norm(dim=1, keepdim=True))
+    found = descend(mlp, start, Recipe(**{**vars(recipe), "sharpness_radius": radius}), 1, seeds=[4, 5]).points
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
 # Schedules
 
 
@@ -109,6 +148,21 @@ def test_schedules_in_closed_form(recipe, wanted):
 def test_cosine_ends_near_zero_and_a_run_of_one_step_takes_it_in_full():
     assert Recipe(schedule="cosine").rate(99, 100) == pytest.approx(0, abs=3e-4)
     assert Recipe(schedule="cosine").rate(0, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "wanted"),
+    [
+        (Recipe(schedule="cosine", cycles=4), []),
+        (Recipe(schedule="cyclic_cosine", cycles=4), [25, 50, 75, 100]),
+        (Recipe(schedule="triangular", cycles=2), [25, 75]),
+        (Recipe(schedule="triangular", cycles=2, warmup_steps=20), [40, 80]),
+    ],
+)
+def test_low_points_are_where_the_rate_is_lowest(recipe, wanted):
+    assert recipe.low_points(100) == wanted
+    for step in wanted:  # the rate before it and after it is no lower
+        assert recipe.rate(step - 1, 100) <= 0.06
 
 
 def test_unknown_schedule_is_named_with_those_allowed():
@@ -308,6 +362,19 @@ def test_snapshots_and_observations_are_those_after_so_many_steps(bowl, starts):
     assert torch.equal(descent.history["loss"], bowl.losses(descent.snapshots[[0, 2, 3]].flatten(0, 1)).reshape(3, 4))
 
 
+def test_the_average_is_the_mean_of_the_points_at_its_steps(mlp, points):
+    """The mean of the snapshots to 1e-6, none of them counted twice; the descent itself goes on undisturbed."""
+    start, steps = points(3, mlp.dim), [4, 8, 12, 16, 20]
+    recipe = Recipe(learning_rate=0.1, batch_size=16)
+    descent = descend(mlp, start, recipe, 20, keep_at=steps, average_at=steps)
+    assert len(descent.snapshots) == 5
+    torch.testing.assert_close(descent.average, descent.snapshots.mean(0), rtol=0, atol=1e-6)
+    assert descent.average.dtype == start.dtype
+    plain = descend(mlp, start, recipe, 20)
+    assert torch.equal(plain.points, descent.points)
+    assert plain.average is None
+
+
 # Checkpoints
 
 
@@ -323,6 +390,7 @@ def run(landscape, points, checkpoint=None, steps=20):
         observe=lambda step, where: {"norm": where.norm(dim=1)},
         observe_at=range(0, 21, 4),
         keep_at=[0, 3, 20],
+        average_at=[2, 8, 20],
     )
 
 
@@ -334,6 +402,7 @@ def same(first, second):
             (first.snapshots, second.snapshots),
             (first.history["norm"], second.history["norm"]),
             (first.diverged, second.diverged),
+            (first.average, second.average),
         )
     )
 

@@ -16,7 +16,16 @@ import zarr
 
 from wedgescape import stores
 from wedgescape.errors import InputError
-from wedgescape.stores import as_json, by_point, described, open_store, open_weights, write_store, write_table
+from wedgescape.stores import (
+    along_sweeps,
+    as_json,
+    described,
+    open_store,
+    open_weights,
+    point_of,
+    write_store,
+    write_table,
+)
 
 
 def dataset(seeds=(0, 1), shift=0.0):
@@ -208,12 +217,19 @@ def test_chunks_that_do_not_fit_together_are_refused(tmp_path):
         open_weights([tmp_path / "a.zarr.zip", tmp_path / "b.zarr.zip"])
 
 
-def test_stores_are_gathered_by_point():
-    paths = [
-        f"results/s/weights/{point}/seeds~{seeds}.zarr.zip" for point in ("lr~2", "lr~1") for seeds in ("0-1", "2-3")
-    ]
-    assert by_point(paths) == {"lr~2": paths[:2], "lr~1": paths[2:]}
-    assert list(by_point(paths)) == ["lr~2", "lr~1"]
+def test_points_are_joined_along_each_sweep_in_the_order_of_its_values(tmp_path):
+    places = {"lr~2": 2.0, "lr~1": 1.0, "lr~1.5_wd~0.1": 1.5}
+    for point, number in places.items():
+        measured = xr.Dataset({"width": described(("seed",), [number, 10 * number], "a number")}, {"seed": [0, 3]})
+        write_store(measured, tmp_path / f"{point}.zarr.zip", "measure")
+    paths = [tmp_path / f"{point}.zarr.zip" for point in sorted(places)]
+    assert sorted(map(point_of, paths)) == sorted(places)
+    sweeps = along_sweeps(paths, {"learning_rate": {"lr~2": 2, "lr~1": 1}, "one": {"lr~1.5_wd~0.1": "text"}})
+    assert sweeps["learning_rate"]["value"].values.tolist() == [2, 1]
+    assert sweeps["learning_rate"]["width"].dims == ("value", "seed")
+    assert sweeps["learning_rate"]["width"].values.tolist() == [[2, 20], [1, 10]]
+    assert sweeps["one"]["width"].values.tolist() == [[1.5, 15]]
+    assert sweeps["one"]["value"].values.tolist() == ["text"]
 
 
 # Text

@@ -58,6 +58,7 @@ def test_base_point_comes_first_and_is_named_by_its_values():
         "batch_size": 128,
         "momentum": 0.9,
         "optimizer": "sgd",
+        "sharpness_radius": 0.0,
     }
 
 
@@ -75,12 +76,14 @@ def test_sweep_keeps_the_order_of_its_values_and_adds_no_base_point():
         ("depth: [3]", "_depth~3"),
         ("optimizer: [adam]", "_optimizer~adam"),
         ("model: [simple_cnn]", "_model~simple_cnn"),
+        ("sharpness_radius: [0.1]", "_sam~0.1"),
     ],
 )
 def test_further_parameters_are_named_only_where_they_differ_from_the_base(sweep, ending):
     key = sweep.split(":")[0]
     assert study_of(f"sweeps: {{{sweep}}}").sweeps[key] == [BASE + ending]
-    study = study_of(f"sweeps: {{{sweep}}}", training={"momentum": 0.5, "optimizer": "adam"}, model={"depth": 3})
+    training = {"momentum": 0.5, "optimizer": "adam", "sharpness_radius": 0.1}
+    study = study_of(f"sweeps: {{{sweep}}}", training=training, model={"depth": 3})
     assert study.base == BASE
     assert study.sweeps[key] == [BASE if key != "model" else BASE + ending]
 
@@ -123,6 +126,47 @@ def test_grids_over_the_same_keys_have_names_of_their_own():
     assert list(study.grids) == ["width_x_depth", "width_x_depth_2", "width_x_depth_3", "momentum_x_depth"]
     assert study.grids["width_x_depth"] == study.grids["width_x_depth_3"]
     assert len(study.points) == 1 + 2 + 2 + 1
+
+
+# Methods at one budget
+
+
+def test_every_method_has_the_same_budget_of_gradients():
+    study = study_of("ensembles: {members: 4, cycle_epochs: 6}", training={"epochs": 30, "warmup_epochs": 2}, seeds=5)
+    assert list(study.methods) == ["longer", "sam", "swa", "snapshots", "fge"]
+    for method, point in study.methods.items():
+        assert point == f"{BASE}_method~{method}"
+        training = study.training(point)
+        gradients = 2 if training["training"]["sharpness_radius"] else 1
+        before = training["starts"]["training"]["epochs"] if "starts" in training else 0
+        assert before + gradients * training["training"]["epochs"] == 4 * 30
+        assert (point in study.continued) == ("starts" in training)
+        assert training.get("starts", study.training(BASE)) == study.training(BASE)
+        assert training["model"] == study.training(BASE)["model"]
+
+
+def test_methods_change_what_they_are_known_for():
+    study = study_of(
+        "ensembles: {members: 4, cycle_epochs: 6, swa_rate: 0.2, sharpness_radius: 0.3}",
+        training={"epochs": 30, "learning_rate": 0.5, "warmup_epochs": 2},
+        seeds=5,
+    )
+    found = {method: study.training(point)["training"] for method, point in study.methods.items()}
+    base = study.training(study.base)["training"]
+    changed = {method: {key: value for key, value in found[method].items() if value != base[key]} for method in found}
+    going_on = {"epochs": 90, "warmup_epochs": 0.0, "snapshot_epochs": 30}
+    assert changed == {
+        "longer": {"epochs": 120},
+        "sam": {"epochs": 60, "sharpness_radius": 0.3},
+        "swa": going_on | {"schedule": "constant", "learning_rate": 0.1, "average_epochs": 90},
+        "snapshots": going_on | {"schedule": "cyclic_cosine", "cycles": 3},
+        "fge": going_on | {"schedule": "triangular", "cycles": 15},
+    }
+
+
+def test_default_members_are_those_that_the_seeds_allow():
+    assert study_of("", seeds=3).config["ensembles"]["members"] == 3
+    assert study_of("", seeds=12).config["ensembles"]["members"] == 5
 
 
 # Seeds
@@ -329,6 +373,11 @@ def test_number_that_yaml_reads_as_text_gets_a_hint_that_works(written, hint):
             "training: {epochs: 5, snapshot_epochs: 6}",
             ["training.snapshot_epochs: found 6; allowed: at most training.epochs, 5"],
         ),
+        (
+            "training: {epochs: 5, average_epochs: 6}",
+            ["training.average_epochs: found 6; allowed: at most training.epochs, 5"],
+        ),
+        ("seeds: 4\nensembles: {members: 5}", ["ensembles.members: found 5; allowed: at most seeds, 4"]),
         (
             "training: {nesterov: true, momentum: 0}\nsweeps: {width: [1]}",
             ["training.momentum: found 0; allowed: number > 0, for training.nesterov is true"],

@@ -89,6 +89,41 @@ def test_the_last_weights_are_kept_where_snapshots_do_not_divide_the_epochs(trai
     np.testing.assert_array_equal(store["trajectory"].sel(step=20), store["theta"])
 
 
+def test_with_cycles_snapshots_are_taken_where_the_rate_was_lowest_last(train_small):
+    """Epochs have four steps; each of the three triangles is lowest in its middle, after 6, 18 and 30 steps."""
+    changes = {"epochs": 9, "snapshot_epochs": 3, "warmup_epochs": 0.0, "cycles": 3}
+    assert train_small([0], schedule="triangular", **changes)["step"].values.tolist() == [0, 6, 18, 30]
+    cosine = train_small([0], schedule="cyclic_cosine", **changes)
+    assert cosine["step"].values.tolist() == [0, 12, 24, 36]
+    np.testing.assert_array_equal(cosine["trajectory"].sel(step=36), cosine["theta"])
+
+
+# Weight averaging and going on
+
+
+def test_averaged_weights_are_the_mean_of_the_last_epochs_to_1e_6(train_small, mlp):
+    members = train_small([0, 1], epochs=6, snapshot_epochs=1)
+    averaged = train_small([0, 1], epochs=6, snapshot_epochs=1, average_epochs=3)
+    np.testing.assert_array_equal(averaged["trajectory"], members["trajectory"])
+    wanted = members["trajectory"].sel(step=[16, 20, 24]).mean("step")
+    np.testing.assert_allclose(averaged["theta"], wanted, rtol=0, atol=1e-6)
+    losses = mlp.losses(torch.tensor(averaged["theta"].values))
+    np.testing.assert_array_equal(averaged["train_loss"][:, -1], losses)
+    np.testing.assert_array_equal(averaged["train_loss"][:, :-1], members["train_loss"][:, :-1])
+
+
+def test_a_training_may_go_on_from_other_weights(network, data, weights, mlp):
+    settings = json.loads(weights.attrs["config"])
+    settings["training"] |= {"epochs": 2, "snapshot_epochs": 1, "warmup_epochs": 0.0}
+    starts = torch.tensor(weights["theta"].values)[2:]
+    store = train(network(), data, settings, [2, 3], starts=starts)
+    np.testing.assert_array_equal(store["theta_init"], starts)
+    np.testing.assert_array_equal(store["trajectory"].sel(step=0), starts)
+    np.testing.assert_array_equal(store["train_loss"][:, 0], weights["train_loss"][2:, -1])
+    assert (store["distance_from_init"][:, 0] == 0).all()
+    assert (store["distance_from_init"][:, -1] > 0).all()
+
+
 # The recipe
 
 
@@ -96,7 +131,9 @@ def test_recipe_counts_warmup_in_steps_and_keeps_the_rest(mlp, data, weights):
     settings = json.loads(weights.attrs["config"])["training"]
     recipe = recipe_of(settings, examples=61)
     assert recipe.warmup_steps == 2  # half of an epoch of four steps
-    for name in ("optimizer", "learning_rate", "momentum", "weight_decay", "dropout", "batch_size", "schedule"):
+    shared = set(settings) & set(vars(recipe))
+    assert shared >= {"optimizer", "learning_rate", "dropout", "batch_size", "schedule", "sharpness_radius"}
+    for name in shared:
         assert getattr(recipe, name) == settings[name]
     starts = initial_points(mlp, data, MLP, [2])
     ended = descend(mlp, starts, recipe, 48, seeds=[2]).points

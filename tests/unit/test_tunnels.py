@@ -11,7 +11,17 @@ import xarray as xr
 from wedgescape import tunnels
 from wedgescape.landscape import Landscape
 from wedgescape.subspaces import random_directions
-from wedgescape.tunnels import angular_width, keeps_accuracy, keeps_loss, measure, rotate, summarise, tangents, tidy
+from wedgescape.tunnels import (
+    angular_width,
+    keeps_accuracy,
+    keeps_loss,
+    measure,
+    ray_profile,
+    rotate,
+    summarise,
+    tangents,
+    tidy,
+)
 from wedgescape.wedges import WedgeLandscape, half_width
 
 DEGREE = math.radians(1)
@@ -195,6 +205,26 @@ def test_measure_stores_both_widths_with_units(mlp, optima):
     np.testing.assert_allclose(store["radial_cosine"], 0, atol=1e-5)
     np.testing.assert_allclose(store["radius"], np.linalg.norm(optima, axis=1), rtol=1e-6)
     assert store["seed"].values.tolist() == [0, 1, 2, 3]
+    assert store["loss"].dims == store["accuracy"].dims == ("seed", "direction", "angle")
+    for k, u, a in ((0, 0, 0), (1, 2, 3), (3, 1, 8)):
+        point = rotate(optima[k : k + 1], rays[k, u : u + 1], torch.tensor([a * math.pi / 16]))
+        for name, value in mlp.evaluate(point).items():
+            assert float(store[name][k, u, a]) == pytest.approx(float(value), rel=1e-5)
+    np.testing.assert_allclose(store["angle"], np.linspace(0, math.pi / 2, 9))
+
+
+def test_a_known_profile_is_not_measured_again_and_changes_nothing(quadratic):
+    bowl = quadratic([0.0] + [1.0] * 9, dtype=torch.float32)
+    optimum = 2 * bowl.eigenvectors[:, 0].float()[None]
+    rays = tangents(optimum, 12, [0])
+    profile = ray_profile(bowl, optimum, rays)
+    bowl.asked.clear()
+    alone = angular_width(bowl, optimum, rays, keeps_loss(0.5))
+    without = sum(count for *_, count in bowl.asked)
+    bowl.asked.clear()
+    known = angular_width(bowl, optimum, rays, keeps_loss(0.5), profile=profile)
+    assert sum(count for *_, count in bowl.asked) < without
+    assert torch.equal(known.angle, alone.angle)
 
 
 # Tables

@@ -58,11 +58,20 @@ def weights(point):
     ]
 
 
-def sweep_weights(sweep):
-    """The stores of all points of a sweep, in the order of its values."""
-    return [path for point in study.sweeps[sweep] for path in weights(point)]
+def starts(point, seeds):
+    """The store that a training goes on from: none, or the base point's for the methods that continue it."""
+    continues = point in study.continued
+    return [f"{RESULTS}/weights/{study.base}/seeds~{seeds}.zarr.zip"] if continues else []
 
 
-def sweep_values(sweep):
-    """The values of a sweep by the names of its points."""
-    return {point: study.points[point][sweep] for point in study.sweeps[sweep]}
+def method_weights(method):
+    """The stores of a method's seeds."""
+    return weights(study.methods[method])
+
+
+# Each sweep's values by the names of its points, and all points that any sweep goes through.
+SWEEPS = {
+    sweep: {point: study.points[point][sweep] for point in points}
+    for sweep, points in study.sweeps.items()
+}
+SWEPT = list(dict.fromkeys(point for points in SWEEPS.values() for point in points))

@@ -1,6 +1,7 @@
 rule train:
     input:
         data=rules.prepare_data.output,
+        starts=lambda wildcards: starts(wildcards.point, wildcards.seeds),
     output:
         f"{RESULTS}/weights/{{point}}/seeds~{{seeds}}.zarr.zip",
     log:
@@ -14,7 +15,8 @@ rule train:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         job=lambda wildcards: settings("train.py", own=OWN_MODEL)
-        | study.training(wildcards.point),
+        | study.training(wildcards.point)
+        | {"seeds": seeds_in(wildcards.seeds)},
     message:
         "Training seeds {wildcards.seeds} at {wildcards.point}"
     script:
