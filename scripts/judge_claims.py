@@ -3,9 +3,10 @@
 from wedgescape import claims
 from wedgescape.provenance import job
 from wedgescape.stores import along_sweeps, open_store, write_table
+from wedgescape.verdicts import Rules, as_table
 
 with job(snakemake):
-    rules = claims.Rules(**snakemake.params.job["claims"])
+    rules = Rules(**snakemake.params.job["claims"])
     tunnels = along_sweeps(snakemake.input.tunnels, snakemake.params.job["sweeps"])
     rows = [
         *claims.wedge_claims(open_store(snakemake.input.wedges[0]), rules),
@@ -16,4 +17,4 @@ with job(snakemake):
         *claims.connector_claims(open_store(snakemake.input.connectors[0]), rules),
         *claims.subspace_claims(open_store(snakemake.input.subspaces[0]), rules),
     ]
-    write_table(claims.as_table(rows), snakemake.output[0])
+    write_table(as_table(rows), snakemake.output[0])

@@ -1,16 +1,14 @@
-"""What the paper claims, judged: each claim has a statistic, an interval and a rule that stood before the run."""
+"""What the paper claims about the geometry of landscapes, judged chapter by chapter."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from wedgescape import simulation, surfaces
 from wedgescape.profiles import KINDS, by_kind
-from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend, exact_fraction
+from wedgescape.statistics import bootstrap_mean, bootstrap_trend, exact_fraction, standardised_difference
+from wedgescape.verdicts import Rules, is_large, is_small, row
 
 # Which way the paper says that angular width moves; None where it says nothing definite.
 TUNNEL_SENTENCES = {
@@ -20,72 +18,6 @@ TUNNEL_SENTENCES = {
     "dropout": "Tunnels are wider with more dropout",
     "batch_size": "Tunnels are wider with larger batches",
 }
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The `claims` section of the config.
-
-    Args:
-        confidence: of every interval.
-        resamples: of every bootstrap.
-        minimum_correlation: a trend is supported where the interval of Spearman's rho lies above it, contradicted
-            where it lies below its negative, undecided otherwise.
-        maximum_loss_ratio: a connector is supported where the interval of the ratio lies below it, contradicted
-            where it lies above.
-        maximum_relative_error: the toy model follows a closed form where the interval of the mean error lies below it.
-        maximum_connector_loss: nats; a connector is a low-loss subspace where the interval of the largest training loss
-            between its vertices lies below it.
-        maximum_threshold_fraction: few random directions are enough where the interval of (dimensions at the
-            threshold) / (parameters) lies below it.
-        minimum_barrier: nats; a barrier separates optima where the interval of the straight line's lies above it.
-        maximum_rise: nats; the loss falls monotonically on a line where it nowhere rises by more.
-        minimum_fraction: what holds for single seeds is supported where the interval of their fraction lies above it.
-    """
-
-    confidence: float
-    resamples: int
-    minimum_correlation: float
-    maximum_loss_ratio: float
-    maximum_relative_error: float
-    maximum_connector_loss: float
-    maximum_threshold_fraction: float
-    minimum_barrier: float
-    maximum_rise: float
-    minimum_fraction: float
-
-
-def judge(interval: Interval, supported_above: float, contradicted_below: float) -> str:
-    """Return the verdict on "the statistic is large": supported, contradicted or undecided."""
-    if interval.low > supported_above:
-        return "supported"
-    if interval.high < contradicted_below:
-        return "contradicted"
-    return "undecided"
-
-
-def _row(
-    name: str,
-    sentence: str,
-    statistic: str,
-    interval: Interval,
-    verdict: str,
-    seeds: int,
-    points: int,
-    diverged: int,
-    effect: float = np.nan,
-) -> dict:
-    return {
-        "id": name,
-        "sentence": sentence,
-        "statistic": statistic,
-        **vars(interval),
-        "effect": effect,
-        "seeds": seeds,
-        "points": points,
-        "diverged": diverged,
-        "verdict": verdict,
-    }
 
 
 WEDGE_SENTENCES = {
@@ -117,10 +49,9 @@ def wedge_claims(wedges: xr.Dataset, rules: Rules) -> list[dict]:
     rows = []
     for name, (sentence, statistic, errors) in measured.items():
         interval = bootstrap_mean(errors, rules.confidence, rules.resamples)
-        small = Interval(-interval.estimate, -interval.high, -interval.low)
-        verdict = judge(small, -rules.maximum_relative_error, -rules.maximum_relative_error)
+        judged = is_small(interval, rules.maximum_relative_error)
         trials = wedges.sizes["connector_trial" if name in ("shared_dim", "connector") else "trial"]
-        rows.append(_row(f"wedge_{name}", sentence, statistic, interval, verdict, trials, len(errors), 0))
+        rows.append(row(f"wedge_{name}", sentence, statistic, judged, trials, len(errors)))
     return rows
 
 
@@ -140,31 +71,20 @@ def tunnel_claims(tunnels: dict[str, xr.Dataset], rules: Rules) -> list[dict]:
         width = np.where(diverged, np.nan, store["width_accuracy"].mean("direction").values)
         levels = store["value"].values.astype(float)
         interval = bootstrap_trend(width, levels, rules.confidence, rules.resamples)
-        verdict = judge(interval, rules.minimum_correlation, -rules.minimum_correlation)
         ends = width[[int(levels.argmin()), int(levels.argmax())]]
         rows.append(
-            _row(
+            row(
                 f"tunnel_{sweep}",
                 sentence,
                 "Spearman's rho",
-                interval,
-                verdict,
+                is_large(interval, rules.minimum_correlation, -rules.minimum_correlation),
                 store.sizes["seed"],
                 int((~diverged).sum()),
                 int(diverged.sum()),
-                _standardised_difference(*ends),
+                standardised_difference(*ends),
             )
         )
     return rows
-
-
-def _standardised_difference(first: np.ndarray, last: np.ndarray) -> float:
-    """Return (mean of last - mean of first) over the pooled standard deviation; nan without spread."""
-    first, last = first[np.isfinite(first)], last[np.isfinite(last)]
-    if min(len(first), len(last)) < 2:
-        return np.nan
-    pooled = np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / 2)
-    return float((last.mean() - first.mean()) / pooled) if pooled > 0 else np.nan
 
 
 def connector_claims(connectors: xr.Dataset, rules: Rules) -> list[dict]:
@@ -179,17 +99,14 @@ def connector_claims(connectors: xr.Dataset, rules: Rules) -> list[dict]:
         ratio = (part.sel(place="centre") / part.sel(place="centroid")).values
         ratio = ratio[np.isfinite(ratio)]
         interval = bootstrap_mean(ratio, rules.confidence, rules.resamples)
-        high = Interval(-interval.estimate, -interval.high, -interval.low)  # the claim is that the ratio is small
-        verdict = judge(high, -rules.maximum_loss_ratio, -rules.maximum_loss_ratio)
         members = connectors["members"].sel(size=size).values
         sentence = f"A low-loss connector joins {size} optima"
         rows.append(
-            _row(
+            row(
                 f"connector_{size}",
                 sentence,
                 "loss at the connector's centre / at the linear centroid",
-                interval,
-                verdict,
+                is_small(interval, rules.maximum_loss_ratio),
                 len(set(members[members >= 0].tolist())),
                 len(ratio),
                 int((members[:, 0] >= 0).sum()) - len(ratio),
@@ -209,17 +126,14 @@ def subspace_claims(subspaces: xr.Dataset, rules: Rules) -> list[dict]:
         done = table.loc[table["size"] == size, "largest_train_loss"].to_numpy()
         finite = np.isfinite(done)
         interval = bootstrap_mean(done[finite], rules.confidence, rules.resamples)
-        low = Interval(-interval.estimate, -interval.high, -interval.low)
-        verdict = judge(low, -rules.maximum_connector_loss, -rules.maximum_connector_loss)
         members = subspaces["members"].sel(size=size).values
         sentence = f"A whole low-loss subspace joins {size} optima"
         rows.append(
-            _row(
+            row(
                 f"subspace_{size}",
                 sentence,
                 "largest training loss between vertices, nats",
-                interval,
-                verdict,
+                is_small(interval, rules.maximum_connector_loss),
                 len(set(members[members >= 0].tolist())),
                 int(finite.sum()),
                 int((~finite).sum()),
@@ -243,12 +157,11 @@ def profile_claims(store: xr.Dataset, rules: Rules) -> list[dict]:
         ratio = (logs[name] - logs[KINDS["random"][0]]).to_numpy()
         interval = bootstrap_mean(ratio, rules.confidence, rules.resamples)
         rows.append(
-            _row(
+            row(
                 f"long_radial_{side}",
                 f"The radial direction is longer than random ones, {side}",
                 "log(length of the radial direction / of random ones)",
-                interval,
-                judge(interval, 0.0, 0.0),
+                is_large(interval, 0.0),
                 len(ratio),
                 len(ratio),
                 diverged,
@@ -258,12 +171,11 @@ def profile_claims(store: xr.Dataset, rules: Rules) -> list[dict]:
         barriers = store["pair_barrier"].sel(split="train").values
         interval = bootstrap_mean(barriers, rules.confidence, rules.resamples)
         rows.append(
-            _row(
+            row(
                 "linear_barrier",
                 "A barrier separates optima on the straight line between them",
                 "barrier of the training loss, nats",
-                interval,
-                judge(interval, rules.minimum_barrier, rules.minimum_barrier),
+                is_large(interval, rules.minimum_barrier),
                 store.sizes["seed"],
                 len(barriers),
                 diverged,
@@ -272,12 +184,11 @@ def profile_claims(store: xr.Dataset, rules: Rules) -> list[dict]:
     rises = store["init_rise"].sel(split="train").values
     interval = exact_fraction(int((rises <= rules.maximum_rise).sum()), len(rises), rules.confidence)
     rows.append(
-        _row(
+        row(
             "monotonic_interpolation",
             "The loss falls monotonically on the straight line from the initialisation to the optimum",
             "fraction of seeds",
-            interval,
-            judge(interval, rules.minimum_fraction, rules.minimum_fraction),
+            is_large(interval, rules.minimum_fraction),
             len(rises),
             len(rises),
             diverged,
@@ -299,15 +210,12 @@ def curve_claims(curves: xr.Dataset, rules: Rules) -> list[dict]:
         finite = np.isfinite(barrier) & np.isfinite(straight)
         ratio = barrier[finite & (straight > 0)] / straight[finite & (straight > 0)]
         interval = bootstrap_mean(ratio, rules.confidence, rules.resamples)
-        low = Interval(-interval.estimate, -interval.high, -interval.low)  # the claim is that the ratio is small
-        verdict = judge(low, -rules.maximum_loss_ratio, -rules.maximum_loss_ratio)
         rows.append(
-            _row(
+            row(
                 f"curve_{kind}",
                 f"Curves of low loss join pairs of optima: {CURVES[kind]}",
                 "barrier of the curve / of the straight line",
-                interval,
-                verdict,
+                is_small(interval, rules.maximum_loss_ratio),
                 len(np.unique(curves["seed"].values)),
                 len(ratio),
                 int((~finite).sum()),
@@ -332,25 +240,16 @@ def hyperplane_claims(hyperplanes: list[xr.Dataset], rules: Rules) -> list[dict]
         fraction = store["threshold"].values / store.attrs["parameters"]
         fraction = np.where(store["censored"].values == "above", 1.0, fraction)[~diverged]
         interval = bootstrap_mean(fraction, rules.confidence, rules.resamples)
-        low = Interval(-interval.estimate, -interval.high, -interval.low)  # the claim is that the fraction is small
-        verdict = judge(low, -rules.maximum_threshold_fraction, -rules.maximum_threshold_fraction)
         share = f"{store.attrs['accuracy_fraction']:.0%} of the accuracy"
         rows.append(
-            _row(
+            row(
                 f"hyperplane_{store.attrs['width']}",
                 f"Few random directions are enough for {share} at width {store.attrs['width']}",
                 "dimensions of a random hyperplane that are enough / parameters",
-                interval,
-                verdict,
+                is_small(interval, rules.maximum_threshold_fraction),
                 store.sizes["seed"],
                 len(fraction),
                 int(diverged.sum()),
             )
         )
     return rows
-
-
-def as_table(rows: list[dict]) -> pd.DataFrame:
-    """Return the claims as a table, one row a claim."""
-    columns = list(_row("", "", "", Interval(0, 0, 0), "", 0, 0, 0))
-    return pd.DataFrame(rows, columns=columns)

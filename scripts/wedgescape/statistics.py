@@ -75,3 +75,12 @@ def bootstrap_trend(values: np.ndarray, levels, confidence: float = 0.95, resamp
     draws = correlation(stream("bootstrap").integers(seeds, size=(resamples, seeds)))
     ends = np.nanquantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(estimate, float(ends[0]), float(ends[1]))
+
+
+def standardised_difference(first: np.ndarray, last: np.ndarray) -> float:
+    """Return (mean of last - mean of first) over the pooled standard deviation; nan without spread."""
+    first, last = first[np.isfinite(first)], last[np.isfinite(last)]
+    if min(len(first), len(last)) < 2:
+        return np.nan
+    pooled = np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / 2)
+    return float((last.mean() - first.mean()) / pooled) if pooled > 0 else np.nan

@@ -9,10 +9,11 @@ import pytest
 import xarray as xr
 
 from wedgescape import surfaces
-from wedgescape.claims import Rules, as_table, connector_claims, judge, subspace_claims, tunnel_claims, wedge_claims
+from wedgescape.claims import connector_claims, subspace_claims, tunnel_claims, wedge_claims
 from wedgescape.simulation import simulate
 from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend
 from wedgescape.stores import write_table
+from wedgescape.verdicts import Rules, as_table, is_large, is_small, judge
 
 NAN = math.nan
 LIMITS = {
@@ -43,6 +44,22 @@ RULES = Rules(**{**dict.fromkeys(Rules.__dataclass_fields__, NAN), **LIMITS})  #
 )
 def test_verdict_by_where_the_interval_lies(low, high, verdict):
     assert judge(Interval(0.0, low, high), 0.2, -0.2) == verdict
+    assert is_large(Interval(0.0, low, high), 0.2, -0.2)["verdict"] == verdict
+    mirrored = is_small(Interval(-0.0, -high, -low), -0.2, 0.2)
+    assert mirrored["verdict"] == verdict
+    assert (mirrored["low"], mirrored["wanted"], mirrored["threshold"]) == (
+        pytest.approx(-high, nan_ok=True),
+        "below",
+        -0.2,
+    )
+
+
+def test_without_a_second_value_the_claim_and_its_opposite_meet():
+    assert is_large(Interval(2.0, 1.1, 3.0), 1.0)["verdict"] == "supported"
+    assert is_large(Interval(0.5, 0.1, 0.9), 1.0)["verdict"] == "contradicted"
+    assert is_small(Interval(0.5, 0.1, 0.9), 1.0)["verdict"] == "supported"
+    assert is_small(Interval(2.0, 1.1, 3.0), 1.0)["verdict"] == "contradicted"
+    assert is_small(Interval(1.0, 0.9, 1.1), 1.0)["verdict"] == "undecided"
 
 
 # Tunnels
@@ -219,6 +236,8 @@ def test_table_has_one_row_a_claim_and_its_columns_also_without_any(tmp_path):
         "estimate",
         "low",
         "high",
+        "wanted",
+        "threshold",
         "effect",
         "seeds",
         "points",

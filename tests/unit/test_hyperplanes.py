@@ -10,12 +10,13 @@ from matplotlib.collections import PathCollection
 
 import plot_hyperplanes
 from wedgescape import subspaces
-from wedgescape.claims import Rules, hyperplane_claims
+from wedgescape.claims import hyperplane_claims
 from wedgescape.descent import Recipe
 from wedgescape.errors import InputError
 from wedgescape.hyperplanes import capped, descend_in_hyperplanes, first_reaching, mean_threshold, measure, search, tidy
 from wedgescape.networks import initial_points
 from wedgescape.subspaces import RandomSpan, random_directions
+from wedgescape.verdicts import Rules
 from wedgescape.wedges import WedgeLandscape, cut_loss
 
 DIM, SHORT, RADIUS, TRIALS = 200, 40, 2.0, 64
