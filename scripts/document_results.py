@@ -2,8 +2,8 @@
 
     python scripts/document_results.py results/digits
 
-The table of claims in docs/results.md stands between markers that name the study and is generated, never typed; the
-figures go to docs/figures, at a size for reading on a screen.
+The tables of claims in README.md and docs/results.md stand between markers that name the study and are generated,
+never typed; the figures go to docs/figures, at a size for reading on a screen.
 """
 
 import argparse
@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-DOCS = Path(__file__).parents[1] / "docs"
+REPOSITORY = Path(__file__).parents[1]
+PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs/results.md")
 PIXELS = 1200  # width of a figure in the documentation
 VERDICTS = {"supported": "**supported**", "contradicted": "**contradicted**", "undecided": "undecided"}
 
@@ -31,13 +32,11 @@ def claims_table(claims: pd.DataFrame) -> str:
 
 
 def replace_between(text: str, marker: str, content: str) -> str:
-    """Return a text with the part between `<!-- marker -->` and `<!-- /marker -->` exchanged."""
+    """Return a text with the part between `<!-- marker -->` and `<!-- /marker -->` exchanged, if it has one."""
     begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
     head, found, rest = text.partition(begin)
     _, closed, tail = rest.partition(end)
-    if not (found and closed):
-        raise SystemExit(f"docs/results.md lacks the markers {begin} and {end}")
-    return f"{head}{begin}\n{content}\n{end}{tail}"
+    return f"{head}{begin}\n{content}\n{end}{tail}" if found and closed else text
 
 
 def main() -> None:
@@ -45,10 +44,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder of a finished study, such as results/digits")
     results = parser.parse_args().results
-    page = DOCS / "results.md"
-    table = claims_table(pd.read_csv(results / "claims.csv"))
-    page.write_text(replace_between(page.read_text(), f"claims {results.name}", table))
-    figures = DOCS / "figures" / results.name
+    marker, table = f"claims {results.name}", claims_table(pd.read_csv(results / "claims.csv"))
+    pages = [page for page in PAGES if f"<!-- {marker} -->" in page.read_text()]
+    if not pages:
+        raise SystemExit(f"no page has the markers <!-- {marker} --> and <!-- /{marker} -->")
+    for page in pages:
+        page.write_text(replace_between(page.read_text(), marker, table))
+    figures = REPOSITORY / "docs/figures" / results.name
     figures.mkdir(parents=True, exist_ok=True)
     for png in sorted(results.glob("figures/*.png")):
         with Image.open(png) as image:

@@ -2,8 +2,8 @@
 
 from wedgescape import claims
 from wedgescape.provenance import job
-from wedgescape.stores import along_sweeps, open_store, write_table
-from wedgescape.verdicts import Rules, as_table
+from wedgescape.stores import along_sweeps, open_store, write_table, write_text
+from wedgescape.verdicts import Rules, as_page, as_table
 
 with job(snakemake):
     rules = Rules(**snakemake.params.job["claims"])
@@ -17,4 +17,6 @@ with job(snakemake):
         *claims.connector_claims(open_store(snakemake.input.connectors[0]), rules),
         *claims.subspace_claims(open_store(snakemake.input.subspaces[0]), rules),
     ]
-    write_table(as_table(rows), snakemake.output[0])
+    table = as_table(rows)
+    write_table(table, snakemake.output.table)
+    write_text(as_page(table, snakemake.config["study"], rules.confidence), snakemake.output.page)

@@ -133,10 +133,15 @@ def as_rows(dataset: xr.Dataset, dims: Sequence[str], columns: Sequence[str]) ->
 
 def write_table(table, path: str | Path) -> None:
     """Write a tidy table (one row an observation) as CSV, moved into place when it is complete."""
+    write_text(table.to_csv(index=False, float_format="%.9g", lineterminator="\n"), path)
+
+
+def write_text(text: str, path: str | Path) -> None:
+    """Write a text file, moved into place when it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    table.to_csv(beside, index=False, float_format="%.9g", lineterminator="\n")
+    beside.write_text(text, encoding="utf-8", newline="")
     os.replace(beside, path)
 
 
