@@ -1,0 +1,14 @@
+"""Fit wedges to the base point's measurements by several routes, and let each fit predict all of them."""
+
+from wedgescape.fitted_wedges import fit
+from wedgescape.provenance import job
+from wedgescape.stores import open_store, open_weights, write_store
+
+with job(snakemake):
+    names = ("tunnels", "hyperplanes", "radii", "profiles", "connectors")
+    stores = {name: open_store(snakemake.input[name]).load() for name in names}
+    weights = open_weights(snakemake.input.weights)
+    starts = weights["norm"].isel(epoch=0).sel(seed=stores["hyperplanes"]["seed"]).values
+    claims = snakemake.params.job["claims"]
+    store = fit(**stores, start_radii=starts, confidence=claims["confidence"], resamples=claims["resamples"])
+    write_store(store, snakemake.output[0], "fit_wedges")
