@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot, pad
 
 from wedgescape.descent import Recipe, descend
 from wedgescape.landscape import POINTS_IN_MEMORY, SPLITS, Batch, Landscape
-from wedgescape.planes import barrier
+from wedgescape.lines import barrier
 from wedgescape.stores import as_rows, described
 from wedgescape.subspaces import stream
 
@@ -180,7 +180,7 @@ def measure(landscape: Landscape, optima: dict[int, Tensor], kinds: Sequence[str
     """Train curves between pairs of optima, and measure them beside the straight lines (our definition).
 
     All pairs are trained together; each curve begins as the straight line and draws from streams of its own. The
-    barrier is the largest excess of the loss over the chord between the ends' losses (`planes.barrier`).
+    barrier is the largest excess of the loss over the chord between the ends' losses (`lines.barrier`).
 
     Args:
         landscape: that also evaluates accuracy.

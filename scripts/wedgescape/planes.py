@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
 from wedgescape.errors import InputError
 from wedgescape.landscape import SPLITS, Landscape, Slice
+from wedgescape.lines import barrier
 from wedgescape.models import filter_normalised
 from wedgescape.stores import described
 from wedgescape.subspaces import Span, gaussian, gram, orthonormal
@@ -195,10 +195,3 @@ def plane_along(landscape: Landscape, trajectory: Tensor, steps, resolution: int
         path_distance=described(("step",), distances.cpu(), "distance of the trajectory from the plane", "weights"),
         variance_share=described((), share, "share of the trajectory's variance that the plane holds", "1"),
     ).assign_coords(step=list(steps))
-
-
-def barrier(losses: np.ndarray) -> np.ndarray:
-    """Return the height (…) of the barrier on paths of losses (…, T): the largest excess over the ends' chord."""
-    t = np.linspace(0, 1, losses.shape[-1])
-    chord = losses[..., :1] * (1 - t) + losses[..., -1:] * t
-    return (losses - chord).max(-1)

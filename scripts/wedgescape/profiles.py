@@ -15,8 +15,8 @@ from wedgescape.crossings import Crossing, first_crossing, halvings
 from wedgescape.curvature import Eigenpairs, hessian_eigenpairs
 from wedgescape.descent import Recipe
 from wedgescape.landscape import SPLITS, Landscape, Slice
+from wedgescape.lines import barrier, interpolate, largest_rise
 from wedgescape.models import filter_normalised
-from wedgescape.planes import barrier
 from wedgescape.statistics import bootstrap_mean
 from wedgescape.stores import as_rows, described
 from wedgescape.subspaces import Span, gaussian, gram, unit
@@ -174,24 +174,6 @@ def lengths_inside(
         nowhere = torch.zeros_like(crossing.place)
         return Crossing(nowhere, nowhere, torch.zeros_like(crossing.open))
     return crossing
-
-
-def interpolate(landscape: Landscape, starts: Tensor, ends: Tensor, t: Tensor, split: str = "train") -> dict:
-    """Evaluate straight lines (1 - t) start + t end: n starts and ends (n, P), t (T,) -> name -> (n, T)."""
-    rows = [
-        Slice(landscape, start, Span((end - start)[None])).evaluate(t.to(start)[:, None], split)
-        for start, end in zip(starts, ends, strict=True)
-    ]
-    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def largest_rise(losses: np.ndarray) -> np.ndarray:
-    """Return by how much (…) losses (…, T) on a path rise at most, from any point to any later one.
-
-    A path along which the loss never rises has 0. This is the smallest Delta for which a path is Delta-monotonic in
-    the sense of Lucas et al. 2021 (monotonic linear interpolation).
-    """
-    return (losses - np.minimum.accumulate(losses, axis=-1)).max(-1)
 
 
 def relative_lengths(reach: float, points: int) -> Tensor:

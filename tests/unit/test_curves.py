@@ -12,7 +12,7 @@ from wedgescape.claims import curve_claims
 from wedgescape.curves import CurveLandscape, draw_pairs
 from wedgescape.descent import Recipe, descend
 from wedgescape.landscape import Batch, Landscape, Slice
-from wedgescape.planes import barrier
+from wedgescape.lines import barrier
 from wedgescape.stores import open_store, write_store
 from wedgescape.subspaces import Span, stream
 

@@ -7,7 +7,7 @@ import torch
 from wedgescape.errors import InputError
 from wedgescape.landscape import Landscape
 from wedgescape.models import layout
-from wedgescape.planes import barrier, locate, plane_along, plane_around, plane_through, with_connector
+from wedgescape.planes import locate, plane_along, plane_around, plane_through, with_connector
 from wedgescape.stores import write_store
 
 
@@ -178,35 +178,6 @@ def test_optima_on_one_line_span_no_plane(bowl, corners):
     for third in (2 * second - first, second, first, (first + second) / 2):
         with pytest.raises(ValueError, match=r"seeds \[3, 4, 5\]: their optima lie on one line and span no plane"):
             plane_through(bowl, torch.stack([first, second, third]), [3, 4, 5], 3, 0.1, 3)
-
-
-# Barriers
-
-
-@pytest.mark.parametrize(
-    ("losses", "wanted"),
-    [
-        ([0.0, 1.0, 0.0], 1.0),
-        ([1.0, 3.0, 2.0], 1.5),
-        ([1.0, 1.5, 2.0], 0.0),
-        ([2.0, 0.0, 2.0], 0.0),  # a valley is no barrier: the ends exceed nothing
-        ([0.0, 5.0, 1.0, 2.0, 4.0], 4.0),
-    ],
-)
-def test_barrier_is_the_largest_excess_over_the_chord(losses, wanted):
-    assert barrier(np.array(losses)) == pytest.approx(wanted)
-
-
-def test_barriers_of_many_lines():
-    t = np.linspace(0, 1, 101)
-    heights = np.array([[0.5, 2.0], [0.0, 3.0]])
-    lines = heights[..., None] * 4 * t * (1 - t) + 0.3 + 0.2 * t
-    np.testing.assert_allclose(barrier(lines), heights, atol=1e-12)
-
-
-def test_barriers_keep_what_is_not_finite():
-    assert np.isnan(barrier(np.array([0.0, np.nan, 0.0])))
-    assert np.isposinf(barrier(np.array([0.0, np.inf, 0.0])))
 
 
 # Around an optimum, and along a trajectory

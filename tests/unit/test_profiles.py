@@ -11,8 +11,8 @@ import xarray as xr
 from wedgescape import profiles
 from wedgescape.claims import profile_claims
 from wedgescape.landscape import Landscape
+from wedgescape.lines import barrier
 from wedgescape.models import filter_normalised, layout
-from wedgescape.planes import barrier
 from wedgescape.stores import write_store
 from wedgescape.wedges import WedgeLandscape
 
