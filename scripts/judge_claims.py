@@ -1,21 +1,31 @@
 """Judge what the paper claims by the rules that stand in the config."""
 
-from wedgescape import claims
+from wedgescape import claims, claims_of_statistics
+from wedgescape.phase_diagram import MEASUREMENTS
 from wedgescape.provenance import job
-from wedgescape.stores import along_sweeps, open_store, write_table, write_text
+from wedgescape.stores import along, open_points, open_store, write_table, write_text
 from wedgescape.verdicts import Rules, as_page, as_table
 
 with job(snakemake):
-    rules = Rules(**snakemake.params.job["claims"])
-    tunnels = along_sweeps(snakemake.input.tunnels, snakemake.params.job["sweeps"])
+    given, settings = snakemake.input, snakemake.params.job
+    rules = Rules(**settings["claims"])
+    points = {measurement: open_points(given[measurement]) for measurement in MEASUREMENTS}
+    sweeps = {
+        measurement: {name: along(points[measurement], values) for name, values in settings["sweeps"].items()}
+        for measurement in ("tunnels", "curvature")
+    }
     rows = [
-        *claims.wedge_claims(open_store(snakemake.input.wedges[0]), rules),
-        *claims.tunnel_claims(tunnels, rules),
-        *claims.profile_claims(open_store(snakemake.input.profiles[0]), rules),
-        *claims.hyperplane_claims([open_store(path) for path in snakemake.input.hyperplanes], rules),
-        *claims.curve_claims(open_store(snakemake.input.curves[0]), rules),
-        *claims.connector_claims(open_store(snakemake.input.connectors[0]), rules),
-        *claims.subspace_claims(open_store(snakemake.input.subspaces[0]), rules),
+        *claims.wedge_claims(open_store(given.wedges[0]), rules),
+        *claims.tunnel_claims(sweeps["tunnels"], rules),
+        *claims_of_statistics.curvature_claims(sweeps["curvature"], rules),
+        *claims_of_statistics.width_claims(points, rules),
+        *claims_of_statistics.likeness_claims(points, settings["grids"], rules),
+        *claims.profile_claims(open_store(given.profiles[0]), rules),
+        *claims.hyperplane_claims([open_store(path) for path in given.hyperplanes], rules),
+        *claims.curve_claims(open_store(given.curves[0]), rules),
+        *claims.connector_claims(open_store(given.connectors[0]), rules),
+        *claims.subspace_claims(open_store(given.subspaces[0]), rules),
+        *claims_of_statistics.flatness_claims(points, settings["methods"], rules),
     ]
     table = as_table(rows)
     write_table(table, snakemake.output.table)

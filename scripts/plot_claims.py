@@ -59,7 +59,8 @@ def draw(table: pd.DataFrame, confidence: float) -> Figure:
     parts = blocks(table)
     heights = [ROW * len(part) + AXIS for part in parts.values()]
     style.apply()
-    figure = Figure(figsize=(style.TWO_COLUMNS, sum(heights) + HEAD), layout="none")
+    figure = Figure(figsize=(style.TWO_COLUMNS, sum(heights) + HEAD))
+    figure.set_layout_engine("none")  # every axes has its place here
     top = sum(heights)
     for letter, (kind, part) in zip("abc", parts.items(), strict=False):
         height = ROW * len(part)

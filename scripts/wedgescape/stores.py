@@ -157,10 +157,16 @@ def along_sweeps(paths: Iterable[str], sweeps: dict[str, dict[str, float | str]]
         paths: of one measurement's stores, each named by its point.
         sweeps: name of a sweep -> {point: value}, in the order of the values.
     """
-    stores = {point_of(path): open_store(path).load() for path in paths}
-    return {
-        sweep: xr.concat(
-            [stores[point] for point in values], xr.Variable("value", list(values.values())), combine_attrs="override"
-        )
-        for sweep, values in sweeps.items()
-    }
+    stores = open_points(paths)
+    return {sweep: along(stores, values) for sweep, values in sweeps.items()}
+
+
+def open_points(paths: Iterable[str]) -> dict[str, xr.Dataset]:
+    """Return the stores of a measurement by the names of their points, in memory."""
+    return {point_of(path): open_store(path).load() for path in paths}
+
+
+def along(stores: dict[str, xr.Dataset], values: dict[str, float | str]) -> xr.Dataset:
+    """Return the stores of some points as one dataset over `value`: {point: value}, in this order."""
+    places = xr.Variable("value", list(values.values()))
+    return xr.concat([stores[point] for point in values], places, combine_attrs="override")

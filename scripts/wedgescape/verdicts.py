@@ -32,6 +32,8 @@ class Rules:
         minimum_barrier: nats; a barrier separates optima where the interval of the straight line's lies above it.
         maximum_rise: nats; the loss falls monotonically on a line where it nowhere rises by more.
         minimum_fraction: what holds for single seeds is supported where the interval of their fraction lies above it.
+        minimum_likeness: two hyperparameters act in similar ways where the interval of the cosine of their effects lies
+            above it.
         maximum_fold_difference: two estimates of one number agree where the interval of their ratio, the larger over
             the smaller, lies below it.
     """
@@ -46,6 +48,7 @@ class Rules:
     minimum_barrier: float
     maximum_rise: float
     minimum_fraction: float
+    minimum_likeness: float
     maximum_fold_difference: float
 
 
