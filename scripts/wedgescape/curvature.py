@@ -70,9 +70,11 @@ def hessian_eigenpairs(landscape: Landscape, point: Tensor, top: int, bottom: in
     if not 0 < top + bottom <= dim:
         raise ValueError(f"found top + bottom = {top + bottom}; allowed: 1 to {dim}, the number of dimensions")
 
+    hessian = landscape.hessian_at(point)
+
     def products(vectors: np.ndarray) -> np.ndarray:
         """(V, P) -> (V, P), float64."""
-        moved = landscape.hvp(point, torch.from_numpy(vectors).to(point))
+        moved = hessian(torch.from_numpy(vectors).to(point))
         return moved.cpu().double().numpy()
 
     if dim <= max(krylov, 2 * (top + bottom)):

@@ -8,7 +8,9 @@ it knows about minibatches, dropout and memory.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -80,6 +82,10 @@ class Landscape(ABC):
                 for vector in vectors
             ]
         )
+
+    def hessian_at(self, point: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return `hvp` at a point (P,) as a linear map (V, P) -> (V, P), for many calls there."""
+        return partial(self.hvp, point)
 
 
 class Slice(Landscape):

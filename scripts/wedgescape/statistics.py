@@ -33,6 +33,12 @@ def bootstrap_mean(values, confidence: float = 0.95, resamples: int = 2000) -> I
     return Interval(float(values.mean()), float(ends[0]), float(ends[1]))
 
 
+def standard_error(values) -> float:
+    """Return the standard error of the mean of values (n,); nan from fewer than two."""
+    values = np.asarray(values, dtype=float)
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
+
+
 def exact_fraction(hits: int, count: int, confidence: float = 0.95) -> Interval:
     """Return the fraction of hits in a count of trials, with its exact binomial interval (Clopper & Pearson 1934)."""
     ends = stats.binomtest(hits, count).proportion_ci(confidence, "exact")
@@ -49,14 +55,27 @@ def bootstrap_trend(values: np.ndarray, levels, confidence: float = 0.95, resamp
         resamples: of the bootstrap. Whole seeds are drawn, since one seed's runs share their initialisation.
     """
     values = np.asarray(values, dtype=float)
-    finite = np.isfinite(values)
     levels = np.broadcast_to(np.asarray(levels, dtype=float)[:, None], values.shape)
-    seeds = values.shape[1]
-    if finite.sum() < 3 or np.ptp(levels[finite]) == 0 or np.ptp(values[finite]) == 0:
+    return bootstrap_correlation(levels, values, confidence, resamples)
+
+
+def bootstrap_correlation(x: np.ndarray, y: np.ndarray, confidence: float = 0.95, resamples: int = 2000) -> Interval:
+    """Return Spearman's rho of two measurements, with an interval from a bootstrap over seeds.
+
+    Args:
+        x: (point, seed), a measurement; nan where there is none.
+        y: (point, seed), another.
+        confidence: of the interval.
+        resamples: of the bootstrap. Whole seeds are drawn, since one seed's runs share their initialisation.
+    """
+    first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    finite = np.isfinite(first) & np.isfinite(second)
+    seeds = first.shape[1]
+    if finite.sum() < 3 or np.ptp(first[finite]) == 0 or np.ptp(second[finite]) == 0:
         return Interval(np.nan, -np.inf, np.inf)
     # Ranks are taken once: a seed that is drawn twice would tie with itself and raise the correlation of every draw.
-    x, y = np.zeros(values.shape), np.zeros(values.shape)
-    x[finite], y[finite] = stats.rankdata(levels[finite]), stats.rankdata(values[finite])
+    x, y = np.zeros(first.shape), np.zeros(first.shape)
+    x[finite], y[finite] = stats.rankdata(first[finite]), stats.rankdata(second[finite])
 
     def correlation(draws: np.ndarray) -> np.ndarray:
         """(draw, seed) indices -> Pearson's correlation (draw,) of the ranks."""

@@ -261,6 +261,30 @@ def test_hvp_is_the_slope_of_the_gradients_with_batch_norm(normed, points):
     close(found[0] @ vectors[1], found[1] @ vectors[0], 1e-5)  # the Hessian is symmetric
 
 
+@pytest.mark.parametrize("held", [0, 1, 9])
+def test_a_hessian_that_is_asked_often_gives_the_same_products(network, points, held):
+    landscape = use(network(), examples=20, held=held)
+    point, vectors = points(1, landscape.dim)[0], points(3, landscape.dim, 1)
+    hessian = landscape.hessian_at(point)
+    for _ in range(2):
+        torch.testing.assert_close(hessian(vectors), landscape.hvp(point, vectors), rtol=0, atol=0)
+    torch.testing.assert_close(hessian(vectors[1:2])[0], landscape.hvp(point, vectors)[1], rtol=0, atol=0)
+
+
+def test_a_hessian_that_fits_is_differentiated_once(network, points):
+    calls = []
+    for held in (3, 4):  # 61 examples in 4 chunks
+        landscape = use(network(), examples=20, held=held)
+        logits = landscape._logits
+        landscape._logits = lambda *args, logits=logits: calls.append(1) or logits(*args)
+        hessian = landscape.hessian_at(points(1, landscape.dim)[0])
+        for _ in range(3):
+            hessian(points(2, landscape.dim, 1))
+        calls.append(0)
+    first, second = "".join(map(str, calls)).split("0")[:2]
+    assert (len(first), len(second)) == (12, 4)
+
+
 # Evaluating changes nothing
 
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wedgescape.statistics import bootstrap_mean, bootstrap_trend, exact_fraction
+from wedgescape.statistics import (
+    bootstrap_correlation,
+    bootstrap_mean,
+    bootstrap_trend,
+    exact_fraction,
+    standard_error,
+)
 from wedgescape.subspaces import stream
 
 UNBOUNDED = (-math.inf, math.inf)
@@ -119,6 +125,22 @@ def test_interval_of_no_trend_covers_zero_about_as_often_as_it_says():
     samples = stream("test trend", 1).standard_normal((200, 5, 12))
     intervals = [bootstrap_trend(sample, levels, resamples=300) for sample in samples]
     assert 0.87 < np.mean([interval.low <= 0 <= interval.high for interval in intervals]) < 0.99
+
+
+def test_correlation_of_two_measurements_is_spearmans_rho():
+    x, y = stream("test trend", 5).standard_normal((2, 4, 9))
+    x[0, 2], y[3, 3], y = np.nan, np.inf, y + x
+    kept = np.isfinite(x) & np.isfinite(y)
+    interval = bootstrap_correlation(x, y)
+    assert interval.estimate == pytest.approx(stats.spearmanr(x[kept], y[kept]).statistic, abs=1e-12)
+    assert interval.low < interval.estimate < interval.high
+    assert vars(bootstrap_correlation(y, x)) == pytest.approx(vars(interval), abs=1e-12)
+    assert ends(bootstrap_correlation(x, np.ones((4, 9)))) == UNBOUNDED
+
+
+def test_standard_error():
+    assert standard_error([1.0, 3.0]) == pytest.approx(1)
+    assert math.isnan(standard_error([1.0]))
 
 
 def test_trend_depends_on_ranks_alone():

@@ -1,0 +1,20 @@
+"""Measure the Hessian's spectrum at the base point's optima, and loss and curvature at random points."""
+
+import numpy as np
+
+from wedgescape import goldilocks, spectra
+from wedgescape.provenance import job
+from wedgescape.stores import open_store, write_store
+from wedgescape.training import sound_optima
+
+with job(snakemake) as log:
+    data = open_store(snakemake.input.data[0])
+    landscape, optima, weights = sound_optima(data, snakemake.input.weights, snakemake.config["device"], 1)
+    settings = snakemake.params.job["spectrum"]
+    norm = float(np.linalg.norm(weights["theta_init"].values, axis=1).mean())
+    around = {key: settings.pop(key) for key in ("radii", "points", "probes")}
+    write_store(goldilocks.measure(landscape, norm, **around), snakemake.output.radii, "measure_spectrum")
+    log.info("measured random points")
+    count = settings.pop("seeds")
+    density = spectra.measure(landscape, optima[:count], weights["seed"].values[:count], **settings)
+    write_store(density, snakemake.output.density, "measure_spectrum")

@@ -1,0 +1,150 @@
+"""Moments, densities and counts of eigenvalues, against spectra that are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from wedgescape import spectra
+from wedgescape.curvature import hessian_eigenpairs
+from wedgescape.spectra import density, directions_above, hessian_moments, lanczos
+from wedgescape.subspaces import gaussian
+
+DIM = 120
+SPECTRUM = np.concatenate(
+    [[-0.5, -0.2], np.linspace(0.0, 0.3, 108), [2.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]]
+)
+ZERO = torch.zeros(DIM, dtype=torch.float64)
+
+
+def pairs_of(landscape, top):
+    if top:
+        return hessian_eigenpairs(landscape, ZERO, top, 0, krylov=40)
+    nothing = torch.zeros(0, dtype=torch.float64)
+    vectors = torch.zeros(0, DIM, dtype=torch.float64)
+    return spectra.Eigenpairs(nothing, vectors, nothing, nothing, vectors, nothing)
+
+
+def probes(count, key=0, dim=DIM):
+    return gaussian(count, dim, "test spectra", key).double()
+
+
+@pytest.mark.parametrize("top", [0, 4, 10])
+def test_moments_lie_within_their_errors_as_often_as_they_should(quadratic, top):
+    landscape, misses = quadratic(SPECTRUM), []
+    pairs = pairs_of(landscape, top)
+    trace, frobenius = SPECTRUM.sum(), np.sqrt((SPECTRUM**2).sum())
+    for key in range(100):
+        found = hessian_moments(landscape, ZERO, probes(24, key), pairs)
+        misses.append(
+            [(found.trace - trace) / found.trace_error, (found.frobenius - frobenius) / found.frobenius_error]
+        )
+    misses = np.array(misses)
+    assert np.abs(misses).max() < 6
+    assert (misses.std(0) > 0.6).all()
+    assert (misses.std(0) < 1.5).all()
+    assert (np.abs(misses.mean(0)) < 0.5).all()  # the root of a mean is a little biased
+
+
+def test_known_eigenvectors_take_the_noise(quadratic):
+    landscape = quadratic(SPECTRUM)
+    errors = [hessian_moments(landscape, ZERO, probes(24), pairs_of(landscape, top)).trace_error for top in (0, 10)]
+    assert errors[1] < 0.2 * errors[0]  # the root of 3.5 / 297, their squares, is 0.11
+
+
+def test_moments_do_not_rely_on_exact_eigenvectors(quadratic):
+    """Vectors that are a little off are worth as much: residuals enter the Frobenius norm."""
+    landscape, spread = quadratic(SPECTRUM), []
+    exact = pairs_of(landscape, 10)
+    vectors = torch.linalg.qr((exact.top_vectors + 0.05 * probes(10, 7)).T)[0].T
+    moved = vectors @ landscape.hessian
+    values = (moved * vectors).sum(1)
+    loose = spectra.Eigenpairs(values, vectors, (moved - values[:, None] * vectors).norm(dim=1), *[values[:0]] * 3)
+    for key in range(60):
+        found = hessian_moments(landscape, ZERO, probes(24, key), loose)
+        spread.append([found.trace - SPECTRUM.sum(), found.frobenius - np.sqrt((SPECTRUM**2).sum())])
+    spread = np.array(spread)
+    assert (np.abs(spread.mean(0)) < 4 * spread.std(0) / np.sqrt(60) + 1e-3).all()
+
+
+@pytest.mark.parametrize("steps", [1, 5, 30])
+def test_gauss_weights_reproduce_the_moments_of_their_probe(steps):
+    matrix = np.diag(SPECTRUM)
+    start = probes(1)[0].numpy()
+    start /= np.linalg.norm(start)
+    values, weights = lanczos(lambda vector: matrix @ vector, start, steps, np.zeros((0, DIM)))
+    assert len(values) == steps
+    assert weights.sum() == pytest.approx(1, abs=1e-12)
+    for power in range(min(2 * steps, 12)):
+        assert weights @ values**power == pytest.approx(start**2 @ SPECTRUM**power, rel=1e-9)
+
+
+def test_lanczos_ends_where_the_krylov_space_does_and_makes_no_ghosts():
+    spectrum = np.repeat([1.0, 2.0, 5.0], 40)
+    start = np.ones(DIM) / np.sqrt(DIM)
+    values, weights = lanczos(lambda vector: spectrum * vector, start, 60, np.zeros((0, DIM)))
+    np.testing.assert_allclose(values, [1, 2, 5])
+    np.testing.assert_allclose(weights, [1 / 3] * 3)
+    spread = np.linspace(1, 2, DIM) ** 8
+    values, _weights = lanczos(lambda vector: spread * vector, start, DIM, np.zeros((0, DIM)))
+    np.testing.assert_allclose(values, spread, rtol=1e-9)  # all of them, each once
+    assert lanczos(lambda vector: 0 * vector, start, 9, np.zeros((0, DIM)))[0].tolist() == [0]
+
+
+@pytest.mark.parametrize("top", [0, 10])
+def test_density_integrates_to_one_and_has_the_moments_of_the_spectrum(quadratic, top):
+    landscape = quadratic(SPECTRUM)
+    found = spectra.spectrum(landscape, ZERO, probes(40), 30, pairs_of(landscape, top))
+    grid, width = np.linspace(-2, 11, 4001), 0.05
+    seen = density(found, grid, width)
+    step = grid[1] - grid[0]
+    assert seen.sum() * step == pytest.approx(1, abs=1e-6)
+    noise = 0.15 if top == 0 else 0.02
+    assert (seen * grid).sum() * step == pytest.approx(SPECTRUM.mean(), rel=noise)
+    assert (seen * grid**2).sum() * step - width**2 == pytest.approx((SPECTRUM**2).mean(), rel=2 * noise)
+    assert (seen >= 0).all()
+
+
+def test_short_directions_are_counted_exactly_where_the_spectrum_has_a_gap(quadratic):
+    landscape = quadratic(SPECTRUM)
+    found = spectra.spectrum(landscape, ZERO, probes(4), 20, pairs_of(landscape, 12))
+    counts, errors = directions_above(found, [1.0, 4.5, 9.5, -10.0])
+    np.testing.assert_allclose(counts, [10, 5, 0, DIM], rtol=1e-12)
+    np.testing.assert_allclose(errors, 0, atol=1e-12)
+
+
+def test_counts_lie_within_their_errors(quadratic):
+    landscape, misses = quadratic(SPECTRUM), []
+    for key in range(24):
+        found = spectra.spectrum(landscape, ZERO, probes(16, key), 16, pairs_of(landscape, 0))
+        counts, errors = directions_above(found, [1.0])
+        misses.append((counts[0] - 10) / errors[0])
+    assert 0.5 < np.std(misses) < 1.6
+    assert abs(np.mean(misses)) < 0.7
+
+
+def test_a_network_is_measured_as_its_dense_hessian_says(mlp, points):
+    optima = torch.stack([0.3 * points(1, mlp.dim)[0], 0.4 * points(1, mlp.dim, 1)[0]])
+    store = spectra.measure(mlp, optima, [3, 7], top=6, samples=8, steps=40, short_eigenvalue=0.02)
+    assert dict(store.sizes) == {
+        "seed": 2, "rank": 6, "probe": 8, "step": 40, "grid": spectra.GRID, "threshold": len(store["threshold"]),
+    }  # fmt: skip
+    assert all(store[name].attrs["description"] for name in store.variables if name not in ("seed", "rank"))
+    step = float(store["grid"][1] - store["grid"][0])
+    np.testing.assert_allclose(store["density"].sum("grid") * step, 1, atol=1e-3)
+    np.testing.assert_allclose(store["ritz_mass"].sum("step"), (mlp.dim - 6) / mlp.dim)
+    for k, optimum in enumerate(optima):
+        matrix = mlp.hvp(optimum, torch.eye(mlp.dim)).double().numpy()
+        wanted = np.linalg.eigvalsh((matrix + matrix.T) / 2)
+        np.testing.assert_allclose(store["eigenvalue"][k], wanted[::-1][:6], rtol=1e-4)
+        error = float(store["short_directions_error"][k])
+        assert float(store["short_directions"][k]) == pytest.approx((wanted > 0.02).sum(), abs=4 * error + 0.5)
+        assert float(store["short_fraction"][k]) == pytest.approx(float(store["short_directions"][k]) / mlp.dim)
+        assert store["directions_above"][k].diff("threshold").max() <= 0
+
+
+def test_all_of_a_small_space_may_be_known(quadratic):
+    landscape = quadratic([1.0, 2.0, 3.0])
+    store = spectra.measure(landscape, torch.ones(1, 3, dtype=torch.float64), [0], 9, 2, 5, 1.5)
+    np.testing.assert_allclose(store["eigenvalue"][0], [3, 2, 1])
+    assert float(store["short_directions"][0]) == 2
+    assert float(store["ritz_mass"].sum()) == 0
