@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -69,6 +69,7 @@ def measure(
     steps: int,
     learning_rate: float,
     batch_size: int | None,
+    arrange: Callable[[Sequence[int], Tensor], Tensor] = lambda _seeds, corners: corners,
 ) -> xr.Dataset:
     """Measure the centres of connectors between m optima, for each m.
 
@@ -80,6 +81,7 @@ def measure(
         steps: of the descent (Adam, the rate falling to zero along a cosine).
         learning_rate: of the descent.
         batch_size: examples a step; None for all.
+        arrange: a set's seeds and its optima (m, P) -> the optima that are joined in their place (m, P).
 
     Returns:
         loss and accuracy over (size, set, place, split); place is the optima (their mean), the linear centroid, the
@@ -93,7 +95,8 @@ def measure(
     moved = {name: np.full(shape[:2], np.nan, np.float32) for name in ("displacement", "cosine", "spread")}
     for row, size in enumerate(sizes):
         chosen = draw_sets(list(optima), size, sets)
-        corners = torch.stack([torch.stack([optima[seed] for seed in group]) for group in chosen])  # (n, m, P)
+        sets_of_optima = [torch.stack([optima[seed] for seed in group]) for group in chosen]
+        corners = torch.stack(list(map(arrange, chosen, sets_of_optima)))  # (n, m, P)
         centroid = corners.mean(1)
         centre = find_centres(landscape, corners, recipe, steps, range(len(chosen))).points
         for column, split in enumerate(SPLITS):

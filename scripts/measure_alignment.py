@@ -1,0 +1,18 @@
+"""Measure the straight lines between optima of one point of the grid before and after their units are aligned."""
+
+import json
+
+from wedgescape import alignment
+from wedgescape.provenance import job
+from wedgescape.stores import open_store, open_weights, write_store
+from wedgescape.training import sound_optima
+
+with job(snakemake):
+    data = open_store(snakemake.input.data[0])
+    landscape, optima, weights = sound_optima(data, snakemake.input.weights, snakemake.config["device"], 0)
+    by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))
+    store = alignment.measure(landscape, by_seed, **snakemake.params.job["alignment"])
+    runs = open_weights(snakemake.input.weights).sizes["seed"]
+    width = json.loads(weights.attrs["config"])["model"]["width"]
+    store = store.assign_attrs(width=width, runs=runs, diverged=runs - len(by_seed))
+    write_store(store, snakemake.output[0], "measure_alignment")
