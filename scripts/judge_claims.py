@@ -14,6 +14,7 @@ with job(snakemake):
         measurement: {name: along(points[measurement], values) for name, values in settings["sweeps"].items()}
         for measurement in ("tunnels", "curvature")
     }
+    connectors = {"before": open_store(given.connectors[0]), "after": open_store(given.aligned[0])}
     rows = [
         *claims.wedge_claims(open_store(given.wedges[0]), rules),
         *claims.tunnel_claims(sweeps["tunnels"], rules),
@@ -23,8 +24,11 @@ with job(snakemake):
         *claims.profile_claims(open_store(given.profiles[0]), rules),
         *claims.hyperplane_claims([open_store(path) for path in given.hyperplanes], rules),
         *claims.curve_claims(open_store(given.curves[0]), rules),
-        *claims.connector_claims(open_store(given.connectors[0]), rules),
+        *claims.connector_claims(connectors["before"], rules),
         *claims.subspace_claims(open_store(given.subspaces[0]), rules),
+        *claims.alignment_claims([open_store(path) for path in given.alignment], connectors, rules),
+        *claims.short_direction_claims(open_store(given.density), open_store(given.fitted[0]), rules),
+        *claims_of_statistics.ensemble_claims(open_store(given.ensembles), rules),
         *claims_of_statistics.flatness_claims(points, settings["methods"], rules),
     ]
     table = as_table(rows)

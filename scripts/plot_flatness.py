@@ -18,7 +18,7 @@ from wedgescape.provenance import job
 from wedgescape.statistics import bootstrap_mean
 from wedgescape.stores import open_store, point_of
 
-LABELS = {"base": "base\npoint", "longer": "one\nsolution", "swa": "weight\naverage", "sam": "sharpness-\naware"}
+LABELS = {"base": "base\npoint", "longer": "one\nsolution", "swa": "weight\naverage", "sam": "sharp-\naware"}
 PANELS = {
     "angular_width": "angular width (degrees)",
     "top_eigenvalue": "top eigenvalue (nats / weight²)",

@@ -7,7 +7,7 @@ import xarray as xr
 
 from wedgescape import simulation, surfaces
 from wedgescape.profiles import KINDS, by_kind
-from wedgescape.statistics import bootstrap_mean, bootstrap_trend, exact_fraction, standardised_difference
+from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend, exact_fraction, standardised_difference
 from wedgescape.verdicts import Rules, is_large, is_small, row
 
 # Which way the paper says that angular width moves; None where it says nothing definite.
@@ -253,3 +253,119 @@ def hyperplane_claims(hyperplanes: list[xr.Dataset], rules: Rules) -> list[dict]
             )
         )
     return rows
+
+
+def alignment_claims(lines: list[xr.Dataset], connectors: dict[str, xr.Dataset], rules: Rules) -> list[dict]:
+    """Judge how much of what separates optima is a matter of the order of their units.
+
+    The statistics are the barrier of the training loss after matching over the one before, averaged over pairs at each
+    width; Spearman's rho of the barrier after matching and the width; and for the largest m the training loss at the
+    centroid of matched optima over that of the unmatched, and at their connector's centre over that at their centroid.
+    Bootstrapped over pairs, and over sets. Networks that no matching fits are left out.
+
+    Args:
+        lines: stores of `measure_alignment`, one a width.
+        connectors: of `measure_connectors` (`before`) and `measure_aligned_connectors` (`after`).
+        rules: of the verdicts.
+    """
+    lines = sorted(
+        (store for store in lines if "not_aligned" not in store.attrs), key=lambda store: store.attrs["width"]
+    )
+    if not lines:
+        return []
+    rows = []
+    for store in lines:
+        barrier, width = store["barrier"].sel(split="train"), store.attrs["width"]
+        interval = bootstrap_mean(barrier.sel(alignment="after") / barrier.sel(alignment="before"),
+                                  rules.confidence, rules.resamples)  # fmt: skip
+        rows.append(
+            row(
+                f"aligned_barrier_{width}",
+                f"Matching the units removes most of the barrier between optima at width {width}",
+                "barrier after / before matching",
+                is_small(interval, rules.maximum_loss_ratio),
+                len(np.unique(store["seed"])),
+                store.sizes["pair"],
+                int(store.attrs["diverged"]),
+            )
+        )
+    pairs = min(store.sizes["pair"] for store in lines)
+    after = np.stack([store["barrier"].sel(split="train", alignment="after").values[:pairs] for store in lines])
+    if len(lines) > 1:
+        widths = [store.attrs["width"] for store in lines]
+        interval = bootstrap_trend(after, widths, rules.confidence, rules.resamples)
+        judged = is_small(interval, -rules.minimum_correlation, rules.minimum_correlation)
+        sentence = "Between matched optima, barriers are lower in wider networks"
+        seeds = len(np.unique(lines[0]["seed"]))
+        rows.append(row("aligned_width", sentence, "Spearman's rho", judged, seeds, after.size))
+    return rows + _aligned_connector_claims(connectors, rules)
+
+
+def _aligned_connector_claims(connectors: dict[str, xr.Dataset], rules: Rules) -> list[dict]:
+    size = int(connectors["after"]["size"].max())
+    before, after = (connectors[stage]["loss"].sel(split="train", size=size) for stage in ("before", "after"))
+    members = connectors["after"]["members"].sel(size=size).values
+    ratios = {
+        "aligned_centroid": (
+            f"Matching the units lowers the loss at the linear centroid of {size} optima",
+            "loss at the centroid after / before matching",
+            after.sel(place="centroid") / before.sel(place="centroid"),
+        ),
+        "aligned_connector": (
+            f"A connector of {size} matched optima still lies below their centroid",
+            "loss at the centre / at the centroid, after matching",
+            after.sel(place="centre") / after.sel(place="centroid"),
+        ),
+    }
+    rows = []
+    for name, (sentence, statistic, ratio) in ratios.items():
+        finite = ratio.values[np.isfinite(ratio.values)]
+        judged = is_small(bootstrap_mean(finite, rules.confidence, rules.resamples), rules.maximum_loss_ratio)
+        seeds = len(set(members[members >= 0].tolist()))
+        rows.append(row(name, sentence, statistic, judged, seeds, len(finite)))
+    return rows
+
+
+def short_direction_claims(density: xr.Dataset, fitted: xr.Dataset, rules: Rules) -> list[dict]:
+    """Judge whether few directions are short: of the Hessian, and of the wedge that each route fits; and if they agree.
+
+    The statistics are the share of Hessian eigenvalues above the threshold, averaged over seeds and bootstrapped over
+    them; s / D of each route with the route's own interval; and the largest s / D over the smallest, between the least
+    and the most that the routes' intervals allow.
+    """
+    share = density["short_fraction"].values
+    share = share[np.isfinite(share)]
+    interval = bootstrap_mean(share, rules.confidence, rules.resamples)
+    rows = [
+        row(
+            "short_hessian",
+            "Few directions of the Hessian are short",
+            "share of eigenvalues above the threshold",
+            is_small(interval, rules.maximum_threshold_fraction),
+            len(share),
+            len(share),
+        )
+    ]
+    seeds = fitted.sizes["seed"]
+    known = fitted[["fraction", "fraction_low", "fraction_high"]].dropna("route", subset=["fraction"])
+    for route in known["route"].values.tolist():
+        part = known.sel(route=route)
+        interval = Interval(*(float(part[name]) for name in ("fraction", "fraction_low", "fraction_high")))
+        judged = is_small(interval, rules.maximum_threshold_fraction)
+        sentence = f"Few directions of the fitted wedge are short, by {ROUTES[route]}"
+        rows.append(row(f"short_{route}", sentence, "s / D", judged, seeds, seeds))
+    if known.sizes["route"] > 1:
+        estimate, low, high = (known[name].values for name in ("fraction", "fraction_low", "fraction_high"))
+        fold = Interval(estimate.max() / estimate.min(), max(1.0, low.max() / high.min()), high.max() / low.min())
+        judged = is_small(fold, rules.maximum_fold_difference)
+        sentence = "One wedge describes hyperplanes, tunnels and random points alike"
+        rows.append(row("short_agreement", sentence, "largest s / D over the smallest", judged, seeds, len(estimate)))
+    return rows
+
+
+ROUTES = {
+    "cut_line": "the loss on random cuts",
+    "cut_threshold": "the threshold on random cuts",
+    "tunnel_spread": "the spread of tunnels' widths",
+    "point_spread": "the spread of random points' losses",
+}

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import xarray as xr
 
-from wedgescape import sharpness
+from wedgescape import ensembles, sharpness
 from wedgescape.flatness import REFERENCE, paired_differences
 from wedgescape.phase_diagram import gather, likeness, points_of, varied
-from wedgescape.statistics import Interval, bootstrap_trend, standardised_difference
+from wedgescape.statistics import (
+    Interval,
+    bootstrap_correlation,
+    bootstrap_mean,
+    bootstrap_trend,
+    standardised_difference,
+)
 from wedgescape.stores import along
 from wedgescape.verdicts import Rules, is_large, is_small, row
 
 Points = dict[str, dict[str, xr.Dataset]]  # measurement -> {point: its store}
 
-# The paper says that learning rate, L2 and width act alike on the large-scale curvature; the rest we ask beside.
-CURVATURE_SENTENCES = {
-    "learning_rate": "Large-scale curvature falls with the learning rate",
-    "weight_decay": "Large-scale curvature falls with L2 regularisation",
-    "width": "Large-scale curvature falls with width",
-    "dropout": "Large-scale curvature falls with dropout",
-    "batch_size": "Large-scale curvature falls with the batch size",
+# The paper says that learning rate, L2 and width act alike on the large-scale curvature; the rest we ask beside, and of
+# the error rate as well, since a network that is less confident is curved otherwise in its loss.
+SWEEPS = {
+    "learning_rate": "the learning rate",
+    "weight_decay": "L2 regularisation",
+    "width": "width",
+    "dropout": "dropout",
+    "batch_size": "the batch size",
+}
+LARGE_SCALE = {
+    "large_scale": ("curvature", "Large-scale curvature of the loss"),
+    "large_scale_error": ("roughness", "Large-scale curvature of the error rate"),
 }
 CURVATURES = {
     "large_scale": "large-scale curvature",
+    "large_scale_error": "large-scale curvature of the error rate",
     "top_eigenvalue": "top eigenvalue",
     "trace": "trace of the Hessian",
 }
@@ -39,25 +53,25 @@ FLAT_SENTENCES = {
 
 
 def curvature_claims(curvature: dict[str, xr.Dataset], rules: Rules) -> list[dict]:
-    """Judge how the large-scale curvature (mean over directions) moves over each sweep of numbers.
+    """Judge how the large-scale curvature of loss and of error rate moves over each sweep of numbers.
 
     The statistic is Spearman's rho over all (value, seed) pairs, bootstrapped over seeds, as for tunnels. Supported
     where its interval lies below -`minimum_correlation`, contradicted where it lies above `minimum_correlation`.
     """
     rows = []
-    for sweep, sentence in CURVATURE_SENTENCES.items():
+    for (sweep, cause), (quantity, (name, text)) in itertools.product(SWEEPS.items(), LARGE_SCALE.items()):
         if sweep not in curvature or curvature[sweep].sizes["value"] < 2:
             continue
         store = curvature[sweep]
         diverged = store["diverged"].values.astype(bool)  # (value, seed)
-        values = np.where(diverged, np.nan, store["large_scale"].mean("direction").values)
+        values = np.where(diverged, np.nan, store[quantity].mean("direction").values)
         levels = store["value"].values.astype(float)
         interval = bootstrap_trend(values, levels, rules.confidence, rules.resamples)
         ends = values[[int(levels.argmin()), int(levels.argmax())]]
         rows.append(
             row(
-                f"curvature_{sweep}",
-                sentence,
+                f"{name}_{sweep}",
+                f"{text} falls with {cause}",
                 "Spearman's rho",
                 is_small(interval, -rules.minimum_correlation, rules.minimum_correlation),
                 store.sizes["seed"],
@@ -161,4 +175,62 @@ def likeness_claims(points: Points, grids: dict[str, dict], rules: Rules) -> lis
                 part.points,
             )
         )
+    return rows
+
+
+SEQUENTIAL = {  # methods whose members come from one training or lie around one solution
+    "snapshots": "snapshots",
+    "fge": "fast geometric ensembles",
+    "tunnel": "samples of a tunnel",
+    "connector": "samples of a connector",
+}
+IN_ONE_TUNNEL = {
+    "swa": "the iterates of weight averaging",
+    "snapshots": "snapshots",
+    "fge": "fast geometric ensembles",
+    "tunnel": "samples of a tunnel",
+}
+
+
+def ensemble_claims(store: xr.Dataset, rules: Rules) -> list[dict]:
+    """Judge how methods of making ensembles differ in the light of tunnels, on groups that each begin at one seed.
+
+    Diversity: the difference of the mean disagreement over pairs of members from that of independent solutions, group
+    by group. Gain: Spearman's rho of (members' mean loss less the ensemble's) and disagreement, over all methods and
+    groups, bootstrapped over groups. One tunnel: the largest barrier of the training loss from each member to the
+    next. Averages: the training loss at the average of the members' weights over that of independent solutions'. All
+    but rho are averaged over groups and bootstrapped over them; groups share seeds, so the intervals are optimistic
+    where solutions are independent.
+
+    Args:
+        store: of `ensembles.measure_methods`.
+        rules: of the verdicts.
+    """
+    groups, lost = store.sizes["seed"], int(store["diverged"].sum())
+    disagreement, train = store["disagreement"], store.sel(split="train")
+
+    def mean(values: xr.DataArray) -> Interval:
+        return bootstrap_mean(values.values, rules.confidence, rules.resamples)
+
+    rows = []
+    for method, text in SEQUENTIAL.items():
+        difference = disagreement.sel(ensemble=method) - disagreement.sel(ensemble="independent")
+        judged = is_small(mean(difference), 0.0)
+        sentence = f"{text[0].upper()}{text[1:]} are less diverse than independent solutions"
+        rows.append(row(f"diversity_{method}", sentence, "difference of disagreement", judged, groups, groups))
+    gains = ensembles.gain(store["nll"]).transpose("ensemble", "seed").values
+    alike = disagreement.transpose("ensemble", "seed").values
+    rho = bootstrap_correlation(gains, alike, rules.confidence, rules.resamples)
+    judged = is_large(rho, rules.minimum_correlation, -rules.minimum_correlation)
+    sentence = "Ensembles gain more where their members disagree more"
+    points = int((np.isfinite(gains) & np.isfinite(alike)).sum())
+    rows.append(row("gain_disagreement", sentence, "Spearman's rho", judged, groups, points, lost))
+    for method, text in IN_ONE_TUNNEL.items():
+        judged = is_small(mean(train["barrier"].sel(ensemble=method)), rules.minimum_barrier)
+        sentence = f"{text[0].upper()}{text[1:]} lie in one tunnel"
+        rows.append(row(f"one_tunnel_{method}", sentence, "largest barrier to the next, nats", judged, groups, groups))
+        ratio = train["average_loss"].sel(ensemble=method) / train["average_loss"].sel(ensemble="independent")
+        judged = is_small(mean(ratio), rules.maximum_loss_ratio)
+        sentence = f"The average of {text} has a far lower loss than that of independent solutions"
+        rows.append(row(f"average_{method}", sentence, "ratio of training losses", judged, groups, groups))
     return rows

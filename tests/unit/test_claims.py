@@ -9,7 +9,14 @@ import pytest
 import xarray as xr
 
 from wedgescape import surfaces
-from wedgescape.claims import connector_claims, subspace_claims, tunnel_claims, wedge_claims
+from wedgescape.claims import (
+    alignment_claims,
+    connector_claims,
+    short_direction_claims,
+    subspace_claims,
+    tunnel_claims,
+    wedge_claims,
+)
 from wedgescape.simulation import simulate
 from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend
 from wedgescape.stores import write_table
@@ -269,3 +276,82 @@ def test_wedges_follow_their_closed_forms_and_a_wrong_simulation_does_not():
     rows = {row["id"]: row for row in wedge_claims(wrong, rules)}
     assert rows["wedge_random_loss"]["verdict"] == "contradicted"
     assert rows["wedge_connector"]["estimate"] > 0.5
+
+
+# Alignment
+
+
+def lines(after, widths=(8, 16), pairs=4):
+    """One store a width; barriers of 1 nat before matching, and those given by width after it."""
+    made = []
+    for width, value in zip(widths, after, strict=True):
+        barrier = np.ones((2, pairs, 2))
+        barrier[1] = value * (1 + 0.01 * np.arange(pairs)[:, None])
+        made.append(
+            xr.Dataset(
+                {"barrier": (("alignment", "pair", "split"), barrier)},
+                {"alignment": ["before", "after"], "split": ["train", "test"],
+                 "seed": (("pair", "end"), np.arange(2 * pairs).reshape(pairs, 2))},
+                {"width": width, "diverged": 1},
+            )
+        )  # fmt: skip
+    return made
+
+
+ALIGNED = {"before": connectors([0.01] * 4, centroid=2.0), "after": connectors([0.01] * 4, centroid=0.2)}
+
+
+def test_matching_is_judged_at_every_width_over_widths_and_at_the_largest_connector():
+    rules = replace(RULES, maximum_loss_ratio=0.5)
+    rows = {row["id"]: row for row in alignment_claims(lines([0.3, 0.1]), ALIGNED, rules)}
+    assert {name: row["verdict"] for name, row in rows.items()} == {
+        "aligned_barrier_8": "supported",
+        "aligned_barrier_16": "supported",
+        "aligned_width": "supported",
+        "aligned_centroid": "supported",
+        "aligned_connector": "supported",
+    }
+    assert rows["aligned_barrier_8"]["estimate"] == pytest.approx(0.3, rel=0.05)
+    assert rows["aligned_barrier_8"]["seeds"] == 8
+    assert rows["aligned_centroid"]["estimate"] == pytest.approx(0.1)
+    assert rows["aligned_connector"]["estimate"] == pytest.approx(1e-3 / 0.2)  # of the largest m
+    rows = {row["id"]: row for row in alignment_claims(lines([0.1, 0.9]), ALIGNED, rules)}
+    assert rows["aligned_barrier_16"]["verdict"] == rows["aligned_width"]["verdict"] == "contradicted"
+
+
+def test_networks_that_no_matching_fits_are_no_claims():
+    assert alignment_claims([xr.Dataset(attrs={"not_aligned": "no chain"})], {}, RULES) == []
+
+
+# Short directions
+
+
+def fitted(estimates, spread=1.2):
+    routes = ["cut_line", "cut_threshold", "tunnel_spread"]
+    values = np.array(estimates)
+    return xr.Dataset(
+        {
+            "fraction": ("route", values),
+            "fraction_low": ("route", values / spread),
+            "fraction_high": ("route", values * spread),
+        },
+        {"route": routes, "seed": range(5)},
+    )
+
+
+def test_short_directions_are_few_and_the_routes_agree_or_do_not():
+    rules = replace(RULES, maximum_threshold_fraction=0.1, maximum_fold_difference=2.0)
+    density = xr.Dataset({"short_fraction": ("seed", [0.01, 0.02, 0.03, NAN])})
+    rows = {row["id"]: row for row in short_direction_claims(density, fitted([0.01, 0.011, 0.012]), rules)}
+    assert rows["short_hessian"]["estimate"] == pytest.approx(0.02)
+    assert rows["short_hessian"]["seeds"] == 3
+    assert {row["verdict"] for row in rows.values()} == {"supported"}
+    assert len(rows) == 5
+    agreement = rows["short_agreement"]
+    assert (agreement["estimate"], agreement["low"]) == (pytest.approx(1.2), 1.0)  # the intervals overlap
+    assert agreement["high"] == pytest.approx(1.2 * 1.2**2)
+    rows = {row["id"]: row for row in short_direction_claims(density, fitted([0.01, 0.2, NAN]), rules)}
+    assert rows["short_cut_threshold"]["verdict"] == "contradicted"
+    assert rows["short_agreement"]["verdict"] == "contradicted"
+    assert rows["short_agreement"]["low"] == pytest.approx(20 / 1.2**2)
+    assert "short_tunnel_spread" not in rows  # it has no estimate

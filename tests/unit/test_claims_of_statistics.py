@@ -1,0 +1,192 @@
+"""Claims about statistics over hyperparameters and about methods: planted effects are judged as they were planted."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from wedgescape import sharpness
+from wedgescape.claims_of_statistics import (
+    curvature_claims,
+    ensemble_claims,
+    flatness_claims,
+    likeness_claims,
+    width_claims,
+)
+from wedgescape.verdicts import Rules
+
+LIMITS = {"confidence": 0.95, "resamples": 300, "minimum_correlation": 0.2, "minimum_likeness": 0.7}
+RULES = Rules(**{**dict.fromkeys(Rules.__dataclass_fields__, math.nan), **LIMITS})
+SEEDS = 8
+
+
+def stores(level, seed=0):
+    """The stores of one point whose statistics all lie at a level: wide, curved, alike and wrong by so much."""
+    draw = np.random.default_rng(seed)
+    flat = {name: level + 0.01 * draw.standard_normal(SEEDS) for name in sharpness.TEXTS}
+    curvature = xr.Dataset({name: (("seed",), values) for name, values in flat.items()}, {"seed": range(SEEDS)}).assign(
+        eigenvalue=(("seed", "rank"), flat["eigenvalue"][:, None]),
+        large_scale=(("seed", "direction"), flat["large_scale"][:, None] + [[-0.1, 0.1]]),
+        large_scale_error=(("seed", "direction"), flat["large_scale_error"][:, None] + [[-0.1, 0.1]]),
+        diverged=(("seed",), np.zeros(SEEDS, bool)),
+    )
+    width = level + 0.01 * draw.standard_normal((SEEDS, 2))
+    tunnels = xr.Dataset(
+        {"width_accuracy": (("seed", "direction"), width), "diverged": (("seed",), np.zeros(SEEDS, bool))},
+        {"seed": range(SEEDS)},
+    )
+    matrix = np.broadcast_to(width[:, :1], (SEEDS, SEEDS))
+    pair = np.stack([width[:, 0]] * 2, 1)
+    similarity = xr.Dataset(
+        {
+            "disagreement": (("seed", "other"), matrix),
+            "barrier": (("seed", "split"), pair),
+            "error": (("seed", "split"), pair),
+            "diverged": (("seed",), np.zeros(SEEDS, bool)),
+        },
+        {"seed": range(SEEDS), "other": range(SEEDS), "split": ["train", "test"]},
+    )
+    return {"tunnels": tunnels, "curvature": curvature, "similarity": similarity}
+
+
+def points_at(levels):
+    """Measurement -> {point: store}, by the levels of the points."""
+    made = {point: stores(level, seed) for seed, (point, level) in enumerate(levels.items())}
+    return {
+        name: {point: found[name] for point, found in made.items()} for name in ("tunnels", "curvature", "similarity")
+    }
+
+
+def sweep(trend, quantity):
+    """Curvature over four learning rates, one of whose two definitions follows a trend."""
+    parts = [stores(1.0, seed)["curvature"] for seed in range(4)]
+    for place, part in enumerate(parts):
+        part[quantity] = part[quantity] + trend * place
+    return xr.concat(parts, xr.Variable("value", [0.1, 0.2, 0.4, 0.8]))
+
+
+@pytest.mark.parametrize(("trend", "verdict"), [(-1.0, "supported"), (1.0, "contradicted"), (0.0, "undecided")])
+@pytest.mark.parametrize(("quantity", "name"), [("large_scale", "curvature"), ("large_scale_error", "roughness")])
+def test_falling_curvature_is_judged_by_its_trend(quantity, name, trend, verdict):
+    rows = {row["id"]: row for row in curvature_claims({"learning_rate": sweep(trend, quantity)}, RULES)}
+    assert set(rows) == {"curvature_learning_rate", "roughness_learning_rate"}
+    judged = rows[f"{name}_learning_rate"]
+    assert judged["verdict"] == verdict
+    assert judged["points"] == 4 * SEEDS
+    if trend:
+        assert np.sign(judged["estimate"]) == np.sign(judged["effect"]) == np.sign(trend)
+
+
+def test_diverged_runs_are_in_no_trend():
+    store = sweep(-1.0, "large_scale")
+    store["diverged"][3, :3] = True
+    store["large_scale"][3, :3] = 1e6
+    judged = curvature_claims({"width": store}, RULES)[0]
+    assert (judged["verdict"], judged["points"], judged["diverged"]) == ("supported", 4 * SEEDS - 3, 3)
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(-1, "supported"), (1, "contradicted")])
+def test_wide_tunnels_go_with_little_curvature_or_do_not(sign, verdict):
+    points = points_at({"a": 1.0, "b": 2.0, "c": 3.0})
+    points["curvature"] = {point: stores(10 + sign * k, k)["curvature"] for k, point in enumerate("abc")}
+    rows = width_claims(points, RULES)
+    assert {row["id"] for row in rows} == {
+        "flat_large_scale", "flat_large_scale_error", "flat_top_eigenvalue", "flat_trace"
+    }  # fmt: skip
+    assert {row["verdict"] for row in rows} == {verdict}
+    assert {row["points"] for row in rows} == {3 * SEEDS}
+
+
+@pytest.mark.parametrize(("second", "verdict"), [(1.0, "supported"), (-1.0, "contradicted")], ids=["alike", "opposite"])
+def test_hyperparameters_that_act_alike_are_found_so(second, verdict):
+    keys = list(itertools.product([0.1, 0.2, 0.4], [8, 16, 32]))
+    values = {f"p{k}": {"learning_rate": lr, "width": width} for k, (lr, width) in enumerate(keys)}
+    levels = {
+        point: 20 + 10 * value["learning_rate"] + second * 0.1 * value["width"] for point, value in values.items()
+    }
+    grids = {"learning_rate_x_width": {"keys": ["learning_rate", "width"], "points": values}}
+    (judged,) = likeness_claims(points_at(levels), grids, RULES)
+    assert judged["id"] == "similar_learning_rate_width"
+    assert judged["sentence"] == "Learning rate and width act in similar ways on all statistics together"
+    assert judged["verdict"] == verdict
+
+
+def test_without_grids_nothing_is_said_about_likeness():
+    assert likeness_claims(points_at({"a": 1.0}), {}, RULES) == []
+
+
+def test_flat_methods_are_judged_against_one_solution_of_the_same_budget():
+    methods = {"base": "p0", "longer": "p1", "swa": "p2", "sam": "p3"}
+    points = points_at({"p0": 9.0, "p1": 5.0, "p2": 6.0, "p3": 4.0})
+    rows = {row["id"]: row for row in flatness_claims(points, methods, RULES)}
+    assert rows["swa_angular_width"]["verdict"] == "supported"
+    assert rows["swa_angular_width"]["estimate"] == pytest.approx(math.degrees(1.0), rel=0.05)
+    assert rows["swa_top_eigenvalue"]["verdict"] == "contradicted"
+    assert rows["sam_angular_width"]["verdict"] == "contradicted"
+    for name in ("large_scale", "top_eigenvalue", "test_error"):
+        assert rows[f"sam_{name}"]["verdict"] == "supported"
+        assert rows[f"sam_{name}"]["estimate"] == pytest.approx(-1.0, abs=0.05)
+    assert all(row["seeds"] == SEEDS and row["diverged"] == 0 for row in rows.values())
+
+
+# Ensembles
+
+METHODS = ["longer", "swa", "snapshots", "fge", "tunnel", "connector", "independent"]
+
+
+def methods(disagreement, gain, barrier, average):
+    """A store of methods, each number given by method, with a little noise over groups."""
+    draw = np.random.default_rng(0)
+
+    def over_groups(values):
+        column = np.array([values.get(name, math.nan) for name in METHODS])[:, None]
+        return column * (1 + 0.01 * draw.standard_normal((len(METHODS), SEEDS)))
+
+    nll = np.stack([np.full((len(METHODS), SEEDS), 1.0), 1.0 - over_groups(gain)], -1)
+    both = {name: np.stack([over_groups(values)] * 2, -1) for name, values in (("b", barrier), ("a", average))}
+    return xr.Dataset(
+        {
+            "disagreement": (("ensemble", "seed"), over_groups(disagreement)),
+            "nll": (("ensemble", "seed", "size"), nll),
+            "barrier": (("ensemble", "seed", "split"), both["b"]),
+            "average_loss": (("ensemble", "seed", "split"), both["a"]),
+            "diverged": (("ensemble", "seed"), np.zeros((len(METHODS), SEEDS), bool)),
+        },
+        {"ensemble": METHODS, "seed": range(SEEDS), "size": [1, 2], "split": ["train", "test"]},
+    )
+
+
+SPREAD = {"swa": 0.01, "snapshots": 0.02, "fge": 0.03, "tunnel": 0.05, "connector": 0.06, "independent": 0.1}
+ENSEMBLES = {**LIMITS, "minimum_barrier": 0.1, "maximum_loss_ratio": 0.5}
+
+
+def judged_ensembles(**changes):
+    given = {
+        "disagreement": SPREAD,
+        "gain": SPREAD,
+        "barrier": dict.fromkeys(METHODS[1:], 0.01),
+        "average": {**dict.fromkeys(METHODS[1:], 0.1), "independent": 2.0},
+    }
+    rules = Rules(**{**dict.fromkeys(Rules.__dataclass_fields__, math.nan), **ENSEMBLES})
+    return {row["id"]: row for row in ensemble_claims(methods(**given | changes), rules)}
+
+
+def test_ensembles_as_the_paper_sees_them_support_every_claim():
+    rows = judged_ensembles()
+    assert len(rows) == 13
+    assert {row["verdict"] for row in rows.values()} == {"supported"}
+    assert rows["diversity_snapshots"]["estimate"] == pytest.approx(-0.08, rel=0.05)
+    assert rows["average_tunnel"]["estimate"] == pytest.approx(0.05, rel=0.05)
+
+
+def test_ensembles_that_are_otherwise_contradict_what_they_contradict():
+    rows = judged_ensembles(
+        disagreement={**SPREAD, "snapshots": 0.2},
+        gain={name: 0.2 - value for name, value in SPREAD.items()},
+        barrier={**dict.fromkeys(METHODS[1:], 0.01), "fge": 0.4},
+        average={**dict.fromkeys(METHODS[1:], 0.1), "tunnel": 3.0, "independent": 2.0},
+    )
+    wrong = {name for name, row in rows.items() if row["verdict"] == "contradicted"}
+    assert wrong == {"diversity_snapshots", "gain_disagreement", "one_tunnel_fge", "average_tunnel"}
