@@ -17,7 +17,8 @@ from wedgescape.figures import publish
 from wedgescape.provenance import job
 from wedgescape.verdicts import VERDICTS
 
-ROW, AXIS, HEAD = 0.128, 0.52, 0.35  # inches: a row, what a block's axis takes, the legend
+WIDTH, PAGE = 7.5, 10.8  # inches: a page of A4 or letter paper within narrow margins
+ROW, AXIS, HEAD = 0.128, 0.45, 0.3  # inches: a row at most, what a block's axis takes, the legend
 LABELS = {
     "correlations": "correlation (grey tick: the edge of the rule)",
     "differences": "difference / farther end of its interval",
@@ -57,17 +58,18 @@ def draw(table: pd.DataFrame, confidence: float) -> Figure:
         confidence: of the intervals.
     """
     parts = blocks(table)
-    heights = [ROW * len(part) + AXIS for part in parts.values()]
+    row = min(ROW, (PAGE - HEAD - AXIS * len(parts)) / len(table))
+    heights = [row * len(part) + AXIS for part in parts.values()]
     style.apply()
-    figure = Figure(figsize=(style.TWO_COLUMNS, sum(heights) + HEAD))
+    figure = Figure(figsize=(WIDTH, sum(heights) + HEAD))
     figure.set_layout_engine("none")  # every axes has its place here
     top = sum(heights)
     for letter, (kind, part) in zip("abc", parts.items(), strict=False):
-        height = ROW * len(part)
+        height = row * len(part)
         top -= height
         box = (0.555, top / (sum(heights) + HEAD), 0.25, height / (sum(heights) + HEAD))
         axes = figure.add_axes(box)
-        _draw_block(axes, part, kind)
+        _draw_block(axes, part, kind, 5.4 * row / ROW + 0.6)
         axes.text(-2.2, 1.0, rf"$\mathbf{{{letter}}}$", transform=axes.transAxes, va="bottom")
         top -= AXIS
     counts = table["verdict"].value_counts()
@@ -80,7 +82,8 @@ def draw(table: pd.DataFrame, confidence: float) -> Figure:
     return figure
 
 
-def _draw_block(axes: Axes, part: pd.DataFrame, kind: str) -> None:
+def _draw_block(axes: Axes, part: pd.DataFrame, kind: str, size: float) -> None:
+    """Draw claims one below the other, with text of a size in points."""
     rows = np.arange(len(part))
     for place, claim in zip(rows, part.itertuples(), strict=True):
         colour = style.VERDICTS[claim.verdict]
@@ -91,7 +94,7 @@ def _draw_block(axes: Axes, part: pd.DataFrame, kind: str) -> None:
         if kind == "correlations":
             axes.plot([claim.edge] * 2, [place - 0.4, place + 0.4], color=style.FAINT, linewidth=1, zorder=1)
         said = f"{claim.estimate:.3g} [{claim.low:.3g}, {claim.high:.3g}]"
-        across = {"transform": axes.get_yaxis_transform(), "va": "center_baseline", "fontsize": 5.2}
+        across = {"transform": axes.get_yaxis_transform(), "va": "center_baseline", "fontsize": size}
         axes.text(-0.03, place, claim.sentence, ha="right", **across)
         axes.text(1.04, place, said, ha="left", color=colour, **across)
     axes.axvline(1.0 if kind == "factors" else 0.0, color=style.NEUTRAL, linewidth=0.6, zorder=0)

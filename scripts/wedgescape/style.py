@@ -33,6 +33,15 @@ SPLITS = {"train": "#0173b2", "test": "#de8f05"}
 PLACES = {"optima": "#333333", "centroid": "#d55e00", "centre": "#029e73"}  # centre: of a connector
 CURVES = {"line": PLACES["centroid"], "bezier": "#6a3d9a", "chain": "#2a9d9d"}  # between two optima
 DIRECTIONS = {"long": "#56b4e9", "short": "#cc78bc"}
+# Pairs and sets of optima as they are, and with the units of their hidden layers matched.
+ALIGNMENT = {"before": CURVES["line"], "after": "#1d3461"}
+# Ways to one number, of which the first two are of one kind: dark and light of one hue.
+ROUTES = {
+    "cut_line": "#54278f",
+    "cut_threshold": "#9e86c8",
+    "tunnel_spread": "#bf5b17",
+    "point_spread": "#1b8a8f",
+}
 # Tol's "muted" palette, nine colours for nine hyperparameters, the two lightest darkened; a grey blue for the tenth.
 SWEEPS = {
     "learning_rate": "#cc6677",
@@ -46,6 +55,27 @@ SWEEPS = {
     "model": "#b8862b",
     "sharpness_radius": "#6b6b8f",
 }
+# Methods of finding solutions, cyclic ones in two greens; the name of each in legends beside its colour.
+METHODS = {
+    "longer": "#333333",
+    "sam": "#a65628",
+    "swa": "#e6a100",
+    "snapshots": "#1b7837",
+    "fge": "#7fbf4d",
+    "tunnel": "#2b8cbe",
+    "connector": CURVES["bezier"],
+    "independent": "#d6336c",
+}
+METHOD_NAMES = {
+    "longer": "one solution",
+    "sam": "sharpness-aware",
+    "swa": "weight average",
+    "snapshots": "snapshots",
+    "fge": "fast geometric",
+    "tunnel": "tunnel samples",
+    "connector": "connector",
+    "independent": "independent",
+}
 # The ends of the "BrBG" map; undecided is neither.
 VERDICTS = {"supported": "#01665e", "contradicted": "#8c510a", "undecided": "#949494"}
 NEUTRAL, FAINT = "#4d4d4d", "#b3b3b3"  # what has no colour of its own; guides
@@ -53,6 +83,11 @@ NEUTRAL, FAINT = "#4d4d4d", "#b3b3b3"  # what has no colour of its own; guides
 # Dark is where a network is good: low loss, high accuracy. The ends are cut off so that black and white marks show.
 LOSS = LinearSegmentedColormap.from_list("loss", sns.color_palette("mako", 256)[24:248])
 ACCURACY = LOSS.reversed("accuracy")
+
+# Of how different two networks are: pale is alike.
+DIFFERENCE = LinearSegmentedColormap.from_list("difference", sns.color_palette("rocket_r", 256)[8:232])
+# Of correlations, -1 to 1: white is none.
+CORRELATION = LinearSegmentedColormap.from_list("correlation", sns.color_palette("PuOr_r", 256)[20:236])
 
 # What a hyperparameter is called on an axis.
 NAMES = {
@@ -317,6 +352,26 @@ def dots(axes: Axes, x, values, colour, shift: float = 0.0, spread: float = 5.0,
         axes.scatter(x, values[:, k], color=colour, transform=shifted(axes, shift + place), **marks)
         for k, place in enumerate(places)
     ]
+
+
+def strip(axes: Axes, row: float, values, mean, colour: str, spread: float) -> None:
+    """Draw observations (K,) as dots along a row of a horizontal panel, with their mean and its interval.
+
+    Args:
+        axes: to draw on.
+        row: y of the row.
+        values: (K,), nan where there is none.
+        mean: estimate, low, high; no bar where an end is unbounded.
+        colour: of all of it.
+        spread: of the dots, in rows.
+    """
+    values = np.asarray(values, dtype=float)
+    places = row + spread * (np.linspace(-0.5, 0.5, len(values)) if len(values) > 1 else np.zeros(1))
+    axes.scatter(values, places, s=7, color=colour, alpha=0.45, linewidths=0, zorder=3)
+    if np.isfinite(mean[1:]).all():
+        axes.plot(mean[1:], [row, row], color=colour, linewidth=1.6, zorder=4)
+    look = {"markersize": 4.5, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 5}
+    axes.plot(mean[0], row, "D", color=colour, **look)
 
 
 def save(figure: Figure, outputs: Iterable[str | Path], dpi: int, name: str, metadata: dict) -> None:

@@ -12,18 +12,22 @@ LIBRARY = Path(__file__).parents[2] / "scripts" / "wedgescape"
 
 # On one floor, a module may import those that stand before it. Names without a file are reserved.
 FLOORS = (
-    ("errors", "schema", "study", "stores", "provenance", "style"),
+    ("errors", "schema", "methods", "study", "stores", "provenance", "style"),
     (
         *("subspaces", "landscape", "models", "downloads", "image_files", "own_datasets", "datasets", "statistics"),
-        *("crossings", "complexes"),
+        *("crossings", "complexes", "lines", "calibration"),
     ),
     ("wedges", "networks"),
     ("descent",),
     (
-        *("curvature", "hyperplanes", "planes", "connectors", "surfaces", "tunnels", "curves", "profiles"),
-        *("ensembles", "alignment", "training"),
+        *("curvature", "spectra", "goldilocks", "hyperplanes", "planes", "connectors", "surfaces", "tunnels"),
+        *("sharpness", "curves", "profiles"),
+        *("similarity", "members", "ensembles", "alignment", "training"),
     ),
-    ("simulation", "claims"),
+    (
+        *("simulation", "wedge_routes", "fitted_wedges", "phase_diagram", "flatness"),
+        *("verdicts", "claims", "claims_of_statistics"),
+    ),
     ("figures", "scenes"),
 )
 ORDER = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
@@ -114,7 +118,7 @@ def test_models_name_layers():
     assert {"Linear", "Conv2d", "BatchNorm2d", "GroupNorm", "Dropout"} <= layers_named("models")
 
 
-@pytest.mark.parametrize("module", ["errors", "study", "schema", "provenance"])
+@pytest.mark.parametrize("module", ["errors", "study", "schema", "methods", "provenance"])
 def test_what_the_snakefile_loads_imports_nothing_heavy(module):
     heavy = {"torch", "numpy", "xarray", "zarr", "scipy", "sklearn", "pandas", "matplotlib"}
     reached, waiting = set(), [module]

@@ -75,3 +75,25 @@ SWEEPS = {
     for sweep, points in study.sweeps.items()
 }
 SWEPT = list(dict.fromkeys(point for points in SWEEPS.values() for point in points))
+
+# Of each grid: the hyperparameters that it varies, and its points.
+GRIDS = {
+    grid: {
+        "keys": list(values),
+        "points": {point: study.points[point] for point in study.grids[grid]},
+    }
+    for grid, values in zip(study.grids, study.config["grids"])
+}
+GRIDDED = list(dict.fromkeys(point for points in study.grids.values() for point in points))
+
+# What is compared with one solution of the same budget: name -> point.
+FLAT = {"base": study.base} | {
+    method: study.methods[method] for method in ("longer", "swa", "sam")
+}
+
+
+def measured(measurement, points):
+    """The stores of a measurement at points, each once."""
+    return [
+        f"{RESULTS}/{measurement}/{point}.zarr.zip" for point in dict.fromkeys(points)
+    ]

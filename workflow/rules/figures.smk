@@ -3,6 +3,7 @@
 FIGURES = expand(
     f"{RESULTS}/figures/{{figure}}.{{kind}}",
     figure=[
+        "claims",
         "wedges",
         "predictions",
         "training",
@@ -13,10 +14,45 @@ FIGURES = expand(
         "curves",
         "connectors",
         "subspaces",
-        *(["tunnels"] if study.sweeps else []),
+        "alignment",
+        "fitted_wedges",
+        "flatness",
+        "spectrum",
+        "ensembles",
+        "similarity",
+        "averages",
+        *(["tunnels", "curvature"] if study.sweeps else []),
+        *(["phase_diagram"] if study.grids else []),
     ],
     kind=["pdf", "png"],
 )
+
+
+rule plot_claims:
+    input:
+        rules.judge_claims.output.table,
+    output:
+        pdf=f"{RESULTS}/figures/claims.pdf",
+        png=report(
+            f"{RESULTS}/figures/claims.png",
+            caption="../report/plot_claims.rst",
+            category="1 Verdicts",
+            labels={"verdicts": "figure"},
+        ),
+    log:
+        f"{RESULTS}/logs/plot_claims.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_claims.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_claims.py", "figures", "claims"),
+    message:
+        "Drawing all verdicts on one page"
+    script:
+        "../../scripts/plot_claims.py"
 
 
 rule plot_wedges:
@@ -300,11 +336,251 @@ rule plot_subspaces:
         "../../scripts/plot_subspaces.py"
 
 
+rule plot_alignment:
+    input:
+        base=f"{RESULTS}/alignment/{study.base}.zarr.zip",
+        lines=ALIGNMENT,
+        before=rules.measure_connectors.output[0],
+        after=rules.measure_aligned_connectors.output[0],
+    output:
+        pdf=f"{RESULTS}/figures/alignment.pdf",
+        png=report(
+            f"{RESULTS}/figures/alignment.png",
+            caption="../report/plot_alignment.rst",
+            category="4 Geometry",
+            labels={"figure": "optima before and after alignment"},
+        ),
+        table=f"{RESULTS}/tables/alignment.csv",
+        connectors=f"{RESULTS}/tables/aligned_connectors.csv",
+    log:
+        f"{RESULTS}/logs/plot_alignment.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_alignment.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_alignment.py", "figures", "claims"),
+    message:
+        "Drawing optima before and after alignment"
+    script:
+        "../../scripts/plot_alignment.py"
+
+
+rule plot_flatness:
+    input:
+        tunnels=measured("tunnels", FLAT.values()),
+        curvature=measured("curvature", FLAT.values()),
+        similarity=measured("similarity", FLAT.values()),
+    output:
+        pdf=f"{RESULTS}/figures/flatness.pdf",
+        png=report(
+            f"{RESULTS}/figures/flatness.png",
+            caption="../report/plot_flatness.rst",
+            category="6 Curvature",
+            labels={"figure": "weight averaging and sharpness-aware minimisation"},
+        ),
+        table=f"{RESULTS}/tables/flatness.csv",
+    log:
+        f"{RESULTS}/logs/plot_flatness.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_flatness.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job={**settings("plot_flatness.py", "figures", "claims"), "methods": FLAT},
+    message:
+        "Drawing how flat the solutions of different methods are"
+    script:
+        "../../scripts/plot_flatness.py"
+
+
+rule plot_fitted_wedges:
+    input:
+        rules.fit_wedges.output,
+    output:
+        pdf=f"{RESULTS}/figures/fitted_wedges.pdf",
+        png=report(
+            f"{RESULTS}/figures/fitted_wedges.png",
+            caption="../report/plot_fitted_wedges.rst",
+            category="4 Geometry",
+            labels={"figure": "one wedge model fitted by several routes"},
+        ),
+        table=f"{RESULTS}/tables/fitted_wedges.csv",
+    log:
+        f"{RESULTS}/logs/plot_fitted_wedges.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_fitted_wedges.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_fitted_wedges.py", "figures", "claims"),
+    message:
+        "Drawing toy wedges fitted by several routes"
+    script:
+        "../../scripts/plot_fitted_wedges.py"
+
+
+rule plot_spectrum:
+    input:
+        density=rules.measure_spectrum.output.density,
+        radii=rules.measure_spectrum.output.radii,
+    output:
+        pdf=f"{RESULTS}/figures/spectrum.pdf",
+        png=report(
+            f"{RESULTS}/figures/spectrum.png",
+            caption="../report/plot_spectrum.rst",
+            category="6 Curvature",
+            labels={"figure": "the Hessian's spectrum, and random points"},
+        ),
+        table=f"{RESULTS}/tables/spectrum.csv",
+    log:
+        f"{RESULTS}/logs/plot_spectrum.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_spectrum.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_spectrum.py", "figures", "claims", "spectrum"),
+    message:
+        "Drawing the Hessian's spectrum and random points"
+    script:
+        "../../scripts/plot_spectrum.py"
+
+
+rule plot_ensembles:
+    input:
+        rules.measure_ensembles.output.methods,
+    output:
+        pdf=f"{RESULTS}/figures/ensembles.pdf",
+        png=report(
+            f"{RESULTS}/figures/ensembles.png",
+            caption="../report/plot_ensembles.rst",
+            category="8 Ensembles",
+            labels={"figure": "ensembles of solutions at one budget"},
+        ),
+        table=f"{RESULTS}/tables/ensembles.csv",
+    log:
+        f"{RESULTS}/logs/plot_ensembles.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_ensembles.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_ensembles.py", "figures", "claims"),
+    message:
+        "Drawing ensembles against their size"
+    script:
+        "../../scripts/plot_ensembles.py"
+
+
+rule plot_similarity:
+    input:
+        methods=rules.measure_ensembles.output.methods,
+        paths=rules.measure_ensembles.output.paths,
+    output:
+        pdf=f"{RESULTS}/figures/similarity.pdf",
+        png=report(
+            f"{RESULTS}/figures/similarity.png",
+            caption="../report/plot_similarity.rst",
+            category="8 Ensembles",
+            labels={"figure": "how alike solutions are, and networks along paths"},
+        ),
+        table=f"{RESULTS}/tables/similarity.csv",
+    log:
+        f"{RESULTS}/logs/plot_similarity.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_similarity.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_similarity.py", "figures", "claims"),
+    message:
+        "Drawing how alike solutions are"
+    script:
+        "../../scripts/plot_similarity.py"
+
+
+rule plot_averages:
+    input:
+        rules.measure_ensembles.output.methods,
+    output:
+        pdf=f"{RESULTS}/figures/averages.pdf",
+        png=report(
+            f"{RESULTS}/figures/averages.png",
+            caption="../report/plot_averages.rst",
+            category="8 Ensembles",
+            labels={"figure": "weight averages, barriers and gains"},
+        ),
+        table=f"{RESULTS}/tables/averages.csv",
+    log:
+        f"{RESULTS}/logs/plot_averages.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_averages.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("plot_averages.py", "figures", "claims"),
+    message:
+        "Drawing weight averages beside ensembles"
+    script:
+        "../../scripts/plot_averages.py"
+
+
 if study.sweeps:
+
+    rule plot_curvature:
+        input:
+            curvature=measured("curvature", SWEPT),
+            tunnels=measured("tunnels", SWEPT),
+        output:
+            pdf=f"{RESULTS}/figures/curvature.pdf",
+            png=report(
+                f"{RESULTS}/figures/curvature.png",
+                caption="../report/plot_curvature.rst",
+                category="6 Curvature",
+                labels={"figure": "curvature against hyperparameters and tunnels"},
+            ),
+            table=f"{RESULTS}/tables/curvature.csv",
+            correlations=f"{RESULTS}/tables/curvature_correlations.csv",
+        log:
+            f"{RESULTS}/logs/plot_curvature.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/plot_curvature.tsv"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            job={
+                **settings("plot_curvature.py", "figures", "claims", "curvature"),
+                "sweeps": SWEEPS,
+                "points": SWEPT,
+                "base": {
+                    sweep: study.points[study.base][sweep] for sweep in study.sweeps
+                },
+            },
+        message:
+            "Drawing curvature, and how it correlates with the width of tunnels"
+        script:
+            "../../scripts/plot_curvature.py"
 
     rule plot_tunnels:
         input:
-            expand(f"{RESULTS}/tunnels/{{sweep}}.zarr.zip", sweep=study.sweeps),
+            measured("tunnels", SWEPT),
         output:
             pdf=f"{RESULTS}/figures/tunnels.pdf",
             png=report(
@@ -325,6 +601,7 @@ if study.sweeps:
         params:
             job={
                 **settings("plot_tunnels.py", "figures", "claims"),
+                "sweeps": SWEEPS,
                 "base": {
                     sweep: study.points[study.base][sweep] for sweep in study.sweeps
                 },
@@ -333,3 +610,40 @@ if study.sweeps:
             "Drawing the angular width of tunnels"
         script:
             "../../scripts/plot_tunnels.py"
+
+
+if study.grids:
+
+    rule plot_phase_diagram:
+        input:
+            tunnels=measured("tunnels", GRIDDED),
+            curvature=measured("curvature", GRIDDED),
+            similarity=measured("similarity", GRIDDED),
+        output:
+            pdf=f"{RESULTS}/figures/phase_diagram.pdf",
+            png=report(
+                f"{RESULTS}/figures/phase_diagram.png",
+                caption="../report/plot_phase_diagram.rst",
+                category="7 Hyperparameters",
+                labels={"figure": "grids of hyperparameters"},
+            ),
+            table=f"{RESULTS}/tables/phase_diagram.csv",
+            numbers=f"{RESULTS}/tables/phase_diagram_numbers.csv",
+        log:
+            f"{RESULTS}/logs/plot_phase_diagram.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/plot_phase_diagram.tsv"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            job={
+                **settings("plot_phase_diagram.py", "figures", "claims"),
+                "grids": GRIDS,
+                "base": study.points[study.base],
+            },
+        message:
+            "Drawing phase diagrams of the grids"
+        script:
+            "../../scripts/plot_phase_diagram.py"

@@ -20,22 +20,21 @@ rule simulate_wedges:
 rule measure_tunnels:
     input:
         data=rules.prepare_data.output,
-        weights=lambda wildcards: sweep_weights(wildcards.sweep),
+        weights=lambda wildcards: weights(wildcards.point),
     output:
-        f"{RESULTS}/tunnels/{{sweep}}.zarr.zip",
+        f"{RESULTS}/tunnels/{{point}}.zarr.zip",
     log:
-        f"{RESULTS}/logs/measure_tunnels/{{sweep}}.log",
+        f"{RESULTS}/logs/measure_tunnels/{{point}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/measure_tunnels/{{sweep}}.tsv"
+        f"{RESULTS}/benchmarks/measure_tunnels/{{point}}.tsv"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        job=lambda wildcards: settings("measure_tunnels.py", "tunnels", own=OWN_MODEL)
-        | {"values": sweep_values(wildcards.sweep)},
+        job=settings("measure_tunnels.py", "tunnels", own=OWN_MODEL),
     message:
-        "Measuring tunnels over {wildcards.sweep}"
+        "Measuring tunnels at {wildcards.point}"
     script:
         "../../scripts/measure_tunnels.py"
 
@@ -187,21 +186,203 @@ rule measure_subspaces:
         "../../scripts/measure_subspaces.py"
 
 
+# At every width of the study and at the base point: how much of a barrier is a matter of the units' order.
+ALIGNMENT = measured("alignment", [study.base, *study.sweeps.get("width", [])])
+
+
+rule measure_alignment:
+    input:
+        data=rules.prepare_data.output,
+        weights=lambda wildcards: weights(wildcards.point),
+    output:
+        f"{RESULTS}/alignment/{{point}}.zarr.zip",
+    log:
+        f"{RESULTS}/logs/measure_alignment/{{point}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_alignment/{{point}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        job=settings("measure_alignment.py", "alignment", own=OWN_MODEL),
+    message:
+        "Measuring lines between aligned optima at {wildcards.point}"
+    script:
+        "../../scripts/measure_alignment.py"
+
+
+rule measure_aligned_connectors:
+    input:
+        data=rules.prepare_data.output,
+        weights=weights(study.base),
+    output:
+        f"{RESULTS}/connectors/aligned.zarr.zip",
+    log:
+        f"{RESULTS}/logs/measure_aligned_connectors.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_aligned_connectors.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        job=settings(
+            "measure_aligned_connectors.py", "alignment", "connectors", own=OWN_MODEL
+        ),
+    message:
+        "Measuring connectors between sets of aligned optima"
+    script:
+        "../../scripts/measure_aligned_connectors.py"
+
+
+rule measure_similarity:
+    input:
+        data=rules.prepare_data.output,
+        weights=lambda wildcards: weights(wildcards.point),
+    output:
+        f"{RESULTS}/similarity/{{point}}.zarr.zip",
+    log:
+        f"{RESULTS}/logs/measure_similarity/{{point}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_similarity/{{point}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        job=settings("measure_similarity.py", "similarity", own=OWN_MODEL),
+    message:
+        "Measuring how alike the networks are at {wildcards.point}"
+    script:
+        "../../scripts/measure_similarity.py"
+
+
+rule measure_curvature:
+    input:
+        data=rules.prepare_data.output,
+        weights=lambda wildcards: weights(wildcards.point),
+    output:
+        f"{RESULTS}/curvature/{{point}}.zarr.zip",
+    log:
+        f"{RESULTS}/logs/measure_curvature/{{point}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_curvature/{{point}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        job=settings("measure_curvature.py", "curvature", own=OWN_MODEL),
+    message:
+        "Measuring curvature at {wildcards.point}"
+    script:
+        "../../scripts/measure_curvature.py"
+
+
+rule measure_spectrum:
+    input:
+        data=rules.prepare_data.output,
+        weights=weights(study.base),
+    output:
+        density=f"{RESULTS}/spectrum/density.zarr.zip",
+        radii=f"{RESULTS}/spectrum/radii.zarr.zip",
+    log:
+        f"{RESULTS}/logs/measure_spectrum.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_spectrum.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        job=settings("measure_spectrum.py", "spectrum", own=OWN_MODEL),
+    message:
+        "Measuring the Hessian's spectrum, and random points"
+    script:
+        "../../scripts/measure_spectrum.py"
+
+
+rule fit_wedges:
+    input:
+        tunnels=f"{RESULTS}/tunnels/{study.base}.zarr.zip",
+        hyperplanes=f"{RESULTS}/hyperplanes/{study.base}.zarr.zip",
+        radii=rules.measure_spectrum.output.radii,
+        profiles=rules.measure_profiles.output[0],
+        connectors=rules.measure_connectors.output[0],
+        weights=weights(study.base),
+    output:
+        f"{RESULTS}/wedges/fitted.zarr.zip",
+    log:
+        f"{RESULTS}/logs/fit_wedges.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_wedges.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        job=settings("fit_wedges.py", "claims"),
+    message:
+        "Fitting toy wedges to the base point by several routes"
+    script:
+        "../../scripts/fit_wedges.py"
+
+
+rule measure_ensembles:
+    input:
+        **{method: method_weights(method) for method in study.methods},
+        data=rules.prepare_data.output,
+        base=weights(study.base),
+    output:
+        methods=f"{RESULTS}/ensembles/methods.zarr.zip",
+        paths=f"{RESULTS}/ensembles/paths.zarr.zip",
+    log:
+        f"{RESULTS}/logs/measure_ensembles.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_ensembles.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        job=settings(
+            "measure_ensembles.py",
+            "ensembles",
+            "tunnels",
+            "curves",
+            "similarity",
+            own=OWN_MODEL,
+        ),
+    message:
+        "Measuring ensembles at one budget"
+    script:
+        "../../scripts/measure_ensembles.py"
+
+
 rule judge_claims:
     input:
         wedges=rules.simulate_wedges.output,
-        tunnels=expand(f"{RESULTS}/tunnels/{{sweep}}.zarr.zip", sweep=study.sweeps),
+        tunnels=measured("tunnels", [*SWEPT, *GRIDDED, *FLAT.values()]),
+        curvature=measured("curvature", [*SWEPT, *GRIDDED, *FLAT.values()]),
+        similarity=measured("similarity", [*GRIDDED, *FLAT.values()]),
         profiles=rules.measure_profiles.output,
         hyperplanes=HYPERPLANES,
         curves=rules.measure_curves.output,
         connectors=rules.measure_connectors.output,
         subspaces=rules.measure_subspaces.output,
+        alignment=ALIGNMENT,
+        aligned=rules.measure_aligned_connectors.output,
+        density=rules.measure_spectrum.output.density,
+        fitted=rules.fit_wedges.output,
+        ensembles=rules.measure_ensembles.output.methods,
     output:
-        report(
-            f"{RESULTS}/claims.csv",
+        table=f"{RESULTS}/claims.csv",
+        page=report(
+            f"{RESULTS}/claims.html",
             caption="../report/judge_claims.rst",
             category="1 Verdicts",
-            labels={"table": "claims"},
+            labels={"verdicts": "table"},
         ),
     log:
         f"{RESULTS}/logs/judge_claims.log",
@@ -212,7 +393,8 @@ rule judge_claims:
         mem_mb=2000,
         runtime=10,
     params:
-        job=settings("judge_claims.py", "claims"),
+        job=settings("judge_claims.py", "claims")
+        | {"sweeps": SWEEPS, "grids": GRIDS, "methods": FLAT},
     message:
         "Judging the claims"
     script:
