@@ -104,6 +104,7 @@ def _versions() -> dict[str, str]:
         "zarr",
         "pandas",
         "scikit-learn",
+        "torchmetrics",
         "seaborn",
         "matplotlib",
         "snakemake",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 from wedgescape.subspaces import stream
 
@@ -41,6 +41,8 @@ def standard_error(values) -> float:
 
 def exact_fraction(hits: int, count: int, confidence: float = 0.95) -> Interval:
     """Return the fraction of hits in a count of trials, with its exact binomial interval (Clopper & Pearson 1934)."""
+    from scipy import stats  # takes half a second to import, and of a hundred jobs one needs it
+
     ends = stats.binomtest(hits, count).proportion_ci(confidence, "exact")
     return Interval(hits / count, float(ends.low), float(ends.high))
 
@@ -75,7 +77,7 @@ def bootstrap_correlation(x: np.ndarray, y: np.ndarray, confidence: float = 0.95
         return Interval(np.nan, -np.inf, np.inf)
     # Ranks are taken once: a seed that is drawn twice would tie with itself and raise the correlation of every draw.
     x, y = np.zeros(first.shape), np.zeros(first.shape)
-    x[finite], y[finite] = stats.rankdata(first[finite]), stats.rankdata(second[finite])
+    x[finite], y[finite] = (pd.Series(values[finite]).rank() for values in (first, second))
 
     def correlation(draws: np.ndarray) -> np.ndarray:
         """(draw, seed) indices -> Pearson's correlation (draw,) of the ranks."""

@@ -38,5 +38,7 @@ def test_every_method_and_seed_is_drawn(data):
     figure = plot_flatness.draw(data, 0.95, 200)
     assert [len(axes.get_xticklabels()) for axes in figure.axes] == [len(METHODS)] * len(plot_flatness.PANELS)
     for axes, name in zip(figure.axes, plot_flatness.PANELS, strict=True):
-        drawn = np.concatenate([np.ma.filled(dots.get_offsets(), np.nan)[:, 1] for dots in axes.collections if len(dots.get_offsets())])
+        drawn = np.concatenate(
+            [np.ma.filled(dots.get_offsets(), np.nan)[:, 1] for dots in axes.collections if len(dots.get_offsets())]
+        )
         assert set(np.round(data[name].values[np.isfinite(data[name].values)], 6)) <= set(np.round(drawn, 6))

@@ -33,19 +33,43 @@ def test_every_claim_has_an_interval_and_a_verdict(results):
         *("tunnel_learning_rate", "tunnel_width", "long_radial_outwards", "long_radial_inwards", "linear_barrier"),
         *("monotonic_interpolation", "hyperplane_8", "hyperplane_16", "curve_bezier", "curve_chain"),
         *("connector_2", "connector_3", "subspace_3", "subspace_4"),
-    }
+        *("curvature_learning_rate", "roughness_learning_rate", "curvature_width", "roughness_width"),
+        *("flat_large_scale", "flat_large_scale_error", "flat_top_eigenvalue", "flat_trace"),
+        *("similar_learning_rate_width", "aligned_barrier_8", "aligned_barrier_16", "aligned_width"),
+        *("aligned_centroid", "aligned_connector", "short_hessian", "short_cut_line", "gain_disagreement"),
+        *(f"diversity_{method}" for method in ("snapshots", "fge", "tunnel", "connector")),
+        *(f"{text}_{method}" for text in ("one_tunnel", "average") for method in ("swa", "snapshots", "fge", "tunnel")),
+        *(f"{method}_{name}" for method in ("swa", "sam")
+          for name in ("angular_width", "large_scale", "top_eigenvalue", "test_error")),
+    }  # fmt: skip
     assert (claims["low"] <= claims["estimate"]).all()
     assert (claims["estimate"] <= claims["high"]).all()
     assert claims["verdict"].isin(["supported", "contradicted", "undecided"]).all()
 
 
-def test_chunks_of_seeds_are_one_dataset(results):
+def test_every_point_and_every_method_is_trained(results):
     points = sorted((results / "weights").iterdir())
     assert len([point for point in points if "method" not in point.name]) == 4  # all of the two by two values
     assert len([point for point in points if "method" in point.name]) == 5
     for point in points:
         weights = open_weights(sorted(point.glob("*.zarr.zip")))
         assert weights["seed"].values.tolist() == [0, 1, 2, 3]
+
+
+def test_chunks_of_seeds_are_one_dataset_and_measured_alike(finished):
+    """Seeds that two jobs trained, also from the optima of two jobs, give what one job's give."""
+    (finished.folder / "chunks.yaml").write_text("study: chunks\nseeds_per_job: 2\n")
+    point = "lr~0.05_wd~0_width~16_dropout~0_batch~64_method~swa"
+    measured = f"results/chunks/tunnels/{point}.zarr.zip"
+    finished.snakemake(
+        *("--cores", "2", "--configfile", "config/smoke.yaml", "chunks.yaml", "--", measured, "plot_training")
+    )
+    chunks = sorted((finished.folder / f"results/chunks/weights/{point}").iterdir())
+    assert [chunk.name for chunk in chunks] == ["seeds~0-1.zarr.zip", "seeds~2-3.zarr.zip"]
+    whole = open_weights(finished.folder / f"results/smoke/weights/{point}/seeds~0-3.zarr.zip")
+    np.testing.assert_array_equal(open_weights(chunks)["theta"], whole["theta"])
+    one = finished.folder / f"results/smoke/tunnels/{point}.zarr.zip"
+    assert (finished.folder / measured).read_bytes() == one.read_bytes()
 
 
 def test_points_hold_every_seed(results):
@@ -62,7 +86,7 @@ def test_points_hold_every_seed(results):
 
 
 def test_every_job_left_a_record_and_a_log(results):
-    record = json.loads((results / "provenance/train/lr~0.1_wd~0_width~16_dropout~0_batch~64_2-3.json").read_text())
+    record = json.loads((results / "provenance/train/lr~0.1_wd~0_width~16_dropout~0_batch~64_0-3.json").read_text())
     assert record["rule"] == "train"
     assert record["ended"] >= record["started"]
     assert "torch" in record["versions"]
@@ -118,7 +142,7 @@ def test_the_report_opens_offline(smoke_project, tmp_path):
 
 def test_shipped_studies_can_be_planned(smoke_project):
     """The paper's scale is a dry run away: every rule's inputs can be made."""
-    for name in ("config", "fashion", "paper"):
+    for name in ("config", "fashion", "fashion_mlp", "paper"):
         settings = yaml.safe_load((smoke_project.folder / f"config/{name}.yaml").read_text())
         output = smoke_project.snakemake("--dry-run", "--cores", "2", "--configfile", f"config/{name}.yaml").stdout
         assert f"results/{settings['study']}/claims.csv" in output
