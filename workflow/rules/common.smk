@@ -61,7 +61,9 @@ def weights(point):
 def starts(point, seeds):
     """The store that a training goes on from: none, or the base point's for the methods that continue it."""
     continues = point in study.continued
-    return [f"{RESULTS}/weights/{study.base}/seeds~{seeds}.zarr.zip"] if continues else []
+    return (
+        [f"{RESULTS}/weights/{study.base}/seeds~{seeds}.zarr.zip"] if continues else []
+    )
 
 
 def method_weights(method):
@@ -84,7 +86,9 @@ GRIDS = {
     }
     for grid, values in zip(study.grids, study.config["grids"])
 }
-GRIDDED = list(dict.fromkeys(point for points in study.grids.values() for point in points))
+GRIDDED = list(
+    dict.fromkeys(point for points in study.grids.values() for point in points)
+)
 
 # What is compared with one solution of the same budget: name -> point.
 FLAT = {"base": study.base} | {
