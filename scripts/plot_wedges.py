@@ -121,6 +121,9 @@ def scene(toy: Toy) -> list[scenes.Body]:
     return bodies
 
 
+INCHES = 3.8  # height of the scene, a little more than it takes in the figure
+
+
 def distance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Return the distances (n,) of points (n, 3) to a segment."""
     edge = end - start
@@ -213,4 +216,4 @@ def _draw_paths(axes, toy: Toy) -> None:
 
 if __name__ == "__main__":
     with job(snakemake):
-        publish(snakemake, draw(build()))
+        publish(snakemake, draw(build(), round(INCHES * snakemake.params.job["figures"]["dpi"])))

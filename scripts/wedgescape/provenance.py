@@ -38,6 +38,7 @@ def sources(file: Path) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
+@cache
 def _imports(source: Path) -> list[Path]:
     names = set()
     for node in ast.walk(ast.parse(source.read_text(), str(source))):
@@ -86,6 +87,7 @@ def _reached(file: Path) -> tuple[Path, ...]:
         return (file,)
 
 
+@cache  # many rules reach the same modules
 def _content(source: Path) -> str:
     try:
         return _logic(source)

@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.transforms import ScaledTranslation
 
 ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches, the widths of a paper's columns
@@ -272,9 +273,16 @@ def log_axis(axes: Axes) -> None:
     axes.set_ylim(low, high)
 
 
+def settle(figure: Figure) -> None:
+    """Lay a figure out, once and for all: each format would do it anew, which takes longer than to draw it."""
+    if not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
 def thin_labels(figure: Figure) -> None:
-    """Hide x tick labels that would run into the one before them; their ticks stay."""
-    figure.draw_without_rendering()
+    """Settle a figure that is complete, and hide x tick labels that run into the one before them; their ticks stay."""
+    settle(figure)
     for axes in figure.axes:
         right = -math.inf
         for label in axes.get_xticklabels():
@@ -387,8 +395,7 @@ def save(figure: Figure, outputs: Iterable[str | Path], dpi: int, name: str, met
         metadata: plain JSON types; it is written as JSON to "Keywords" of both formats, beside "Title" and "Subject".
     """
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table of a font that it drops
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # else each format would settle it anew
+    settle(figure)
     said = {
         "Title": f"Wedgescape: {name}",
         "Subject": f"study {metadata.get('study', '')}".strip(),
