@@ -72,7 +72,7 @@ def draw(data: xr.Dataset, numbers: pd.DataFrame, grids: dict[str, dict], base: 
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     for place, (row, grid) in enumerate(zip(maps, grids.values(), strict=True)):
         _draw_grid(row, data, grid, base, next(letters), first=place == 0)
-    shades = [Patch(color=style.LOSS(end)) for end in (0.0, 1.0)]
+    shades = [Patch(color=style.colour_map("loss")(end)) for end in (0.0, 1.0)]
     texts = ("wide tunnels, flat, low barriers, alike, accurate", "the opposite")
     above.legend(shades, texts, loc="outside upper center", ncols=2)
     effects = middle.subplots(1, 1)
@@ -95,7 +95,7 @@ def _draw_grid(row, data: xr.Dataset, grid: dict, base: dict, letter: str, first
     for axes, name in zip(row, STATISTICS, strict=True):
         factor = 100 if name in PERCENT else 1
         values = part[name].mean("seed").values.reshape(np.shape(names)) * factor
-        colours = style.ACCURACY if name == "angular_width" else style.LOSS
+        colours = style.colour_map("accuracy") if name == "angular_width" else style.colour_map("loss")
         norm = _norm(data[name].mean("seed").values * factor)  # of all points: the same in every grid
         axes.imshow(np.ma.masked_invalid(values), cmap=colours, norm=norm, origin="lower", aspect="auto")
         width = 61 / len(horizontal)  # points, of a cell
@@ -185,7 +185,7 @@ def _draw_correlations(axes: Axes, correlations: pd.DataFrame) -> None:
         axes.text(x, y - 0.02, _signed(pair.estimate), va="bottom", fontsize=6.5, **look)
         if np.isfinite([pair.low, pair.high]).all():
             axes.text(x, y + 0.08, f"{_signed(pair.low)} … {_signed(pair.high)}", va="top", fontsize=4.8, **look)
-    axes.imshow(np.ma.masked_invalid(matrix), cmap=style.CORRELATION, vmin=-1, vmax=1, aspect="auto")
+    axes.imshow(np.ma.masked_invalid(matrix), cmap=style.colour_map("correlation"), vmin=-1, vmax=1, aspect="auto")
     axes.set_yticks(range(len(rows)), [NAMES[name] for name in rows], fontsize=6)
     axes.set_xticks(range(len(columns)), [NAMES[name] for name in columns], fontsize=6, rotation=45, ha="right")
     axes.tick_params(length=0)

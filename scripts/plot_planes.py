@@ -61,7 +61,7 @@ def _draw_loss(axes: Axes, store: xr.Dataset) -> None:
     losses = store["loss"].sel(split="train").transpose("beta", "alpha").values
     losses = np.where(np.isfinite(losses) & (losses > 0), losses, np.nan)
     steps = _scale(np.log10(np.nanmin(losses)), np.log10(np.nanmax(losses)))
-    filled = axes.contourf(store["alpha"], store["beta"], np.log10(losses), steps, cmap=style.LOSS)
+    filled = axes.contourf(store["alpha"], store["beta"], np.log10(losses), steps, cmap=style.colour_map("loss"))
     axes.contour(
         store["alpha"],
         store["beta"],
@@ -80,7 +80,7 @@ def _draw_loss(axes: Axes, store: xr.Dataset) -> None:
 def _draw_accuracy(axes: Axes, store: xr.Dataset) -> None:
     accuracy = store["accuracy"].sel(split="test").transpose("beta", "alpha").values
     steps = _scale(np.nanmin(accuracy), np.nanmax(accuracy))
-    filled = axes.contourf(store["alpha"], store["beta"], accuracy, steps, cmap=style.ACCURACY)
+    filled = axes.contourf(store["alpha"], store["beta"], accuracy, steps, cmap=style.colour_map("accuracy"))
     bar = style.colour_bar(axes, filled, "accuracy (fraction)")
     bar.set_ticks([tick for tick in np.arange(0, 1.01, 0.1) if steps[0] <= tick <= steps[-1]])
 

@@ -78,7 +78,7 @@ def _draw_matrix(axes: Axes, store: xr.Dataset, values: np.ndarray, label: str, 
     """Draw a matrix over networks, with white lines between methods and, at the left of the first one, their names."""
     owners = store["network_ensemble"].values
     drawn = axes.imshow(
-        np.ma.masked_invalid(values), cmap=style.DIFFERENCE, vmin=0, vmax=largest, interpolation="nearest"
+        np.ma.masked_invalid(values), cmap=style.colour_map("difference"), vmin=0, vmax=largest, interpolation="nearest"
     )
     methods = list(dict.fromkeys(owners.tolist()))
     places = {method: np.flatnonzero(owners == method) for method in methods}

@@ -61,7 +61,7 @@ def _draw_triangles(axes: np.ndarray, store: xr.Dataset) -> None:
     titles = ("Linear hull", "Connector over it")
     for panel, letter, text, values in zip(axes, "ab", titles, losses.values(), strict=True):
         clipped = np.clip(np.nan_to_num(values, nan=finite.max()), levels[0], levels[-1])
-        drawn = panel.tricontourf(*places.T, clipped, levels=levels, norm=norm, cmap=style.LOSS)
+        drawn = panel.tricontourf(*places.T, clipped, levels=levels, norm=norm, cmap=style.colour_map("loss"))
         drawn.set_edgecolor("face")  # else hairlines show between levels in a PDF
         panel.scatter(*CORNERS.T, s=22, color="#333333", edgecolors="white", linewidths=0.8, zorder=4, clip_on=False)
         for corner, seed, (side, upright) in zip(

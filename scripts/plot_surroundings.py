@@ -57,7 +57,7 @@ def _draw_loss(axes: Axes, plane: xr.Dataset) -> None:
     losses = plane["loss"].sel(split="train").transpose("beta", "alpha").values
     losses = np.log10(np.where(np.isfinite(losses) & (losses > 0), losses, np.nan))
     steps = np.linspace(np.nanmin(losses), np.nanmax(losses) + 1e-6, COLOURS + 1)
-    filled = axes.contourf(plane["alpha"], plane["beta"], losses, steps, cmap=style.LOSS)
+    filled = axes.contourf(plane["alpha"], plane["beta"], losses, steps, cmap=style.colour_map("loss"))
     bar = style.colour_bar(axes, filled, "training loss (nats)")
     ticks = style.log_ticks(10.0 ** steps[0], 10.0 ** steps[-1])
     bar.set_ticks(np.log10(ticks), labels=[style.number(tick) for tick in ticks])

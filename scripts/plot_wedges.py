@@ -100,11 +100,13 @@ def scene(toy: Toy) -> list[scenes.Body]:
     segments = [(first, last), (first, centre), (centre, last)]
     green, red, dark = (np.array(to_rgb(style.PLACES[place])) for place in ("centre", "centroid", "optima"))
 
+    colours = style.colour_map("loss")
+
     def cut_paint(points: np.ndarray, _places: np.ndarray) -> np.ndarray:
         losses = toy.landscape.losses(torch.from_numpy(points)).numpy()
         shade = 1 - 0.35 * np.exp(-((np.min([distance(points, *ends) for ends in segments], axis=0) / 0.07) ** 2))
         shade = np.where(np.abs(losses / CONTOUR - np.round(losses / CONTOUR)) < 0.035, 0.85 * shade, shade)
-        return style.LOSS(losses / HIGHEST)[:, :3] * shade[:, None]
+        return colours(losses / HIGHEST)[:, :3] * shade[:, None]
 
     def line_paint(places: np.ndarray) -> np.ndarray:
         losses = toy.landscape.losses(torch.from_numpy(first + places[:, None] * (last - first))).numpy()
@@ -185,7 +187,7 @@ def _draw_cut(axes, toy: Toy) -> None:
     sides = [torch.linspace(low, high, 221) for low, high in zip(*CUT, strict=True)]
     losses = toy.cut.losses(torch.cartesian_prod(*sides)).reshape(221, 221).T.numpy()
     levels = np.linspace(0, HIGHEST, 33)
-    filled = axes.contourf(*sides, losses, levels, cmap=style.LOSS, extend="max")
+    filled = axes.contourf(*sides, losses, levels, cmap=style.colour_map("loss"), extend="max")
     axes.contour(*sides, losses, np.arange(CONTOUR, HIGHEST, CONTOUR), colors="black", linewidths=0.3, alpha=0.4)
     for place, points in toy.paths().items():
         places = (points - toy.middle) @ toy.axes.T

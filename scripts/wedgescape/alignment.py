@@ -24,8 +24,8 @@ from wedgescape.errors import InputError
 from wedgescape.landscape import SPLITS
 from wedgescape.lines import barrier, interpolate
 from wedgescape.networks import NetworkLandscape
+from wedgescape.randomness import stream
 from wedgescape.stores import as_rows, described
-from wedgescape.subspaces import stream
 
 STAGES = ("before", "after")  # alignment
 GAIN = 1e-9  # a permutation is taken if it raises the objective by more than this share of it, else it may be a tie

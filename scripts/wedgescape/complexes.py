@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wedgescape.subspaces import stream
+from wedgescape.randomness import stream
 
 
 @dataclass

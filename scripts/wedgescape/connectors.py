@@ -13,8 +13,9 @@ from torch import Tensor
 from wedgescape.descent import Descent, Recipe, descend
 from wedgescape.errors import InputError
 from wedgescape.landscape import SPLITS, Landscape
+from wedgescape.randomness import stream
 from wedgescape.stores import as_rows, described
-from wedgescape.subspaces import Orthogonal, stream
+from wedgescape.subspaces import Orthogonal
 
 
 def find_centres(landscape: Landscape, optima: Tensor, recipe: Recipe, steps: int, seeds: Sequence[int]) -> Descent:

@@ -12,7 +12,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
 from wedgescape.landscape import Landscape
-from wedgescape.subspaces import stream
+from wedgescape.randomness import stream
 
 KRYLOV = 160  # vectors of the Lanczos basis: on the digits one basis holds both ends, and 128 took restarts at times
 LEAST_KRYLOV = 20

@@ -15,8 +15,8 @@ from torch.nn.functional import one_hot, pad
 from wedgescape.descent import Recipe, descend
 from wedgescape.landscape import POINTS_IN_MEMORY, SPLITS, Batch, Landscape
 from wedgescape.lines import barrier
+from wedgescape.randomness import stream
 from wedgescape.stores import as_rows, described
-from wedgescape.subspaces import stream
 
 GRID = 32  # equal parts of [0, 1], at whose middles the mean loss of a curve is taken
 

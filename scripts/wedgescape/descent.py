@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from wedgescape.landscape import Batch, Landscape
-from wedgescape.subspaces import stream
+from wedgescape.randomness import stream
 
 ADAM_DECAYS, ADAM_EPSILON = (0.9, 0.999), 1e-8
 SMALLEST = 1e-30  # a gradient of zero has no direction and is left as it is

@@ -26,10 +26,10 @@ from wedgescape.calibration import SCORES, mixture, score
 from wedgescape.landscape import SPLITS, Landscape
 from wedgescape.lines import barrier_along
 from wedgescape.members import Found, gradient_epochs, next_curves, next_optima, trained, tunnel_samples
+from wedgescape.randomness import stream
 from wedgescape.similarity import COMPARISONS, FUNCTIONS
 from wedgescape.statistics import bootstrap_mean
 from wedgescape.stores import as_rows, described
-from wedgescape.subspaces import stream
 from wedgescape.tunnels import rotate, tangents
 
 SUBSETS = 10  # of the members, for each size of an ensemble; all there are, where there are fewer

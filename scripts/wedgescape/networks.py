@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from wedgescape import models
 from wedgescape.errors import InputError
 from wedgescape.landscape import Batch, Landscape
-from wedgescape.subspaces import stream
+from wedgescape.randomness import stream
 
 CALIBRATION_EXAMPLES = 512
 

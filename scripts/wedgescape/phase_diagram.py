@@ -15,12 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
 
+from wedgescape.randomness import stream
 from wedgescape.sharpness import statistics_of
 from wedgescape.statistics import Interval, bootstrap_correlation
 from wedgescape.stores import as_rows, described
-from wedgescape.subspaces import stream
 
 
 @dataclass(frozen=True)
@@ -255,7 +254,8 @@ def _draw_effects(data: xr.Dataset, keys: list[str], resamples: int) -> np.ndarr
         if not finite.any() or np.ptp(values[finite]) == 0:
             continue
         scores = np.zeros(shape)
-        scores[finite] = stats.zscore(stats.rankdata(values[finite]))
+        ranks = pd.Series(values[finite]).rank()
+        scores[finite] = (ranks - ranks.mean()) / ranks.std(ddof=0)
         squares = np.einsum("ps,pi,pj->sij", finite, design, design)
         products = np.einsum("ps,pi->si", scores, design)
         inverse = np.linalg.pinv(np.einsum("rs,sij->rij", times, squares), hermitian=True)

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from wedgescape.curvature import Eigenpairs, hessian_eigenpairs
 from wedgescape.landscape import Batch, Landscape
+from wedgescape.randomness import stream
 from wedgescape.spectra import hessian_moments
 from wedgescape.statistics import bootstrap_correlation
 from wedgescape.stores import as_rows, described
-from wedgescape.subspaces import gaussian, stream, unit
+from wedgescape.subspaces import gaussian, unit
 from wedgescape.tunnels import rotate, tangents
 
 GRADIENTS_AT_ONCE = 32

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from wedgescape.subspaces import stream
+from wedgescape.randomness import stream
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-import seaborn as sns
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
@@ -81,14 +80,14 @@ METHOD_NAMES = {
 VERDICTS = {"supported": "#01665e", "contradicted": "#8c510a", "undecided": "#949494"}
 NEUTRAL, FAINT = "#4d4d4d", "#b3b3b3"  # what has no colour of its own; guides
 
-# Dark is where a network is good: low loss, high accuracy. The ends are cut off so that black and white marks show.
-LOSS = LinearSegmentedColormap.from_list("loss", sns.color_palette("mako", 256)[24:248])
-ACCURACY = LOSS.reversed("accuracy")
-
-# Of how different two networks are: pale is alike.
-DIFFERENCE = LinearSegmentedColormap.from_list("difference", sns.color_palette("rocket_r", 256)[8:232])
-# Of correlations, -1 to 1: white is none.
-CORRELATION = LinearSegmentedColormap.from_list("correlation", sns.color_palette("PuOr_r", 256)[20:236])
+# Colours of quantities: which of seaborn's palettes, and which part of its 256 colours. The ends are cut off so that
+# black and white marks show on them.
+MAPS = {
+    "loss": ("mako", slice(24, 248)),  # dark is where a network is good: low loss, high accuracy
+    "accuracy": ("mako", slice(247, 23, -1)),
+    "difference": ("rocket_r", slice(8, 232)),  # of two networks: pale is alike
+    "correlation": ("PuOr_r", slice(20, 236)),  # -1 to 1: white is none
+}
 
 # What a hyperparameter is called on an axis.
 NAMES = {
@@ -107,9 +106,14 @@ NAMES = {
 
 def apply() -> None:
     """Set fonts, lines and files for all figures drawn afterwards."""
-    sns.set_theme(context="paper", style="ticks")
     mpl.rcParams.update(
         {
+            "text.color": ".15",
+            "axes.axisbelow": True,
+            "lines.solid_capstyle": "round",
+            "patch.edgecolor": "white",
+            "patch.force_edgecolor": True,
+            "patch.linewidth": 0.8,
             "figure.dpi": LAYOUT_DPI,
             "figure.constrained_layout.use": True,
             "figure.constrained_layout.h_pad": 0.03,
@@ -180,7 +184,19 @@ def lighter(colour: str, amount: float = 0.5) -> tuple[float, float, float]:
 
 def levels(count: int) -> list[tuple[float, float, float]]:
     """Return the colours of an ordered quantity without a palette of its own, light to dark."""
-    return sns.color_palette("flare", count) if count > 1 else [to_rgb(DIRECTIONS["short"])]
+    return _palette("flare", count) if count > 1 else [to_rgb(DIRECTIONS["short"])]
+
+
+def colour_map(name: str) -> LinearSegmentedColormap:
+    """Return the colours of a quantity, one of `MAPS`."""
+    palette, part = MAPS[name]
+    return LinearSegmentedColormap.from_list(name, _palette(palette, 256)[part])
+
+
+def _palette(name: str, count: int) -> list[tuple[float, float, float]]:
+    from seaborn import color_palette  # with scipy behind it takes longer than most figures, of which few need it
+
+    return color_palette(name, count)
 
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")  # beside the colours of levels

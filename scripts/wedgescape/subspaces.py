@@ -1,8 +1,7 @@
-"""Directions, spans of directions and what is orthogonal to them, and the random streams that draw them."""
+"""Directions, spans of directions and what is orthogonal to them."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from statistics import NormalDist
 
@@ -10,22 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wedgescape.randomness import stream
+
 HELD_BYTES = 2**31  # of 8-bit rows that random spans may hold; what does not fit is drawn again for every product
 BLOCK_NUMBERS = {"cpu": 2**18, "cuda": 2**26, "mps": 2**26}  # that become floats at once; on a CPU they fit its cache
 
 # Random byte -> number: the 256 quantiles of a Gaussian, rounded. 44 is as much as lets the largest be 127.
 _LEVELS = np.array([round(44 * NormalDist().inv_cdf((byte + 0.5) / 256)) for byte in range(256)], np.int8).tobytes()
-
-
-def stream(purpose: str, *key: int) -> np.random.Generator:
-    """Return the random stream that belongs to a purpose and a key of up to three whole numbers.
-
-    Randomness is a function of what it is for (say "order", seed 7, epoch 3) and never of what was drawn before: a
-    seed gives the same numbers alone, among others, in another job or after a restart, and no state needs keeping.
-    Counter-based (Philox), so that streams neither overlap nor collide.
-    """
-    counter = [0, *(int(number) for number in key), *[0] * (3 - len(key))]
-    return np.random.Generator(np.random.Philox(key=zlib.crc32(purpose.encode()), counter=counter))
 
 
 def gaussian(count: int, dim: int, purpose: str, *key: int) -> Tensor:

@@ -18,8 +18,9 @@ from wedgescape.complexes import Complex, effective_dimension, rank, refine, ske
 from wedgescape.connectors import draw_sets, find_centres
 from wedgescape.descent import Recipe, descend
 from wedgescape.landscape import SPLITS, Landscape
+from wedgescape.randomness import stream
 from wedgescape.stores import described
-from wedgescape.subspaces import Orthogonal, stream, unit
+from wedgescape.subspaces import Orthogonal, unit
 
 # Where a piece is looked at between its vertices, as weights of its vertices.
 BETWEEN = {

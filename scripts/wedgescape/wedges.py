@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from wedgescape.landscape import Landscape
-from wedgescape.subspaces import gaussian, stream, unit
+from wedgescape.randomness import stream
+from wedgescape.subspaces import gaussian, unit
 
 _SMALLEST = 1e-30  # under the root, so that its slope stays finite on a wedge
 

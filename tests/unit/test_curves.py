@@ -13,8 +13,9 @@ from wedgescape.curves import CurveLandscape, draw_pairs
 from wedgescape.descent import Recipe, descend
 from wedgescape.landscape import Batch, Landscape, Slice
 from wedgescape.lines import barrier
+from wedgescape.randomness import stream
 from wedgescape.stores import open_store, write_store
-from wedgescape.subspaces import Span, stream
+from wedgescape.subspaces import Span
 
 DOUBLE = torch.float64
 DIM, COUNT = 4, 3

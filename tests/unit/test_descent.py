@@ -11,7 +11,8 @@ import torch
 
 from wedgescape.descent import Checkpoint, Recipe, descend
 from wedgescape.landscape import Landscape
-from wedgescape.subspaces import Orthogonal, random_directions, stream
+from wedgescape.randomness import stream
+from wedgescape.subspaces import Orthogonal, random_directions
 
 EIGENVALUES = [0.1, 0.5, 1.0, 2.0, 5.0]
 DIM = len(EIGENVALUES)

@@ -15,7 +15,7 @@ from wedgescape import models, networks
 from wedgescape.errors import InputError
 from wedgescape.landscape import Batch
 from wedgescape.networks import choose_device, choose_strategy, initial_points, network_landscape
-from wedgescape.subspaces import stream
+from wedgescape.randomness import stream
 
 CNN = {"name": "simple_cnn", "width": 3}
 RESNET = {"name": "resnet20", "width": 2, "norm": "batch"}

@@ -11,6 +11,7 @@ from scipy import stats
 
 from wedgescape import sharpness
 from wedgescape.networks import network_landscape
+from wedgescape.randomness import stream
 from wedgescape.sharpness import (
     STATISTICS,
     correlations,
@@ -22,7 +23,6 @@ from wedgescape.sharpness import (
     statistics_of,
     tidy,
 )
-from wedgescape.subspaces import stream
 from wedgescape.tunnels import rotate, tangents
 
 DOUBLE = torch.float64

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from wedgescape.randomness import stream
 from wedgescape.statistics import (
     bootstrap_correlation,
     bootstrap_mean,
@@ -13,7 +14,6 @@ from wedgescape.statistics import (
     exact_fraction,
     standard_error,
 )
-from wedgescape.subspaces import stream
 
 UNBOUNDED = (-math.inf, math.inf)
 

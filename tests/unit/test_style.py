@@ -23,7 +23,7 @@ from wedgescape import style
 figure, axes = style.panels(1, 2, style.TWO_COLUMNS, 2.0)
 style.value_axis(axes[0, 0], [0, 1e-4, 1e-3])
 style.intervals(axes[0, 0], [0, 1e-4, 1e-3], [1, 2, 3], [0.5, 1, 2], [2, 3, 4], "#117733")
-axes[0, 1].imshow([[0, 1], [2, 3]], cmap=style.LOSS)
+axes[0, 1].imshow([[0, 1], [2, 3]], cmap=style.colour_map("loss"))
 style.title(axes[0, 0], "a", "Letters of several fonts: $m^2$, Straße")
 style.save(figure, sys.argv[1:], 100, "test", {"study": "digits"})
 """

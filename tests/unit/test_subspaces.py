@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from wedgescape import subspaces
+from wedgescape.randomness import stream
 from wedgescape.subspaces import (
     Orthogonal,
     RandomSpan,
@@ -16,7 +17,6 @@ from wedgescape.subspaces import (
     gram,
     orthonormal,
     random_directions,
-    stream,
     unit,
 )
 
