@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from sklearn.metrics import brier_score_loss, log_loss
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 SCORES = {
     "accuracy": ("fraction of examples whose most probable class is the right one", "1"),
@@ -27,6 +25,10 @@ def score(probabilities: Tensor, labels: Tensor, bins: int) -> dict[str, float]:
         labels: (N,), whole numbers below C.
         bins: of confidence.
     """
+    # Here, since both take a second to import, also for those who read scores alone.
+    from sklearn.metrics import brier_score_loss, log_loss
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
     probabilities = probabilities.cpu().double()
     probabilities = probabilities / probabilities.sum(1, keepdim=True)
     labels, classes = labels.cpu(), range(probabilities.shape[1])
