@@ -5,18 +5,16 @@ seeds, bars the bootstrap interval of the mean. The first column, trained for a 
 weight averaging began.
 """
 
-import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wedgescape import style
 from wedgescape.figures import publish
-from wedgescape.flatness import paired_differences
-from wedgescape.phase_diagram import MEASUREMENTS, gather
+from wedgescape.flatness import gather, paired_differences
 from wedgescape.provenance import job
 from wedgescape.statistics import bootstrap_mean
-from wedgescape.stores import open_store, point_of
+from wedgescape.stores import open_points
 
 LABELS = {"base": "base\npoint", "longer": "one\nsolution", "swa": "weight\naverage", "sam": "sharp-\naware"}
 PANELS = {
@@ -24,7 +22,7 @@ PANELS = {
     "top_eigenvalue": "top eigenvalue (nats / weight²)",
     "trace": "trace (nats / weight²)",
     "large_scale": "large-scale curvature (nats / rad²)",
-    "disagreement": "disagreement with other seeds",
+    "norm": "norm of the weights",
     "test_error": "test error",
 }
 COLOURS = {"base": style.FAINT, **style.METHODS}
@@ -35,7 +33,7 @@ def draw(data: xr.Dataset, confidence: float, resamples: int) -> Figure:
     """Draw the figure.
 
     Args:
-        data: of `phase_diagram.gather`, the points named by their method.
+        data: of `flatness.gather`.
         confidence: of the interval.
         resamples: of the bootstrap.
     """
@@ -50,33 +48,24 @@ def draw(data: xr.Dataset, confidence: float, resamples: int) -> Figure:
 
 
 def _draw_panel(axes: Axes, values: xr.DataArray, confidence: float, resamples: int) -> None:
-    methods = values["point"].values.tolist()
+    methods = values["method"].values.tolist()
     positions = style.value_axis(axes, [LABELS[method] for method in methods])
-    axes.plot(positions, values.transpose("point", "seed").values, color=style.FAINT, linewidth=0.5, zorder=1)
+    axes.plot(positions, values.transpose("method", "seed").values, color=style.FAINT, linewidth=0.5, zorder=1)
     for position, method in zip(positions, methods, strict=True):
-        seen = values.sel(point=method).values
+        seen = values.sel({"method": method}).values
         mean = bootstrap_mean(seen, confidence, resamples)
         colour = COLOURS[method]
         style.dots(axes, [position], seen[None], colour, spread=0)
         style.intervals(axes, [position], [mean.estimate], [mean.low], [mean.high], colour, shift=5)
 
 
-def tabulate(data: xr.Dataset, confidence: float, resamples: int) -> pd.DataFrame:
-    """Return each method's differences from one solution of the same budget, one row a (statistic, method)."""
-    return paired_differences(data, confidence, resamples)
-
-
 if __name__ == "__main__":
     with job(snakemake):
         methods = {point: method for method, point in snakemake.params.job["methods"].items()}
-        stores = {
-            measurement: {methods[point_of(path)]: open_store(path).load() for path in snakemake.input[measurement]}
-            for measurement in MEASUREMENTS
-        }
-        data = gather({method: {"method": method} for method in methods.values()}, stores)
-        claims = snakemake.params.job["claims"]
-        publish(
-            snakemake,
-            draw(data, claims["confidence"], claims["resamples"]),
-            tabulate(data, claims["confidence"], claims["resamples"]),
+        tunnels, curvature = (
+            {methods[point]: store for point, store in open_points(snakemake.input[measurement]).items()}
+            for measurement in ("tunnels", "curvature")
         )
+        data, claims = gather(tunnels, curvature), snakemake.params.job["claims"]
+        interval = (claims["confidence"], claims["resamples"])
+        publish(snakemake, draw(data, *interval), paired_differences(data, *interval))

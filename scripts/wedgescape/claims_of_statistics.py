@@ -7,8 +7,7 @@ import itertools
 import numpy as np
 import xarray as xr
 
-from wedgescape import ensembles, sharpness
-from wedgescape.flatness import REFERENCE, paired_differences
+from wedgescape import ensembles, flatness, sharpness
 from wedgescape.phase_diagram import gather, likeness, points_of, varied
 from wedgescape.statistics import (
     Interval,
@@ -122,12 +121,15 @@ def flatness_claims(points: Points, methods: dict[str, str], rules: Rules) -> li
         methods: name of a method -> its point.
         rules: of the verdicts.
     """
-    named = {name: {method: stores[point] for method, point in methods.items()} for name, stores in points.items()}
-    data = gather({method: {"method": method} for method in methods}, named)
-    found = paired_differences(data, rules.confidence, rules.resamples).set_index(["statistic", "method"])
+    tunnels, curvature = (
+        {method: points[name][point] for method, point in methods.items()} for name in ("tunnels", "curvature")
+    )
+    data = flatness.gather(tunnels, curvature)
+    found = flatness.paired_differences(data, rules.confidence, rules.resamples).set_index(["statistic", "method"])
     rows = []
     for method, text in FLAT_METHODS.items():
-        lost = int((data["diverged"].sel(point=method) | data["diverged"].sel(point=REFERENCE)).sum())
+        runs = data["diverged"].sel({"method": [method, flatness.REFERENCE]})
+        lost = int(runs.any("method").sum())
         for name, (sentence, large, unit) in FLAT_SENTENCES.items():
             part = found.loc[(name, method)]
             interval = Interval(part["estimate"], part["low"], part["high"])

@@ -6,14 +6,44 @@ Kaddour et al. 2022 asked when flat-minima optimisers work; here they are compar
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from wedgescape.phase_diagram import STATISTICS
+from wedgescape.sharpness import statistics_of
 from wedgescape.statistics import bootstrap_mean, standardised_difference
 
 REFERENCE = "longer"
+STATISTICS = {
+    "angular_width": "angular width of the tunnel by the accuracy threshold, mean over rays, degrees",
+    "large_scale": "large-scale curvature of the training loss, mean over directions, nats / radian^2",
+    "top_eigenvalue": "largest eigenvalue of the Hessian of the training loss, nats / weight^2",
+    "trace": "trace of that Hessian, nats / weight^2",
+    "norm": "Euclidean norm of the weights",
+    "test_error": "fraction of test examples wrong",
+}
+
+
+def gather(tunnels: dict[str, xr.Dataset], curvature: dict[str, xr.Dataset]) -> xr.Dataset:
+    """Return `STATISTICS` and `diverged` over (method, seed); nan where a run diverged or a seed was not measured.
+
+    Args:
+        tunnels: name of a method -> store of `measure_tunnels` at its point.
+        curvature: the same of `measure_curvature`.
+    """
+    parts = []
+    for method, store in tunnels.items():
+        curved = curvature[method]
+        found = statistics_of(curved)[["large_scale", "top_eigenvalue", "trace"]].assign(
+            test_error=curved["test_error"]
+        )
+        width = store["width_accuracy"].mean("direction") * (180 / math.pi)
+        found = found.reindex(seed=store["seed"]).assign(angular_width=width, norm=store["radius"])
+        lost = store["diverged"].astype(bool)
+        parts.append(found.where(~lost).assign(diverged=lost))
+    return xr.concat(parts, xr.Variable("method", list(tunnels)))
 
 
 def paired_differences(data: xr.Dataset, confidence: float, resamples: int) -> pd.DataFrame:
@@ -24,7 +54,7 @@ def paired_differences(data: xr.Dataset, confidence: float, resamples: int) -> p
     deviation over seeds.
 
     Args:
-        data: of `phase_diagram.gather`, over (point, seed), the points named by their method, `REFERENCE` among them.
+        data: of `gather`, `REFERENCE` among its methods.
         confidence: of the interval.
         resamples: of the bootstrap.
 
@@ -33,9 +63,9 @@ def paired_differences(data: xr.Dataset, confidence: float, resamples: int) -> p
     """
     rows = []
     for name in STATISTICS:
-        reference = data[name].sel(point=REFERENCE).values
-        for method in [method for method in data["point"].values.tolist() if method != REFERENCE]:
-            values = data[name].sel(point=method).values
+        reference = data[name].sel({"method": REFERENCE}).values
+        for method in [method for method in data["method"].values.tolist() if method != REFERENCE]:
+            values = data[name].sel({"method": method}).values
             difference = values - reference
             interval = bootstrap_mean(difference, confidence, resamples)
             seeds = int(np.isfinite(difference).sum())

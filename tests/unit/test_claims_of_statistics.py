@@ -34,7 +34,11 @@ def stores(level, seed=0):
     )
     width = level + 0.01 * draw.standard_normal((SEEDS, 2))
     tunnels = xr.Dataset(
-        {"width_accuracy": (("seed", "direction"), width), "diverged": (("seed",), np.zeros(SEEDS, bool))},
+        {
+            "width_accuracy": (("seed", "direction"), width),
+            "radius": (("seed",), width[:, 0]),
+            "diverged": (("seed",), np.zeros(SEEDS, bool)),
+        },
         {"seed": range(SEEDS)},
     )
     matrix = np.broadcast_to(width[:, :1], (SEEDS, SEEDS))

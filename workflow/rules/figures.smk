@@ -372,7 +372,6 @@ rule plot_flatness:
     input:
         tunnels=measured("tunnels", FLAT.values()),
         curvature=measured("curvature", FLAT.values()),
-        similarity=measured("similarity", FLAT.values()),
     output:
         pdf=f"{RESULTS}/figures/flatness.pdf",
         png=report(

@@ -365,7 +365,7 @@ rule judge_claims:
         wedges=rules.simulate_wedges.output,
         tunnels=measured("tunnels", [*SWEPT, *GRIDDED, *FLAT.values()]),
         curvature=measured("curvature", [*SWEPT, *GRIDDED, *FLAT.values()]),
-        similarity=measured("similarity", [*GRIDDED, *FLAT.values()]),
+        similarity=measured("similarity", GRIDDED),
         profiles=rules.measure_profiles.output,
         hyperplanes=HYPERPLANES,
         curves=rules.measure_curves.output,
