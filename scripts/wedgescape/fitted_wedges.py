@@ -324,6 +324,9 @@ def _predictions(taken: Measured, fits: dict[str, Fit], profiles, connectors, ov
     train = profiles.sel(split="train")
     start, radius = taken.start_radius, taken.radius
     sizes = connectors["size"].values
+    lines = np.full((train.sizes["alpha"], 1), np.nan)  # one optimum alone has no straight line to another
+    if "pair_loss" in train:
+        lines = train["pair_loss"].transpose("alpha", "pair").values
     # name -> (measured (x, n), a fit's prediction (x,))
     cases: dict[str, tuple[np.ndarray, Callable[[Fit], np.ndarray]]] = {
         "cut": (taken.cuts, lambda wedge: wedge.on_cuts(start, taken.dimensions)),
@@ -335,7 +338,7 @@ def _predictions(taken: Measured, fits: dict[str, Fit], profiles, connectors, ov
             lambda wedge: wedge.loss(np.zeros(len(scale))),
         ),
         "line": (
-            train["pair_loss"].transpose("alpha", "pair").values,
+            lines,
             lambda wedge: wedge.on_lines(radius, train["alpha"].values),
         ),
         "centroid": (

@@ -298,3 +298,12 @@ def test_a_network_that_learned_nothing_has_no_fit_and_still_a_figure(stores):
     assert store["fraction"].isnull().all()
     assert store["largest_predicted"].isnull().all()
     check_looks(plot_fitted_wedges.draw(store))
+
+
+def test_one_optimum_alone_has_no_line_to_another(stores):
+    lonely = {**stores, "profiles": stores["profiles"].drop_vars("pair_loss")}
+    store = fitted_wedges.fit(**lonely, confidence=0.95, resamples=50)
+    assert store["line_estimate"].isnull().all()
+    assert store["misfit"].sel(quantity="line").isnull().all()
+    assert np.isfinite(store["line_predicted"]).all()
+    check_looks(plot_fitted_wedges.draw(store))
