@@ -9,6 +9,6 @@ with job(snakemake):
     stores = {name: open_store(snakemake.input[name]).load() for name in names}
     weights = open_weights(snakemake.input.weights)
     starts = weights["norm"].isel(epoch=0).sel(seed=stores["hyperplanes"]["seed"]).values
-    claims = snakemake.params.job["claims"]
-    store = fit(**stores, start_radii=starts, confidence=claims["confidence"], resamples=claims["resamples"])
+    settings = snakemake.params.job
+    store = fit(**stores, start_radii=starts, confidence=settings["confidence"], resamples=settings["resamples"])
     write_store(store, snakemake.output[0], "fit_wedges")

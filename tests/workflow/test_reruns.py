@@ -31,7 +31,9 @@ def test_the_logic_of_training_reruns_training_and_what_follows(finished):
 
 def test_the_logic_of_a_measurement_reruns_it_its_figures_and_the_verdicts(finished):
     finished.edit(
-        "scripts/wedgescape/planes.py", "return (losses - chord).max(-1)", "return (losses - chord).max(-1) + 0"
+        "scripts/wedgescape/planes.py",
+        "(away - coordinates @ axes).norm(dim=1)",
+        "0 + (away - coordinates @ axes).norm(dim=1)",
     )
     pending = finished.pending()
     assert "measure_planes" in pending
@@ -47,7 +49,7 @@ def test_the_logic_of_the_look_reruns_the_figures_alone(finished):
 
 
 def test_one_more_value_trains_that_point_alone(finished):
-    finished.edit("config/smoke.yaml", "learning_rate: [0.05, 0.1]", "learning_rate: [0.05, 0.1, 0.2]")
+    finished.edit("config/smoke.yaml", "  learning_rate: [0.05, 0.1]\n", "  learning_rate: [0.05, 0.1, 0.2]\n")
     output = finished.smoke("--dry-run").stdout
     assert output.count("Training seeds") == 1
     assert "lr~0.2" in output

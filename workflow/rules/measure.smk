@@ -322,7 +322,8 @@ rule fit_wedges:
         mem_mb=2000,
         runtime=10,
     params:
-        job=settings("fit_wedges.py", "claims"),
+        job=settings("fit_wedges.py")
+        | {key: study.config["claims"][key] for key in ("confidence", "resamples")},
     message:
         "Fitting toy wedges to the base point by several routes"
     script:
