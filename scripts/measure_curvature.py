@@ -10,7 +10,7 @@ from wedgescape.training import trained_landscape
 with job(snakemake):
     data = open_store(snakemake.input.data[0])
     landscape, optima, weights = trained_landscape(data, snakemake.input.weights, snakemake.config["device"])
-    settings = snakemake.params.job["curvature"]
+    settings = dict(snakemake.params.job["curvature"])
     count = settings.pop("seeds")
     batch_size = json.loads(weights.attrs["config"])["training"]["batch_size"]
     weights = weights[["diverged"]].isel(seed=slice(count)).load()

@@ -10,7 +10,7 @@ from wedgescape.training import sound_optima
 with job(snakemake) as log:
     data = open_store(snakemake.input.data[0])
     landscape, optima, weights = sound_optima(data, snakemake.input.weights, snakemake.config["device"], 1)
-    settings = snakemake.params.job["spectrum"]
+    settings = dict(snakemake.params.job["spectrum"])
     norm = float(np.linalg.norm(weights["theta_init"].values, axis=1).mean())
     around = {key: settings.pop(key) for key in ("radii", "points", "probes")}
     write_store(goldilocks.measure(landscape, norm, **around), snakemake.output.radii, "measure_spectrum")

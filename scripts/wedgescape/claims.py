@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import xarray as xr
 
@@ -10,7 +12,7 @@ from wedgescape.profiles import KINDS, by_kind
 from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend, exact_fraction, standardised_difference
 from wedgescape.verdicts import Rules, is_large, is_small, row
 
-# Which way the paper says that angular width moves; None where it says nothing definite.
+# Which way angular width is said to move: by the paper for the first three, by us for the others.
 TUNNEL_SENTENCES = {
     "learning_rate": "Tunnels are wider at higher learning rates",
     "weight_decay": "Tunnels are wider with more L2 regularisation",
@@ -18,8 +20,6 @@ TUNNEL_SENTENCES = {
     "dropout": "Tunnels are wider with more dropout",
     "batch_size": "Tunnels are wider with larger batches",
 }
-
-
 WEDGE_SENTENCES = {
     "random_loss": "Random points lie as far from a wedge as r sqrt(s/D)",
     "cut_loss": "The lowest loss on random cuts is r sqrt((s-d)/D)",
@@ -56,35 +56,52 @@ def wedge_claims(wedges: xr.Dataset, rules: Rules) -> list[dict]:
 
 
 def tunnel_claims(tunnels: dict[str, xr.Dataset], rules: Rules) -> list[dict]:
-    """Judge how angular width (accuracy threshold, mean over rays) moves over each sweep of numbers.
+    """Judge how angular width (accuracy threshold, mean over rays) moves over each sweep of numbers (`trend_claim`)."""
+    return [
+        trend_claim(store, store["width_accuracy"], f"tunnel_{sweep}", TUNNEL_SENTENCES[sweep], is_large, rules)
+        for sweep, store in in_order(tunnels, TUNNEL_SENTENCES)
+    ]
+
+
+def in_order(sweeps: dict[str, xr.Dataset], order: Iterable[str]) -> list[tuple[str, xr.Dataset]]:
+    """Return the sweeps that have a trend, those of two values or more, in an order of their names."""
+    return [(name, sweeps[name]) for name in order if name in sweeps and sweeps[name].sizes["value"] > 1]
+
+
+def trend_claim(
+    store: xr.Dataset, measured: xr.DataArray, name: str, sentence: str, is_wanted: Callable, rules: Rules
+) -> dict:
+    """Judge how a measurement moves over a sweep of numbers.
 
     The statistic is Spearman's rho over all (value, seed) pairs, bootstrapped over seeds; `effect` is the difference of
-    the means at the largest and smallest value in units of the pooled standard deviation over seeds.
-    Runs that diverged are left out and counted.
+    the means at the largest and smallest value in units of the pooled standard deviation over seeds. Supported where
+    the interval lies beyond `minimum_correlation` on the wanted side, contradicted where it does on the other. Runs that
+    diverged are left out and counted.
+
+    Args:
+        store: a sweep, with `diverged` over (value, seed).
+        measured: (value, seed, direction), of which the mean over directions counts.
+        name: the claim's id.
+        sentence: the claim.
+        is_wanted: `is_large` where it says that the measurement rises, `is_small` where it falls.
+        rules: of the verdicts.
     """
-    rows = []
-    for sweep, sentence in TUNNEL_SENTENCES.items():
-        if sweep not in tunnels or tunnels[sweep].sizes["value"] < 2:
-            continue
-        store = tunnels[sweep]
-        diverged = store["diverged"].values.astype(bool)  # (value, seed)
-        width = np.where(diverged, np.nan, store["width_accuracy"].mean("direction").values)
-        levels = store["value"].values.astype(float)
-        interval = bootstrap_trend(width, levels, rules.confidence, rules.resamples)
-        ends = width[[int(levels.argmin()), int(levels.argmax())]]
-        rows.append(
-            row(
-                f"tunnel_{sweep}",
-                sentence,
-                "Spearman's rho",
-                is_large(interval, rules.minimum_correlation, -rules.minimum_correlation),
-                store.sizes["seed"],
-                int((~diverged).sum()),
-                int(diverged.sum()),
-                standardised_difference(*ends),
-            )
-        )
-    return rows
+    diverged = store["diverged"].values.astype(bool)
+    values = np.where(diverged, np.nan, measured.mean("direction").values)
+    levels = store["value"].values.astype(float)
+    edge = rules.minimum_correlation if is_wanted is is_large else -rules.minimum_correlation
+    interval = bootstrap_trend(values, levels, rules.confidence, rules.resamples)
+    ends = values[[int(levels.argmin()), int(levels.argmax())]]
+    return row(
+        name,
+        sentence,
+        "Spearman's rho",
+        is_wanted(interval, edge, -edge),
+        store.sizes["seed"],
+        int((~diverged).sum()),
+        int(diverged.sum()),
+        standardised_difference(*ends),
+    )
 
 
 def connector_claims(connectors: xr.Dataset, rules: Rules) -> list[dict]:

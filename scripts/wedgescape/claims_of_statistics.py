@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import xarray as xr
 
 from wedgescape import ensembles, flatness, sharpness
+from wedgescape.claims import in_order, trend_claim
 from wedgescape.phase_diagram import gather, likeness, points_of, varied
 from wedgescape.statistics import (
     Interval,
     bootstrap_correlation,
     bootstrap_mean,
-    bootstrap_trend,
-    standardised_difference,
 )
 from wedgescape.stores import along
 from wedgescape.verdicts import Rules, is_large, is_small, row
@@ -52,34 +49,12 @@ FLAT_SENTENCES = {
 
 
 def curvature_claims(curvature: dict[str, xr.Dataset], rules: Rules) -> list[dict]:
-    """Judge how the large-scale curvature of loss and of error rate moves over each sweep of numbers.
-
-    The statistic is Spearman's rho over all (value, seed) pairs, bootstrapped over seeds, as for tunnels. Supported
-    where its interval lies below -`minimum_correlation`, contradicted where it lies above `minimum_correlation`.
-    """
-    rows = []
-    for (sweep, cause), (quantity, (name, text)) in itertools.product(SWEEPS.items(), LARGE_SCALE.items()):
-        if sweep not in curvature or curvature[sweep].sizes["value"] < 2:
-            continue
-        store = curvature[sweep]
-        diverged = store["diverged"].values.astype(bool)  # (value, seed)
-        values = np.where(diverged, np.nan, store[quantity].mean("direction").values)
-        levels = store["value"].values.astype(float)
-        interval = bootstrap_trend(values, levels, rules.confidence, rules.resamples)
-        ends = values[[int(levels.argmin()), int(levels.argmax())]]
-        rows.append(
-            row(
-                f"{name}_{sweep}",
-                f"{text} falls with {cause}",
-                "Spearman's rho",
-                is_small(interval, -rules.minimum_correlation, rules.minimum_correlation),
-                store.sizes["seed"],
-                int((~diverged).sum()),
-                int(diverged.sum()),
-                standardised_difference(*ends),
-            )
-        )
-    return rows
+    """Judge how the large-scale curvature of loss and of error rate moves over each sweep (`claims.trend_claim`)."""
+    return [
+        trend_claim(store, store[quantity], f"{name}_{sweep}", f"{text} falls with {SWEEPS[sweep]}", is_small, rules)
+        for sweep, store in in_order(curvature, SWEEPS)
+        for quantity, (name, text) in LARGE_SCALE.items()
+    ]
 
 
 def width_claims(points: Points, rules: Rules) -> list[dict]:

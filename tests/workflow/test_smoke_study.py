@@ -91,6 +91,9 @@ def test_every_job_left_a_record_and_a_log(results):
     assert record["ended"] >= record["started"]
     assert "torch" in record["versions"]
     assert (results / "logs/measure_planes.log").exists()
+    for rule, name in (("measure_curvature", "curvature"), ("measure_spectrum", "spectrum")):
+        made = json.loads(next((results / f"provenance/{rule}").iterdir()).read_text())["params"]["job"][name]
+        assert "seeds" in made  # all that the rule was given, also what its script took out
 
 
 def test_a_second_run_has_nothing_to_do(smoke_project):
