@@ -75,8 +75,8 @@ def trend_claim(
 
     The statistic is Spearman's rho over all (value, seed) pairs, bootstrapped over seeds; `effect` is the difference of
     the means at the largest and smallest value in units of the pooled standard deviation over seeds. Supported where
-    the interval lies beyond `minimum_correlation` on the wanted side, contradicted where it does on the other. Runs that
-    diverged are left out and counted.
+    the interval lies beyond `minimum_correlation` on the wanted side, contradicted where it does on the other. Runs
+    that diverged are left out and counted.
 
     Args:
         store: a sweep, with `diverged` over (value, seed).
