@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from wedgescape.descent import Checkpoint
+from wedgescape.checkpoints import Checkpoint
 from wedgescape.networks import network_landscape
 from wedgescape.provenance import digest, job
 from wedgescape.stores import open_store, open_weights, write_store

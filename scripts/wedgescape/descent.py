@@ -8,15 +8,14 @@ and curves are this loop on different landscapes, under different constraints.
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from wedgescape.checkpoints import Checkpoint
 from wedgescape.landscape import Batch, Landscape
 from wedgescape.randomness import stream
 
@@ -109,49 +108,6 @@ class Descent:
     history: dict[str, Tensor] = field(default_factory=dict)
     snapshots: Tensor | None = None
     average: Tensor | None = None
-
-
-class Checkpoint:
-    """The state of a descent on disk, so that a killed run goes on where it was, bit for bit.
-
-    Written beside and moved into place, so that it is whole or absent. It needs no random states, since each step's
-    randomness is a function of the seed and the step. One that cannot be read is set aside as `….unreadable`.
-
-    Args:
-        path: of the file; name it by all that determines the run.
-        minutes: between two writes.
-    """
-
-    def __init__(self, path: str | Path, minutes: float = 5.0):
-        self.path, self.minutes, self._last = Path(path), minutes, time.monotonic()
-
-    def load(self) -> dict | None:
-        """Return the last state, or None where there is none."""
-        if not self.path.exists():
-            return None
-        try:
-            return torch.load(self.path, weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
-            aside = self.path.with_name(self.path.name + ".unreadable")
-            os.replace(self.path, aside)
-            print(
-                f"The checkpoint {self.path} cannot be read ({type(error).__name__}): starting again; kept as {aside}"
-            )
-            return None
-
-    def save(self, state: dict, force: bool = False) -> None:
-        """Write a state, if it is time."""
-        if not force and time.monotonic() - self._last < 60 * self.minutes:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-        torch.save(state, beside)
-        os.replace(beside, self.path)
-        self._last = time.monotonic()
-
-    def remove(self) -> None:
-        """Forget the run: its result is safe."""
-        self.path.unlink(missing_ok=True)
 
 
 class _Batches:
@@ -250,20 +206,21 @@ def descend(
 
     if first == 0:
         look(0)
-    for step in range(first, steps):
-        gradient = landscape.gradients(points, batches[step])
-        if sharpness_aware:  # the batch is asked for again, so that the second gradient sees the same dropout
-            gradient = landscape.gradients(points + radius * _unit(gradient), batches[step])
-        if longest is not None:
-            gradient = gradient * (longest / gradient.norm(dim=1, keepdim=True).clamp_min(SMALLEST)).clamp_max(1.0)
-        move = _move(recipe, gradient, points, moments, momentum, decay, step) * (
-            learning_rate * recipe.rate(step, steps)
-        )
-        points = points - (constraint(move) if constraint else move)
-        look(step + 1)
-        if checkpoint:
-            checkpoint.save({"points": points.cpu(), "moments": [moment.cpu() for moment in moments],
-                             "history": history, "kept": kept, "total": total, "step": step + 1})  # fmt: skip
+    with checkpoint or nullcontext():
+        for step in range(first, steps):
+            gradient = landscape.gradients(points, batches[step])
+            if sharpness_aware:  # the batch is asked for again, so that the second gradient sees the same dropout
+                gradient = landscape.gradients(points + radius * _unit(gradient), batches[step])
+            if longest is not None:
+                gradient = gradient * (longest / gradient.norm(dim=1, keepdim=True).clamp_min(SMALLEST)).clamp_max(1.0)
+            move = _move(recipe, gradient, points, moments, momentum, decay, step) * (
+                learning_rate * recipe.rate(step, steps)
+            )
+            points = points - (constraint(move) if constraint else move)
+            look(step + 1)
+            if checkpoint:
+                checkpoint.save({"points": points.cpu(), "moments": [moment.cpu() for moment in moments],
+                                 "history": history, "kept": kept, "total": total, "step": step + 1})  # fmt: skip
 
     names = history[0] if history else {}
     return Descent(

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import platform
+import signal
 import socket
 import sys
 import time
@@ -17,7 +18,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from wedgescape.errors import InputError
+from wedgescape.errors import InputError, Stopped
+from wedgescape.whole_files import whole_file
 
 LIBRARY = Path(__file__).parent
 log = logging.getLogger("wedgescape")
@@ -122,9 +124,11 @@ def _versions() -> dict[str, str]:
 def job(snakemake) -> Iterator[logging.Logger]:
     """Run the body of a rule's script: set threads, keep a log, record what varies from run to run.
 
-    An `InputError` ends the job with its message alone. The record goes to
+    An `InputError` ends the job with its message alone; SIGTERM (a time limit, a preemption) ends it at once, unless it
+    keeps a checkpoint, and leaves nothing half-written. The record goes to
     `{results}/{study}/provenance/{rule}/{job}.json`, and only when the job succeeded.
     """
+    signal.signal(signal.SIGTERM, _stop)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(snakemake.threads)
     if "torch" in sys.modules:  # imported before the script came here
@@ -138,10 +142,14 @@ def job(snakemake) -> Iterator[logging.Logger]:
     started = time.time()
     try:
         yield log
-    except InputError as error:
+    except (InputError, Stopped) as error:
         log.error("%s: %s", snakemake.rule, error)
         sys.exit(1)
     _record(snakemake, started)
+
+
+def _stop(_signal, _frame):
+    raise Stopped("stopped by SIGTERM")
 
 
 def _record(snakemake, started: float) -> None:
@@ -168,10 +176,8 @@ def _record(snakemake, started: float) -> None:
     study = snakemake.config["study"]
     name = "_".join(wildcards.values()) or snakemake.rule
     path = Path("results") / study / "provenance" / snakemake.rule / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.write_text(json.dumps(record, indent=1, sort_keys=True, default=str))
-    os.replace(beside, path)
+    with whole_file(path) as beside:
+        beside.write_text(json.dumps(record, indent=1, sort_keys=True, default=str))
 
 
 def digest(value) -> str:

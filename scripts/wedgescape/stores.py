@@ -9,8 +9,6 @@ opens it:
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -22,6 +20,7 @@ import xarray as xr
 import zarr
 
 from wedgescape.errors import InputError
+from wedgescape.whole_files import whole_file
 
 SCHEMA_VERSION = 1
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
@@ -51,8 +50,6 @@ def write_store(dataset: xr.Dataset, path: str | Path, created_by: str) -> None:
     silent = [str(name) for name, variable in dataset.data_vars.items() if "description" not in variable.attrs]
     if silent:
         raise ValueError(f"every variable needs a description; without one: {', '.join(silent)}")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     attributes = {**dataset.attrs, "schema_version": SCHEMA_VERSION, "created_by": created_by}
     dataset = dataset.copy()
     dataset.attrs = dict(sorted(attributes.items()))  # `assign_attrs` would keep the order of those that are there
@@ -64,17 +61,14 @@ def write_store(dataset: xr.Dataset, path: str | Path, created_by: str) -> None:
     }
     dataset = dataset.assign_coords({name: text for name, text in texts.items() if name in dataset.coords})
     dataset = dataset.assign({name: text for name, text in texts.items() if name in dataset.data_vars})
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        dataset.to_zarr(folder / "store", mode="w", consolidated=False, zarr_format=3, encoding=_encoding(dataset))
-        with zipfile.ZipFile(folder / "packed", "w", zipfile.ZIP_STORED) as packed:
-            for file in sorted((folder / "store").rglob("*")):
+    # The many small files of a store go to the job's temporary folder, not to the file system of the results.
+    with whole_file(path) as beside, tempfile.TemporaryDirectory(prefix="wedgescape-") as folder:
+        dataset.to_zarr(folder, mode="w", consolidated=False, zarr_format=3, encoding=_encoding(dataset))
+        with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as packed:
+            for file in sorted(Path(folder).rglob("*")):
                 if file.is_file():
-                    entry = zipfile.ZipInfo(file.relative_to(folder / "store").as_posix(), _DATE)
+                    entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _DATE)
                     packed.writestr(entry, file.read_bytes())
-        os.replace(folder / "packed", path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_store(path: str | Path) -> xr.Dataset:
@@ -138,11 +132,8 @@ def write_table(table, path: str | Path) -> None:
 
 def write_text(text: str, path: str | Path) -> None:
     """Write a text file, moved into place when it is complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.write_text(text, encoding="utf-8", newline="")
-    os.replace(beside, path)
+    with whole_file(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="")
 
 
 def point_of(path: str | Path) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from collections.abc import Iterable, Sequence
 from numbers import Real
 from pathlib import Path
@@ -23,6 +22,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.transforms import ScaledTranslation
+
+from wedgescape.whole_files import whole_file
 
 ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches, the widths of a paper's columns
 PDF_DPI = 450  # of what is an image in a PDF
@@ -421,7 +422,5 @@ def save(figure: Figure, outputs: Iterable[str | Path], dpi: int, name: str, met
     for path in map(Path, outputs):
         kind = path.suffix.removeprefix(".")
         resolution, unsaid = kinds[kind]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        figure.savefig(beside, format=kind, dpi=resolution, metadata={**said, **unsaid})
-        os.replace(beside, path)
+        with whole_file(path) as beside:
+            figure.savefig(beside, format=kind, dpi=resolution, metadata={**said, **unsaid})

@@ -12,7 +12,8 @@ import xarray as xr
 from torch import Tensor
 
 from wedgescape import models
-from wedgescape.descent import Checkpoint, Recipe, descend
+from wedgescape.checkpoints import Checkpoint
+from wedgescape.descent import Recipe, descend
 from wedgescape.errors import InputError
 from wedgescape.networks import NetworkLandscape, initial_points, network_landscape
 from wedgescape.stores import as_json, described, open_weights

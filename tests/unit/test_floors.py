@@ -12,13 +12,24 @@ LIBRARY = Path(__file__).parents[2] / "scripts" / "wedgescape"
 
 # On one floor, a module may import those that stand before it. Names without a file are reserved.
 FLOORS = (
-    ("errors", "schema", "methods", "study", "stores", "provenance", "style", "randomness", "statistics"),
+    (
+        "errors",
+        "whole_files",
+        "schema",
+        "methods",
+        "study",
+        "stores",
+        "provenance",
+        "style",
+        "randomness",
+        "statistics",
+    ),
     (
         *("subspaces", "landscape", "models", "downloads", "image_files", "own_datasets", "datasets"),
         *("crossings", "complexes", "lines", "calibration"),
     ),
     ("wedges", "networks"),
-    ("descent",),
+    ("checkpoints", "descent"),
     (
         *("curvature", "spectra", "goldilocks", "hyperplanes", "planes", "connectors", "surfaces", "tunnels"),
         *("sharpness", "curves", "profiles"),

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from wedgescape import models, training
-from wedgescape.descent import Checkpoint, descend
+from wedgescape.checkpoints import Checkpoint
+from wedgescape.descent import descend
 from wedgescape.networks import initial_points
 from wedgescape.stores import open_weights, write_store
 from wedgescape.training import recipe_of, train, trained_landscape
@@ -187,8 +188,8 @@ def test_a_killed_training_is_continued_to_the_same_store(network, data, train_s
     whole = train(network(), data, settings, [0, 1])
     checkpoint, save, writes = Checkpoint(tmp_path / "run.pt", minutes=0), Checkpoint.save, []
 
-    def save_and_die(self, state, force=False):
-        save(self, state, force)
+    def save_and_die(self, state):
+        save(self, state)
         writes.append(state["step"])
         if len(writes) == 7:
             raise KeyboardInterrupt
