@@ -54,7 +54,9 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            return torch.load(self.path, weights_only=True)
+            state = torch.load(self.path, weights_only=True)
+            log.info("Going on from step %d, kept in %s", state["step"], self.path)
+            return state
         except Exception as error:  # torch raises many kinds for a damaged file
             aside = self.path.with_name(self.path.name + ".unreadable")
             os.replace(self.path, aside)

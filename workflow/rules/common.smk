@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 WORKFLOW = Path(str(workflow.current_basedir)).parent
 SCRIPTS = WORKFLOW.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from wedgescape import slurm
 from wedgescape.errors import InputError
 from wedgescape.provenance import check_writable, fingerprint
 from wedgescape.study import load_study, seeds_in
@@ -40,6 +42,17 @@ OWN_DATA = (
     if isinstance(study.config["dataset"], dict)
     else []
 )
+
+
+# What a job that computes networks asks a cluster for; on one machine it limits nothing, unless `--resources gpu=1` does.
+GPU = {} if study.config["device"] == "cpu" else {"gpu": 1}
+if GPU and study.config["gpu_model"]:
+    GPU["gpu_model"] = study.config["gpu_model"]
+
+
+def growing(amount):
+    """A resource that grows with every attempt: what a job lacked at first, it gets when it is tried again."""
+    return lambda wildcards, attempt: amount * attempt
 
 
 def settings(script, *sections, own=()):
@@ -101,3 +114,19 @@ def measured(measurement, points):
     return [
         f"{RESULTS}/{measurement}/{point}.zarr.zip" for point in dict.fromkeys(points)
     ]
+
+
+# A cluster is asked before anything is submitted whether it takes the jobs, which else would fail one by one or wait for ever.
+onstart:
+    if workflow.executor_plugin.name == "slurm":
+        submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+        try:
+            slurm.check_requests(submitted, workflow.executor_settings)
+            slurm.check_none_left(study.name, Path.cwd(), workflow.configfiles)
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+        try:
+            attempts = workflow.execution_settings.retries + 1
+            slurm.check_requests(submitted, workflow.executor_settings, attempts)
+        except InputError as error:
+            logger.warning(f"A job's last attempt would be in vain. {error}")

@@ -1,3 +1,4 @@
+# A local rule, since a cluster's nodes often have no network to download from.
 rule prepare_data:
     output:
         f"{RESULTS}/data/{study.dataset}.zarr.zip",
@@ -5,10 +6,11 @@ rule prepare_data:
         f"{RESULTS}/logs/prepare_data.log",
     benchmark:
         f"{RESULTS}/benchmarks/prepare_data.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         job=settings("prepare_data.py", own=OWN_DATA) | study.data(),
     message:
@@ -32,8 +34,9 @@ rule check_models:
     priority: 100
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **GPU,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("check_models.py", "device", own=OWN_MODEL)
         | {"models": study.models()},

@@ -1,4 +1,5 @@
-# One rule, one figure, drawn from stores alone: `snakemake plot_tunnels` redraws just that one.
+# One rule, one figure, drawn from stores alone: `snakemake plot_tunnels` redraws just that one. It takes seconds, so on a
+# cluster, too, it runs where Snakemake runs.
 
 FIGURES = expand(
     f"{RESULTS}/figures/{{figure}}.{{kind}}",
@@ -43,10 +44,11 @@ rule plot_claims:
         f"{RESULTS}/logs/plot_claims.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_claims.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_claims.py", "figures", "claims"),
     message:
@@ -68,10 +70,11 @@ rule plot_wedges:
         f"{RESULTS}/logs/plot_wedges.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_wedges.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_wedges.py", "figures"),
     message:
@@ -96,10 +99,11 @@ rule plot_predictions:
         f"{RESULTS}/logs/plot_predictions.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_predictions.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_predictions.py", "figures"),
     message:
@@ -124,10 +128,11 @@ rule plot_training:
         f"{RESULTS}/logs/plot_training.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_training.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_training.py", "figures", "claims"),
     message:
@@ -152,10 +157,11 @@ rule plot_hyperplanes:
         f"{RESULTS}/logs/plot_hyperplanes.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_hyperplanes.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_hyperplanes.py", "figures", "claims"),
     message:
@@ -180,10 +186,11 @@ rule plot_planes:
         f"{RESULTS}/logs/plot_planes.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_planes.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_planes.py", "figures"),
     message:
@@ -212,10 +219,11 @@ rule plot_surroundings:
         f"{RESULTS}/logs/plot_surroundings.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_surroundings.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_surroundings.py", "figures"),
     message:
@@ -240,10 +248,11 @@ rule plot_curves:
         f"{RESULTS}/logs/plot_curves.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_curves.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_curves.py", "figures", "claims"),
     message:
@@ -268,10 +277,11 @@ rule plot_profiles:
         f"{RESULTS}/logs/plot_profiles.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_profiles.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_profiles.py", "figures", "claims", "profiles"),
     message:
@@ -296,10 +306,11 @@ rule plot_connectors:
         f"{RESULTS}/logs/plot_connectors.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_connectors.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_connectors.py", "figures", "claims"),
     message:
@@ -324,10 +335,11 @@ rule plot_subspaces:
         f"{RESULTS}/logs/plot_subspaces.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_subspaces.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_subspaces.py", "figures", "claims", "subspaces"),
     message:
@@ -356,10 +368,11 @@ rule plot_alignment:
         f"{RESULTS}/logs/plot_alignment.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_alignment.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_alignment.py", "figures", "claims"),
     message:
@@ -385,10 +398,11 @@ rule plot_flatness:
         f"{RESULTS}/logs/plot_flatness.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_flatness.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job={**settings("plot_flatness.py", "figures", "claims"), "methods": FLAT},
     message:
@@ -413,10 +427,11 @@ rule plot_fitted_wedges:
         f"{RESULTS}/logs/plot_fitted_wedges.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_fitted_wedges.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_fitted_wedges.py", "figures", "claims"),
     message:
@@ -442,10 +457,11 @@ rule plot_spectrum:
         f"{RESULTS}/logs/plot_spectrum.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_spectrum.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_spectrum.py", "figures", "claims", "spectrum"),
     message:
@@ -470,10 +486,11 @@ rule plot_ensembles:
         f"{RESULTS}/logs/plot_ensembles.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_ensembles.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_ensembles.py", "figures", "claims"),
     message:
@@ -499,10 +516,11 @@ rule plot_similarity:
         f"{RESULTS}/logs/plot_similarity.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_similarity.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_similarity.py", "figures", "claims"),
     message:
@@ -527,10 +545,11 @@ rule plot_averages:
         f"{RESULTS}/logs/plot_averages.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot_averages.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("plot_averages.py", "figures", "claims"),
     message:
@@ -559,10 +578,11 @@ if study.sweeps:
             f"{RESULTS}/logs/plot_curvature.log",
         benchmark:
             f"{RESULTS}/benchmarks/plot_curvature.tsv"
+        localrule: True
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=10,
+            mem_mb=growing(2000),
+            runtime=growing(10),
         params:
             job={
                 **settings("plot_curvature.py", "figures", "claims", "curvature"),
@@ -593,10 +613,11 @@ if study.sweeps:
             f"{RESULTS}/logs/plot_tunnels.log",
         benchmark:
             f"{RESULTS}/benchmarks/plot_tunnels.tsv"
+        localrule: True
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=10,
+            mem_mb=growing(2000),
+            runtime=growing(10),
         params:
             job={
                 **settings("plot_tunnels.py", "figures", "claims"),
@@ -632,10 +653,11 @@ if study.grids:
             f"{RESULTS}/logs/plot_phase_diagram.log",
         benchmark:
             f"{RESULTS}/benchmarks/plot_phase_diagram.tsv"
+        localrule: True
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=10,
+            mem_mb=growing(2000),
+            runtime=growing(10),
         params:
             job={
                 **settings("plot_phase_diagram.py", "figures", "claims"),

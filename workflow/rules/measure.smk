@@ -7,8 +7,8 @@ rule simulate_wedges:
         f"{RESULTS}/benchmarks/simulate_wedges.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         job=settings("simulate_wedges.py", "wedges"),
     message:
@@ -29,8 +29,9 @@ rule measure_tunnels:
         f"{RESULTS}/benchmarks/measure_tunnels/{{point}}.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(60),
     params:
         job=settings("measure_tunnels.py", "tunnels", own=OWN_MODEL),
     message:
@@ -58,8 +59,9 @@ rule measure_hyperplanes:
         f"{RESULTS}/benchmarks/measure_hyperplanes/{{point}}.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **GPU,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         job=settings("measure_hyperplanes.py", "hyperplanes", own=OWN_MODEL),
     message:
@@ -88,8 +90,9 @@ rule measure_planes:
         f"{RESULTS}/benchmarks/measure_planes.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(60),
     params:
         job=settings("measure_planes.py", "planes", "connectors", own=OWN_MODEL),
     message:
@@ -110,8 +113,9 @@ rule measure_profiles:
         f"{RESULTS}/benchmarks/measure_profiles.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(120),
     params:
         job=settings("measure_profiles.py", "profiles", "connectors", own=OWN_MODEL),
     message:
@@ -132,8 +136,9 @@ rule measure_curves:
         f"{RESULTS}/benchmarks/measure_curves.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(120),
     params:
         job=settings("measure_curves.py", "curves", own=OWN_MODEL),
     message:
@@ -154,8 +159,9 @@ rule measure_connectors:
         f"{RESULTS}/benchmarks/measure_connectors.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(120),
     params:
         job=settings("measure_connectors.py", "connectors", own=OWN_MODEL),
     message:
@@ -176,8 +182,9 @@ rule measure_subspaces:
         f"{RESULTS}/benchmarks/measure_subspaces.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(120),
     params:
         job=settings("measure_subspaces.py", "connectors", "subspaces", own=OWN_MODEL),
     message:
@@ -202,8 +209,9 @@ rule measure_alignment:
         f"{RESULTS}/benchmarks/measure_alignment/{{point}}.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(60),
     params:
         job=settings("measure_alignment.py", "alignment", own=OWN_MODEL),
     message:
@@ -224,8 +232,9 @@ rule measure_aligned_connectors:
         f"{RESULTS}/benchmarks/measure_aligned_connectors.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(120),
     params:
         job=settings(
             "measure_aligned_connectors.py", "alignment", "connectors", own=OWN_MODEL
@@ -248,8 +257,9 @@ rule measure_similarity:
         f"{RESULTS}/benchmarks/measure_similarity/{{point}}.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(60),
     params:
         job=settings("measure_similarity.py", "similarity", own=OWN_MODEL),
     message:
@@ -270,8 +280,9 @@ rule measure_curvature:
         f"{RESULTS}/benchmarks/measure_curvature/{{point}}.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(120),
     params:
         job=settings("measure_curvature.py", "curvature", own=OWN_MODEL),
     message:
@@ -293,8 +304,9 @@ rule measure_spectrum:
         f"{RESULTS}/benchmarks/measure_spectrum.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(120),
     params:
         job=settings("measure_spectrum.py", "spectrum", own=OWN_MODEL),
     message:
@@ -317,10 +329,11 @@ rule fit_wedges:
         f"{RESULTS}/logs/fit_wedges.log",
     benchmark:
         f"{RESULTS}/benchmarks/fit_wedges.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("fit_wedges.py")
         | {key: study.config["claims"][key] for key in ("confidence", "resamples")},
@@ -344,8 +357,9 @@ rule measure_ensembles:
         f"{RESULTS}/benchmarks/measure_ensembles.tsv"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **GPU,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         job=settings(
             "measure_ensembles.py",
@@ -389,10 +403,11 @@ rule judge_claims:
         f"{RESULTS}/logs/judge_claims.log",
     benchmark:
         f"{RESULTS}/benchmarks/judge_claims.tsv"
+    localrule: True
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         job=settings("judge_claims.py", "claims")
         | {"sweeps": SWEEPS, "grids": GRIDS, "methods": FLAT},

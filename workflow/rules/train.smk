@@ -8,11 +8,11 @@ rule train:
         f"{RESULTS}/logs/train/{{point}}/seeds~{{seeds}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{point}}/seeds~{{seeds}}.tsv"
-    retries: 2
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **GPU,
+        mem_mb=growing(3000),
+        runtime=growing(120),
     params:
         job=lambda wildcards: settings("train.py", own=OWN_MODEL)
         | study.training(wildcards.point)
