@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,9 +37,16 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         os.replace(beside, path)
     except OSError as error:
         if error.errno in FULL:
+            temporary = tempfile.gettempdir()  # where a store is put together
             raise InputError(
-                f"{path}: it could not be written ({error.strerror}); nothing of it was kept. Make room, and run again"
+                f"{path}: it could not be written ({error.strerror}: {_free(path.parent)} are free there, "
+                f"{_free(temporary)} in the temporary folder {temporary}); nothing of it was kept. Make room, and run "
+                "again"
             ) from error
         raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _free(folder: str | Path) -> str:
+    return f"{shutil.disk_usage(folder).free / 2**20:.1f} MiB"

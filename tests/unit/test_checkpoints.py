@@ -129,7 +129,7 @@ def test_a_failed_write_leaves_the_last_checkpoint_and_the_run_goes_on(tmp_path,
     with monkeypatch.context() as full:
         full.setattr(Path, "write_bytes", half)
         checkpoint.save({"step": 2})
-    assert f"{tmp_path / 'run.pt'}: it could not be written (No space left on device)" in caplog.text
+    assert f"{tmp_path / 'run.pt'}: it could not be written (No space left on device: " in caplog.text
     assert checkpoint.load() == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
     checkpoint.save({"step": 3})

@@ -1,0 +1,76 @@
+"""The smoke study through Slurm, as a user starts it."""
+
+import hashlib
+import json
+import subprocess
+from collections import Counter
+
+from .conftest import POINT, Cluster, Run
+
+SMOKE = ("--configfile", "config/smoke.yaml", "--slurm-init-seconds-before-status-checks", "2")
+
+
+def digests(folder) -> dict[str, str]:
+    kinds = ("*.zarr.zip", "*.csv", "*.html", "*.png", "*.pdf")
+    files = [file for kind in kinds for file in folder.rglob(kind)]
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def accounted(folder) -> list[dict[str, str]]:
+    """What Slurm's accounting says of the jobs of a folder."""
+    fields = ("Comment", "State", "AllocTRES", "WorkDir")
+    command = ["sacct", "--allocations", "--noheader", "--parsable2", f"--format={','.join(fields)}"]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rows = [dict(zip(fields, line.split("|"), strict=True)) for line in answer.splitlines()]
+    return [row for row in rows if row["WorkDir"] == str(folder)]
+
+
+def test_the_smoke_study_gives_the_same_bytes_as_on_one_machine(project, smoke_project):
+    dry = project.smoke("--dry-run").stdout.partition("Job stats:")[2].partition("total")[0]
+    planned = {row[0]: int(row[1]) for line in dry.splitlines() if len(row := line.split()) == 2 and row[1].isdigit()}
+    run = Run(project, *SMOKE)
+    assert run.ends(900) == 0, run.said.read_text()
+    made, wanted = (digests(folder.folder / "results/smoke") for folder in (project, smoke_project))
+    assert len(wanted) > 60
+    assert made == wanted
+    assert "Nothing to be done" in project.smoke().stdout
+
+    jobs = accounted(project.folder)
+    assert {job["State"] for job in jobs} == {"COMPLETED"}
+    seen = Counter(job["Comment"].split("_wildcards_")[0].removeprefix("rule_") for job in jobs)
+    local = {"all", "prepare_data", "fit_wedges", "judge_claims"}
+    wanted = {rule: count for rule, count in planned.items() if rule not in local and not rule.startswith("plot_")}
+    assert seen == wanted
+    without = {job["Comment"] for job in jobs if "gres/gpu=1" not in job["AllocTRES"]}
+    assert without == {"rule_simulate_wedges"}  # all others compute networks
+
+
+def test_two_trainings_have_a_gpu_each_at_the_same_time(study):
+    assert study.start().ends() == 0
+    records = study.project.folder / "results/fault/provenance/train"
+    first, second = (json.loads((records / f"{POINT}_{seeds}.json").read_text()) for seeds in ("0-1", "2-3"))
+    assert {record["host"]["visible_gpus"] for record in (first, second)} == {"0", "1"}
+    assert max(first["started"], second["started"]) < min(first["ended"], second["ended"])
+
+
+def test_a_study_on_the_cpu_asks_for_no_gpu(study):
+    assert study.start("--config", "device=cpu").ends() == 0
+    jobs = accounted(study.project.folder)
+    assert len(jobs) == 3
+    assert not any("gpu" in job["AllocTRES"] for job in jobs)
+
+
+def test_a_model_of_gpu_and_partitions_are_what_slurm_is_asked_for(project):
+    """The cluster's partitions, written down for the executor, and a model by the name it has there."""
+    (project.folder / "partitions.yaml").write_text(
+        "partitions:\n  cpu: {max_runtime: 720, max_gpu: 0}\n"
+        "  gpu: {max_runtime: 720, max_gpu: 2, available_gpu_models: [fake]}\n"
+    )
+    study = Cluster(project)
+    run = study.start("--config", "gpu_model=fake", "--slurm-partition-config", "partitions.yaml")
+    assert run.ends() == 0, run.said.read_text()
+    command = ["sacct", "--allocations", "--noheader", "--parsable2", "--format=WorkDir,Partition,AllocTRES"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    mine = [line for line in lines if line.startswith(f"{project.folder}|")]
+    assert len(mine) == 3
+    assert all("|gpu|" in line and "gres/gpu:fake=1" in line for line in mine)

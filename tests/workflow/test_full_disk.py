@@ -1,0 +1,87 @@
+"""A disk that is full: nothing half-written is taken for complete, and with room the same command goes on."""
+
+import os
+import subprocess
+
+import pytest
+
+from projects import copy_to
+
+STUDY = """
+study: full
+dataset: digits
+model: {width: 256}
+training: {epochs: 4}
+seeds: 3
+checkpoint_minutes: 0.0001
+tunnels: {directions: 1, angle_error: 4.0}
+"""
+POINT = "lr~0.05_wd~0_width~256_dropout~0_batch~128"
+WEIGHTS = f"results/full/weights/{POINT}/seeds~0-2.zarr.zip"
+TARGET = f"results/full/tunnels/{POINT}.zarr.zip"
+ROOM_FOR_DATA_ALONE = "700k"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a function that puts a small file system of its own at a folder."""
+    if os.geteuid():
+        pytest.skip("mounting a file system needs root")
+    mounted = []
+
+    def mount(folder, size):
+        folder.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+        mounted.append(folder)
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """What is made where there is room."""
+    roomy = copy_to(tmp_path_factory.mktemp("roomy") / "project")
+    (roomy.folder / "full.yaml").write_text(STUDY)
+    roomy.snakemake("--cores", "1", "--configfile", "full.yaml", "--", TARGET)
+    return {name: (roomy.folder / name).read_bytes() for name in (WEIGHTS, TARGET)}
+
+
+def run(project, check=True):
+    return project.snakemake("--cores", "1", "--configfile", "full.yaml", "--", TARGET, check=check)
+
+
+def left_over(project):
+    return [path for path in (project.folder / "results").rglob("*") if path.name.endswith(".part")]
+
+
+def test_results_on_a_full_disk(project, small_disk, expected):
+    (project.folder / "full.yaml").write_text(STUDY)
+    small_disk(project.folder / "results", ROOM_FOR_DATA_ALONE)
+    said = run(project, check=False)
+    assert said.returncode != 0
+    assert "the checkpoint could not be written" in said.stdout  # which did not end the training
+    assert f"train: {WEIGHTS}: it could not be written (No space left on device: 0." in said.stdout
+    assert "Make room, and run again" in said.stdout
+    assert "Traceback" not in said.stdout
+    assert not (project.folder / WEIGHTS).exists()
+    assert not left_over(project)
+    subprocess.run(["mount", "-o", "remount,size=50m", project.folder / "results"], check=True)
+    run(project)
+    assert {name: (project.folder / name).read_bytes() for name in expected} == expected
+
+
+def test_a_full_temporary_folder_while_a_store_is_put_together(project, small_disk, expected, tmp_path, monkeypatch):
+    (project.folder / "full.yaml").write_text(STUDY)
+    small_disk(tmp_path / "temporary", ROOM_FOR_DATA_ALONE)
+    with monkeypatch.context() as small:
+        small.setenv("TMPDIR", str(tmp_path / "temporary"))
+        said = run(project, check=False)
+    assert said.returncode != 0
+    assert f"train: {WEIGHTS}: it could not be written (No space left on device" in said.stdout
+    assert f"MiB in the temporary folder {tmp_path / 'temporary'}" in said.stdout
+    assert not (project.folder / WEIGHTS).exists()
+    assert not left_over(project)
+    assert "seeds~0-2" in run(project).stdout
+    assert {name: (project.folder / name).read_bytes() for name in expected} == expected
