@@ -1,5 +1,6 @@
 # make            build the environment and run the default study
 # make test       run the tests
+# make orphans    list the Slurm jobs that a killed run left behind; DO=wait or DO=cancel
 # Options: CONFIG=config/fashion.yaml  CORES=4  PYTHON=python3.12  TORCH_INDEX=<a package index with the PyTorch build you want>
 
 CONFIG ?= config/config.yaml
@@ -14,7 +15,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logge
 RUN = $(SNAKEMAKE) --configfile $(CONFIG)
 RESULTS = results/$(shell $(BIN)/python -c "import yaml; print(yaml.safe_load(open('$(lastword $(CONFIG))'))['study'])")
 
-.PHONY: all study report test lint format lock docs clean
+.PHONY: all study report test orphans lint format lock docs clean
 .DELETE_ON_ERROR:
 
 all: study report
@@ -32,6 +33,10 @@ report: study
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+DO ?= list
+orphans: $(READY)
+	@$(BIN)/python scripts/orphans.py $(DO)
 
 lint: $(READY)
 	$(BIN)/ruff check .

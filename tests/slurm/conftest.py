@@ -44,11 +44,16 @@ def unfit() -> str:
     return ""
 
 
+def go_without(reason: str) -> None:
+    """Skip what is not possible here; where WEDGESCAPE_SLURM=required, as in continuous integration, it has to be."""
+    (pytest.fail if os.environ.get("WEDGESCAPE_SLURM") == "required" else pytest.skip)(reason)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cluster():
-    """The cluster; where WEDGESCAPE_SLURM=required, as in continuous integration, it has to be possible."""
+    """The cluster."""
     if reason := unfit():
-        (pytest.fail if os.environ.get("WEDGESCAPE_SLURM") == "required" else pytest.skip)(reason)
+        go_without(reason)
     subprocess.run([HERE / "slurm-up", "--db"], check=True)
     yield
     subprocess.run([HERE / "slurm-down"], check=True)

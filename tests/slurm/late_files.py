@@ -2,8 +2,8 @@
 
     python late_files.py FOLDER MOUNTPOINT SECONDS
 
-shows FOLDER at MOUNTPOINT. A process belongs to the node of its Slurm job, or to the login node; a file that another node has made
-less than so many seconds ago is not there for it. It runs until it is unmounted.
+shows FOLDER at MOUNTPOINT. A process belongs to the node of its Slurm job, or to the login node; a file that another
+node has made less than so many seconds ago is not there for it. It runs until it is unmounted.
 """
 
 import contextlib

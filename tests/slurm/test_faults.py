@@ -59,11 +59,12 @@ def test_a_training_that_is_preempted_is_queued_again_and_goes_on(study, complet
 
 
 def test_a_job_that_lacked_memory_is_given_more(study, complete):
-    run = study.start("--set-resources", "train:mem_mb=attempt * 450")
+    run = study.start("--set-resources", "train:mem_mb=300 * attempt**2")
     assert run.ends() == 0, run.said.read_text()
     complete(study)
     assert study.jobs() == {"train": 4, "measure_tunnels": 1}
-    assert "memory limit" in run.said.read_text()
+    logs = study.project.folder.glob(".snakemake/slurm_logs/rule_train/*/*.log")
+    assert sum("memory limit" in log.read_text() for log in logs) == 2
 
 
 def test_a_training_that_hits_its_time_limit_goes_on(study, expected):

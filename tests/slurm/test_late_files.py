@@ -2,13 +2,14 @@
 
 import contextlib
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from .conftest import HERE, wait_for
+from .conftest import HERE, go_without, wait_for
 
 SECONDS = 8
 
@@ -16,6 +17,8 @@ SECONDS = 8
 @pytest.fixture
 def late_results(study, tmp_path):
     """The study's results lie on such a file system; yields what the file system says when it is done with."""
+    if not shutil.which("fusermount3"):
+        go_without("FUSE is not installed: apt-get install fuse3 libfuse3-3")
     results, real, said = study.project.folder / "results", tmp_path / "real", tmp_path / "late.txt"
     results.mkdir()
     real.mkdir()

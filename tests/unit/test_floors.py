@@ -20,6 +20,7 @@ FLOORS = (
         "study",
         "stores",
         "provenance",
+        "slurm",
         "style",
         "randomness",
         "statistics",
@@ -129,7 +130,7 @@ def test_models_name_layers():
     assert {"Linear", "Conv2d", "BatchNorm2d", "GroupNorm", "Dropout"} <= layers_named("models")
 
 
-@pytest.mark.parametrize("module", ["errors", "study", "schema", "methods", "provenance"])
+@pytest.mark.parametrize("module", ["errors", "study", "schema", "methods", "provenance", "slurm"])
 def test_what_the_snakefile_loads_imports_nothing_heavy(module):
     heavy = {"torch", "numpy", "xarray", "zarr", "scipy", "sklearn", "pandas", "matplotlib"}
     reached, waiting = set(), [module]

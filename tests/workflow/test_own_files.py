@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from .conftest import REPOSITORY
+from projects import REPOSITORY
 
 
 def example(name: str) -> str:

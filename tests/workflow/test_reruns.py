@@ -2,7 +2,7 @@
 
 import os
 
-from .conftest import FIGURES
+from projects import FIGURES
 
 MEASURED_FROM_WEIGHTS = {
     *("measure_tunnels", "measure_curvature", "measure_similarity", "measure_spectrum", "measure_ensembles"),

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from projects import FIGURES
 from wedgescape.stores import open_store, open_weights
-
-from .conftest import FIGURES
 
 
 @pytest.fixture
