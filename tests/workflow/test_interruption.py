@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+KILLS = 20
+
 
 def digests(folder):
     return {
@@ -20,7 +22,7 @@ def digests(folder):
 def test_kill_9_at_random_moments_loses_nothing(project, smoke_project):
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/smoke.yaml"]
     draw = random.Random(0)
-    for _ in range(4):
+    for _ in range(KILLS):
         process = subprocess.Popen(
             command, cwd=project.folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
