@@ -66,7 +66,17 @@ def _logic(source: Path) -> str:
                 and isinstance(first.value.value, str)
             ):
                 node.body = body[1:]
-    return ast.dump(tree)
+    return _written(tree)
+
+
+def _written(node) -> str:
+    """Return a syntax tree as text, the same in all versions of Python: what newer ones add to it is empty here."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
+        return f"{type(node).__name__}({', '.join(f'{name}={_written(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(_written, node))}]"
+    return repr(node)
 
 
 @cache

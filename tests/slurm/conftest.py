@@ -24,7 +24,7 @@ STUDY = """
 study: fault
 dataset: digits
 model: {width: 64}
-training: {epochs: 150}
+training: {epochs: 300}
 seeds: 4
 seeds_per_job: 2
 checkpoint_minutes: 0.005
@@ -94,9 +94,9 @@ class Run:
             )
 
     def until_training(self) -> str:
-        """Wait until a training has written a checkpoint; return the number of a training's job."""
+        """Wait until both trainings have written a checkpoint; return the number of one's job."""
         checkpoints = self.project.folder / "results/fault/checkpoints"
-        wait_for(lambda: self.process.poll() is None and list(checkpoints.glob("*.pt")))
+        wait_for(lambda: self.process.poll() is None and len(list(checkpoints.glob("*.pt"))) == len(TRAININGS))
         return next(job["number"] for job in queue() if job["state"] == "RUNNING" and "rule_train" in job["what"])
 
     def ends(self, seconds: float = 240.0) -> int:

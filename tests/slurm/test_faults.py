@@ -70,7 +70,7 @@ def test_a_job_that_lacked_memory_is_given_more(study, complete):
 def test_a_training_that_hits_its_time_limit_goes_on(study, expected):
     """Slurm counts in minutes, so this training takes longer than one; its weights are those of a run without limit."""
     settings = (study.project.folder / "fault.yaml").read_text()
-    (study.project.folder / "fault.yaml").write_text(settings.replace("epochs: 150", "epochs: 3000"))
+    (study.project.folder / "fault.yaml").write_text(settings.replace("epochs: 300", "epochs: 3000"))
     run = study.start("--set-resources", "train:runtime=attempt", target=TRAININGS[0])
     assert run.ends(400) == 0, run.said.read_text()
     assert "TIMEOUT" in run.said.read_text()

@@ -1,5 +1,6 @@
 """Fingerprints of code, the frame around each job, and where results may be written."""
 
+import ast
 import contextlib
 import json
 import logging
@@ -139,6 +140,18 @@ def test_fingerprint_stays_after_a_touch_and_in_another_folder(library, tmp_path
     shutil.copytree(tmp_path / "scripts", tmp_path / "clone")
     monkeypatch.setattr(provenance, "LIBRARY", tmp_path / "clone" / "wedgescape")
     assert fingerprint_of(tmp_path / "clone" / "wedgescape") == before
+
+
+def test_a_fingerprint_is_the_same_in_all_versions_of_python():
+    """What a version of the syntax tree has in addition, such as the type parameters of 3.12, does not show."""
+    tree = ast.parse("def double(x: int):\n    return f'{2 * x}'")
+    tree.body[0].type_params = []
+    tree.body[0]._fields = (*ast.FunctionDef._fields, "type_params")
+    assert provenance._written(tree) == (
+        "Module(body=[FunctionDef(name='double', args=arguments(args=[arg(arg='x', annotation=Name(id='int', "
+        "ctx=Load()))]), body=[Return(value=JoinedStr(values=[FormattedValue(value=BinOp(left=Constant(value=2), op=Mult(), "
+        "right=Name(id='x', ctx=Load())), conversion=-1)]))])])"
+    )
 
 
 def test_fingerprint_counts_a_users_file(library, tmp_path):
