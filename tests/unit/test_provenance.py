@@ -149,8 +149,8 @@ def test_a_fingerprint_is_the_same_in_all_versions_of_python():
     tree.body[0]._fields = (*ast.FunctionDef._fields, "type_params")
     assert provenance._written(tree) == (
         "Module(body=[FunctionDef(name='double', args=arguments(args=[arg(arg='x', annotation=Name(id='int', "
-        "ctx=Load()))]), body=[Return(value=JoinedStr(values=[FormattedValue(value=BinOp(left=Constant(value=2), op=Mult(), "
-        "right=Name(id='x', ctx=Load())), conversion=-1)]))])])"
+        "ctx=Load()))]), body=[Return(value=JoinedStr(values=[FormattedValue(value=BinOp(left=Constant(value=2), "
+        "op=Mult(), right=Name(id='x', ctx=Load())), conversion=-1)]))])])"
     )
 
 
