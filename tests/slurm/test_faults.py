@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import HERE, TRAININGS, queue, wait_for
+from .conftest import HERE, queue, wait_for
 
 STATE = Path("/tmp/wedgescape-slurm")
 
