@@ -1,6 +1,7 @@
 """Fit wedges to the base point's measurements by several routes, and let each fit predict all of them."""
 
 from wedgescape.fitted_wedges import fit
+from wedgescape.origins import origin
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, open_weights, write_store
 
@@ -9,6 +10,6 @@ with job(snakemake):
     stores = {name: open_store(snakemake.input[name]).load() for name in names}
     weights = open_weights(snakemake.input.weights)
     starts = weights["norm"].isel(epoch=0).sel(seed=stores["hyperplanes"]["seed"]).values
-    settings = snakemake.params.job
-    store = fit(**stores, start_radii=starts, confidence=settings["confidence"], resamples=settings["resamples"])
-    write_store(store, snakemake.output[0], "fit_wedges")
+    confidence, resamples = (snakemake.params.job[f"claims.{key}"] for key in ("confidence", "resamples"))
+    store = fit(**stores, start_radii=starts, confidence=confidence, resamples=resamples)
+    write_store(store, snakemake.output[0], origin(snakemake))

@@ -1,6 +1,7 @@
 """Measure the centres of connectors between sets of the base point's optima whose units are aligned to the first's."""
 
 from wedgescape import alignment
+from wedgescape.origins import origin
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, write_store
 from wedgescape.training import sound_optima
@@ -14,4 +15,4 @@ with job(snakemake):
     by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))
     passes = snakemake.params.job["alignment"]["passes"]
     store = alignment.measure_connectors(landscape, by_seed, passes, **settings)
-    write_store(store, snakemake.output[0], "measure_aligned_connectors")
+    write_store(store, snakemake.output[0], origin(snakemake))

@@ -1,8 +1,7 @@
 """Measure the straight lines between optima of one point of the grid before and after their units are aligned."""
 
-import json
-
 from wedgescape import alignment
+from wedgescape.origins import origin, training_of
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, open_weights, write_store
 from wedgescape.training import sound_optima
@@ -13,6 +12,6 @@ with job(snakemake):
     by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))
     store = alignment.measure(landscape, by_seed, **snakemake.params.job["alignment"])
     runs = open_weights(snakemake.input.weights).sizes["seed"]
-    width = json.loads(weights.attrs["config"])["model"]["width"]
+    width = training_of(weights.attrs)["model"]["width"]
     store = store.assign_attrs(width=width, runs=runs, diverged=runs - len(by_seed))
-    write_store(store, snakemake.output[0], "measure_alignment")
+    write_store(store, snakemake.output[0], origin(snakemake))

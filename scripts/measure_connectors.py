@@ -1,6 +1,7 @@
 """Measure the centres of connectors between sets of the base point's optima."""
 
 from wedgescape import connectors
+from wedgescape.origins import origin
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, write_store
 from wedgescape.training import sound_optima
@@ -15,4 +16,4 @@ with job(snakemake):
     )
     by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))
     store = connectors.measure(landscape, by_seed, **snakemake.params.job["connectors"])
-    write_store(store, snakemake.output[0], "measure_connectors")
+    write_store(store, snakemake.output[0], origin(snakemake))

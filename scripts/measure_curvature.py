@@ -1,8 +1,7 @@
 """Measure how curved the training loss is at the optima of one point of the grid."""
 
-import json
-
 from wedgescape import sharpness
+from wedgescape.origins import origin, training_of
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, write_store
 from wedgescape.training import trained_landscape
@@ -12,9 +11,9 @@ with job(snakemake):
     landscape, optima, weights = trained_landscape(data, snakemake.input.weights, snakemake.config["device"])
     settings = dict(snakemake.params.job["curvature"])
     count = settings.pop("seeds")
-    batch_size = json.loads(weights.attrs["config"])["training"]["batch_size"]
+    batch_size = training_of(weights.attrs)["training"]["batch_size"]
     weights = weights[["diverged"]].isel(seed=slice(count)).load()
     store = sharpness.measure(
         landscape, optima[:count], weights["seed"].values, weights["diverged"].values, batch_size, **settings
     )
-    write_store(store, snakemake.output[0], "measure_curvature")
+    write_store(store, snakemake.output[0], origin(snakemake))

@@ -1,6 +1,7 @@
 """Train curves between pairs of the base point's optima, and measure them beside the straight lines."""
 
 from wedgescape import curves
+from wedgescape.origins import origin
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, write_store
 from wedgescape.training import trained_landscape
@@ -10,4 +11,4 @@ with job(snakemake):
     landscape, optima, weights = trained_landscape(data, snakemake.input.weights, snakemake.config["device"])
     by_seed = dict(zip(weights["seed"].values.tolist(), optima, strict=True))
     store = curves.measure(landscape, by_seed, **snakemake.params.job["curves"])
-    write_store(store, snakemake.output[0], "measure_curves")
+    write_store(store, snakemake.output[0], origin(snakemake))

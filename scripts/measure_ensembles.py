@@ -2,6 +2,7 @@
 
 from wedgescape import ensembles
 from wedgescape.methods import at_equal_budget
+from wedgescape.origins import origin
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, open_weights, write_store
 from wedgescape.training import sound_optima
@@ -17,4 +18,4 @@ with job(snakemake):
     sections = {name: settings[name] for name in ("ensembles", "tunnels", "curves")}
     found = ensembles.measure(landscape, weights, stores, **sections, points=settings["similarity"]["points"])
     for store, path in zip(found, (snakemake.output.methods, snakemake.output.paths), strict=True):
-        write_store(store, path, "measure_ensembles")
+        write_store(store, path, origin(snakemake))

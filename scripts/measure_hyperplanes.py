@@ -1,10 +1,9 @@
 """Measure how far networks of one point of the grid descend in random hyperplanes through their initialisations."""
 
-import json
-
 import torch
 
 from wedgescape import hyperplanes
+from wedgescape.origins import origin, training_of
 from wedgescape.provenance import job
 from wedgescape.stores import as_json, open_store, write_store
 from wedgescape.training import trained_landscape
@@ -25,7 +24,7 @@ with job(snakemake) as log:
         **settings,
         tell=log.info,
     )
-    width = json.loads(weights.attrs["config"])["model"]["width"]
+    width = training_of(weights.attrs)["model"]["width"]
     store = store.assign(diverged=weights["diverged"].load())
     store = store.assign_attrs(width=width, dimensions_asked=as_json(asked))
-    write_store(store, snakemake.output[0], "measure_hyperplanes")
+    write_store(store, snakemake.output[0], origin(snakemake))

@@ -6,6 +6,7 @@ import torch
 
 from wedgescape import planes
 from wedgescape.connectors import centre_recipe, find_centres
+from wedgescape.origins import origin
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, write_store
 from wedgescape.training import sound_optima
@@ -21,13 +22,13 @@ with job(snakemake):
     through = planes.plane_through(landscape, optima[:3], seeds, **grid, profile_points=settings["profile_points"])
     recipe = centre_recipe(search["learning_rate"], search["batch_size"])
     centre = find_centres(landscape, optima[None, :3], recipe, search["steps"], [0]).points[0]
-    write_store(planes.with_connector(through, landscape, centre), snakemake.output.optima, "measure_planes")
+    write_store(planes.with_connector(through, landscape, centre), snakemake.output.optima, origin(snakemake))
 
     layout = json.loads(weights.attrs["layout"])
     around = planes.plane_around(landscape, optima[0], layout, seeds[0], settings["resolution"], settings["reach"])
-    write_store(around, snakemake.output.around, "measure_planes")
+    write_store(around, snakemake.output.around, origin(snakemake))
 
     if "trajectory" in dict(snakemake.output.items()):
         path = torch.from_numpy(first["trajectory"].values).to(optima)
         along = planes.plane_along(landscape, path, first["step"].values.tolist(), **grid)
-        write_store(along, snakemake.output.trajectory, "measure_planes")
+        write_store(along, snakemake.output.trajectory, origin(snakemake))

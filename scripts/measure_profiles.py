@@ -7,6 +7,7 @@ import torch
 from wedgescape import profiles
 from wedgescape.connectors import centre_recipe
 from wedgescape.errors import InputError
+from wedgescape.origins import origin
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, write_store
 from wedgescape.training import trained_landscape
@@ -32,4 +33,4 @@ with job(snakemake):
         trajectories=torch.from_numpy(weights["trajectory"].values).to(optima) if "trajectory" in weights else None,
         centres=profiles.connector_centres(landscape, optima, recipe, search["steps"], seeds),
     )
-    write_store(store.assign_attrs(diverged=int(diverged.sum())), snakemake.output[0], "measure_profiles")
+    write_store(store.assign_attrs(diverged=int(diverged.sum())), snakemake.output[0], origin(snakemake))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from wedgescape import goldilocks, spectra
+from wedgescape.origins import origin
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, write_store
 from wedgescape.training import sound_optima
@@ -13,8 +14,8 @@ with job(snakemake) as log:
     settings = dict(snakemake.params.job["spectrum"])
     norm = float(np.linalg.norm(weights["theta_init"].values, axis=1).mean())
     around = {key: settings.pop(key) for key in ("radii", "points", "probes")}
-    write_store(goldilocks.measure(landscape, norm, **around), snakemake.output.radii, "measure_spectrum")
+    write_store(goldilocks.measure(landscape, norm, **around), snakemake.output.radii, origin(snakemake))
     log.info("measured random points")
     count = settings.pop("seeds")
     density = spectra.measure(landscape, optima[:count], weights["seed"].values[:count], **settings)
-    write_store(density, snakemake.output.density, "measure_spectrum")
+    write_store(density, snakemake.output.density, origin(snakemake))

@@ -2,6 +2,7 @@
 
 from wedgescape import surfaces
 from wedgescape.connectors import centre_recipe
+from wedgescape.origins import origin
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, write_store
 from wedgescape.training import sound_optima
@@ -18,4 +19,4 @@ with job(snakemake):
     search = snakemake.params.job["connectors"]
     recipe = centre_recipe(search["learning_rate"], search["batch_size"])
     store = surfaces.measure(landscape, by_seed, recipe, search["steps"], **snakemake.params.job["subspaces"])
-    write_store(store, snakemake.output[0], "measure_subspaces")
+    write_store(store, snakemake.output[0], origin(snakemake))

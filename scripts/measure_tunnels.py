@@ -1,6 +1,7 @@
 """Measure the angular width of the tunnels around the optima of one point of the grid."""
 
 from wedgescape import tunnels
+from wedgescape.origins import origin
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, write_store
 from wedgescape.training import trained_landscape
@@ -9,4 +10,4 @@ with job(snakemake):
     data = open_store(snakemake.input.data[0])
     landscape, optima, weights = trained_landscape(data, snakemake.input.weights, snakemake.config["device"])
     store = tunnels.measure(landscape, optima, weights["seed"].values, **snakemake.params.job["tunnels"])
-    write_store(store.assign(diverged=weights["diverged"].load()), snakemake.output[0], "measure_tunnels")
+    write_store(store.assign(diverged=weights["diverged"].load()), snakemake.output[0], origin(snakemake))

@@ -6,22 +6,23 @@ import torch
 
 from wedgescape.checkpoints import Checkpoint
 from wedgescape.networks import network_landscape
+from wedgescape.origins import origin
 from wedgescape.provenance import digest, job
 from wedgescape.stores import open_store, open_weights, write_store
 from wedgescape.training import train
 
 with job(snakemake) as log:
-    settings = dict(snakemake.params.job)
-    seeds = settings.pop("seeds")
+    seeds, code = snakemake.params.job["seeds"], snakemake.params.job["code"]
+    settings = snakemake.params.job["points"][snakemake.wildcards.point]
     data = open_store(snakemake.input.data[0])
     landscape = network_landscape(data, settings["model"], snakemake.config["device"])
     # Named by all that determines the run, so that only this very run is ever continued.
-    name = digest({**settings, "seeds": seeds, "data": data.attrs["sha256"]})
+    name = digest({"settings": settings, "seeds": seeds, "code": code, "data": data.attrs["sha256"]})
     folder = Path(snakemake.output[0]).parents[2] / "checkpoints"
     checkpoint = Checkpoint(folder / f"{name}.pt", snakemake.config["checkpoint_minutes"])
     starts = None
     if snakemake.input.starts:
         starts = torch.from_numpy(open_weights(snakemake.input.starts)["theta"].values).to(landscape.device)
     store = train(landscape, data, settings, seeds, checkpoint, log.info, starts)
-    write_store(store, snakemake.output[0], "train")
+    write_store(store, snakemake.output[0], origin(snakemake))
     checkpoint.remove()

@@ -12,7 +12,6 @@ it evaluates (`networks.NetworkLandscape`), so also for averages, for samples of
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Sequence
 
@@ -26,6 +25,7 @@ from wedgescape.calibration import SCORES, mixture, score
 from wedgescape.landscape import SPLITS, Landscape
 from wedgescape.lines import barrier_along
 from wedgescape.members import Found, gradient_epochs, next_curves, next_optima, trained, tunnel_samples
+from wedgescape.origins import training_of
 from wedgescape.randomness import stream
 from wedgescape.similarity import COMPARISONS, FUNCTIONS
 from wedgescape.statistics import bootstrap_mean
@@ -275,7 +275,7 @@ def measure(
     optima = torch.from_numpy(weights["theta"].values).to(landscape.device)
     groups, count = min(ensembles["seeds"], len(optima)), ensembles["members"]
     seeds = weights["seed"].values.tolist()
-    training = json.loads(weights.attrs["config"])["training"]
+    training = training_of(weights.attrs)["training"]
     epochs = gradient_epochs(training)
     found = trained({name: store.sel(seed=seeds[:groups]) for name, store in stores.items()}, epochs, optima)
     centres = found["longer"].members[:, 0]

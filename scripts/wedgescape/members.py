@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor
 from wedgescape.curves import CurveLandscape
 from wedgescape.descent import Recipe, descend
 from wedgescape.landscape import Landscape
+from wedgescape.origins import training_of
 from wedgescape.tunnels import angular_width, keeps_accuracy, rotate, tangents
 
 
@@ -61,7 +61,7 @@ def trained(stores: dict[str, xr.Dataset], epochs: float, like: Tensor) -> dict[
     found = {}
     for method, store in stores.items():
         lost = torch.tensor(store["diverged"].values)[:, None, None]
-        config = json.loads(store.attrs["config"])
+        config = training_of(store.attrs)
         spent = gradient_epochs(config["training"]) + (epochs if "starts" in config else 0)
         theta = torch.tensor(store["theta"].values)[:, None].masked_fill(lost, math.nan).to(like)
         way = None

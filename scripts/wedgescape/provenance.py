@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from wedgescape.errors import InputError, Stopped
+from wedgescape.origins import check_inputs
 from wedgescape.whole_files import whole_file
 
 LIBRARY = Path(__file__).parent
@@ -134,6 +135,8 @@ def _versions() -> dict[str, str]:
 def job(snakemake) -> Iterator[logging.Logger]:
     """Run the body of a rule's script: set threads, keep a log, record what varies from run to run.
 
+    No body runs on an input store that is damaged or that another config made (`origins.check_inputs`).
+
     An `InputError` ends the job with its message alone; SIGTERM (a time limit, a preemption) ends it at once, unless it
     keeps a checkpoint, and leaves nothing half-written. The record goes to
     `{results}/{study}/provenance/{rule}/{job}.json`, and only when the job succeeded.
@@ -151,6 +154,7 @@ def job(snakemake) -> Iterator[logging.Logger]:
     log.setLevel(logging.INFO)
     started = time.time()
     try:
+        check_inputs(snakemake.input, snakemake.config)
         yield log
     except (InputError, Stopped) as error:
         log.error("%s: %s", snakemake.rule, error)
@@ -173,7 +177,13 @@ def _record(snakemake, started: float) -> None:
         "threads": snakemake.threads,
         "started": started,
         "ended": time.time(),
-        "host": {"name": socket.gethostname(), "machine": platform.machine(), "system": platform.platform()},
+        "host": {
+            "name": socket.gethostname(),
+            "machine": platform.machine(),
+            "system": platform.platform(),
+            "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        },
         "versions": _versions(),
     }
     torch = sys.modules.get("torch")

@@ -20,9 +20,9 @@ import xarray as xr
 import zarr
 
 from wedgescape.errors import InputError
+from wedgescape.origins import SCHEMA_VERSION, Origin
 from wedgescape.whole_files import whole_file
 
-SCHEMA_VERSION = 1
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
 
 
@@ -36,13 +36,13 @@ def _encoding(dataset: xr.Dataset) -> dict[str, dict]:
     return encoding
 
 
-def write_store(dataset: xr.Dataset, path: str | Path, created_by: str) -> None:
+def write_store(dataset: xr.Dataset, path: str | Path, origin: Origin) -> None:
     """Write a dataset as one file, moved into place when it is complete.
 
     Args:
         dataset: with a `description` on each variable; attributes are numbers or text.
         path: ends in `.zarr.zip`.
-        created_by: the rule.
+        origin: what made it; the attributes `created_by`, `code` and `config` (JSON {sections, points}) say so.
 
     Raises:
         ValueError: if a variable says nothing about itself.
@@ -50,7 +50,13 @@ def write_store(dataset: xr.Dataset, path: str | Path, created_by: str) -> None:
     silent = [str(name) for name, variable in dataset.data_vars.items() if "description" not in variable.attrs]
     if silent:
         raise ValueError(f"every variable needs a description; without one: {', '.join(silent)}")
-    attributes = {**dataset.attrs, "schema_version": SCHEMA_VERSION, "created_by": created_by}
+    attributes = {
+        **dataset.attrs,
+        "schema_version": SCHEMA_VERSION,
+        "created_by": origin.rule,
+        "code": origin.code,
+        "config": as_json({"sections": origin.sections, "points": origin.points}),
+    }
     dataset = dataset.copy()
     dataset.attrs = dict(sorted(attributes.items()))  # `assign_attrs` would keep the order of those that are there
     # Text of a fixed length has no stable zarr v3 type; text of any length has.

@@ -77,13 +77,17 @@ class Study:
         shape = {"name": values["model"], "width": values["width"], "depth": values["depth"]}
         determining = {
             "dataset": self.config["dataset"],
-            "data": {key: value for key, value in self.config["data"].items() if key != "download"},
+            "data": {key: self.config["data"][key] for key in ("train_examples", "test_examples")},
             "model": self.config["model"] | shape,
             "training": {key: values.get(key, value) for key, value in self.config["training"].items()},
         }
         if point != self.base:  # what reads trajectories reads the base point's; all of them would fill a disk
             determining["training"]["snapshot_epochs"] = None
         return json.loads(json.dumps(determining, sort_keys=True))
+
+    def trainings(self) -> dict[str, dict]:
+        """`training` at every point and of every method, by the points' names."""
+        return {point: self.training(point) for point in [*self.points, *self.methods.values()]}
 
     def _method_training(self, method: str) -> dict:
         training = self.training(self.base)
@@ -102,22 +106,21 @@ class Study:
         dataset = self.config["dataset"]
         return dataset if isinstance(dataset, str) else dataset["name"]
 
-    def data(self) -> dict:
-        """What determines the data store: the arguments of `datasets.load_dataset`."""
-        return {"dataset": self.config["dataset"], **self.section("data")}
-
     def models(self) -> list[dict]:
         """The different networks of the study, the base point's first."""
         models = [self.training(point)["model"] for point in self.points]
         return [model for place, model in enumerate(models) if model not in models[:place]]
 
-    def section(self, name: str) -> dict:
-        """A copy of one section of the complete config.
+    def section(self, name: str):
+        """A copy of one section of the complete config, or of one entry of a section.
 
         Args:
-            name: Key of the section, such as ``tunnels``.
+            name: Key of the section, such as ``tunnels``, or of the entry, such as ``claims.resamples``.
         """
-        return copy.deepcopy(self.config[name])
+        value = self.config
+        for key in name.split("."):
+            value = value[key]
+        return copy.deepcopy(value)
 
 
 def load_study(config: dict, schema: Path) -> Study:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from wedgescape.checkpoints import Checkpoint
 from wedgescape.descent import Recipe, descend
 from wedgescape.errors import InputError
 from wedgescape.networks import NetworkLandscape, initial_points, network_landscape
+from wedgescape.origins import training_of
 from wedgescape.stores import as_json, described, open_weights
 
 REPORT_EVERY = 10.0  # seconds between two lines of progress
@@ -112,8 +112,6 @@ def train(
         coordinates["step"] = kept
     attributes = {
         "layout": as_json(models.layout(landscape.module)),
-        "config": as_json({key: value for key, value in settings.items() if key != "code"}),
-        "code": settings.get("code", ""),
         "dataset_sha256": data.attrs["sha256"],
     }
     return xr.Dataset(variables, coordinates, attributes)
@@ -143,7 +141,7 @@ def trained_landscape(
 ) -> tuple[NetworkLandscape, Tensor, xr.Dataset]:
     """Open a point of the grid: its landscape, its optima (seed, P) on the device, and its weights store."""
     weights = open_weights(stores)
-    landscape = network_landscape(data, json.loads(weights.attrs["config"])["model"], device)
+    landscape = network_landscape(data, training_of(weights.attrs)["model"], device)
     return landscape, torch.from_numpy(weights["theta"].values).to(landscape.device), weights
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from wedgescape.landscape import Landscape
 from wedgescape.networks import network_landscape
+from wedgescape.stores import as_json
 from wedgescape.training import train
 
 torch.set_num_threads(1)  # the tests share their machine, and small networks want one thread
@@ -118,8 +119,9 @@ def train_small(data):
     """A function: seeds, changes of the training -> a weights store of the small network, in memory."""
 
     def trained(seeds, model=MLP, **changes) -> xr.Dataset:
-        settings = {"model": model, "training": {**TRAINING, **changes}, "code": "0123456789abcdef"}
-        return train(network_landscape(data, model, "cpu"), data, settings, seeds)
+        settings = {"model": model, "training": {**TRAINING, **changes}}
+        store = train(network_landscape(data, model, "cpu"), data, settings, seeds)
+        return store.assign_attrs(config=as_json({"sections": {}, "points": {"here": settings}}))
 
     return trained
 

@@ -17,6 +17,7 @@ from wedgescape.curves import draw_pairs
 from wedgescape.errors import InputError
 from wedgescape.lines import barrier_along
 from wedgescape.networks import network_landscape
+from wedgescape.origins import Origin
 from wedgescape.stores import open_store, write_store
 
 CLAIMS = {"confidence": 0.95, "resamples": 100}
@@ -185,7 +186,7 @@ def test_residual_networks_are_refused_and_left_out_of_the_study(network, points
         hidden_layers(landscape.module)
     optima = dict(enumerate(points(3, landscape.dim)))
     for store in (measure(landscape, optima, 1, 5, 10), measure_connectors(landscape, optima, 10, **CONNECTORS)):
-        write_store(store.assign_attrs(width=4), tmp_path / "a.zarr.zip", "measure_alignment")
+        write_store(store.assign_attrs(width=4), tmp_path / "a.zarr.zip", Origin("measure_alignment"))
         found = open_store(tmp_path / "a.zarr.zip")
         assert found.attrs["not_aligned"].startswith("layer 3 (ResidualBlock)")
         assert not found.variables

@@ -13,6 +13,7 @@ from wedgescape.curves import CurveLandscape, draw_pairs
 from wedgescape.descent import Recipe, descend
 from wedgescape.landscape import Batch, Landscape, Slice
 from wedgescape.lines import barrier
+from wedgescape.origins import Origin
 from wedgescape.randomness import stream
 from wedgescape.stores import open_store, write_store
 from wedgescape.subspaces import Span
@@ -400,8 +401,8 @@ def test_barriers_lengths_and_departures_say_what_they_are(measured):
 
 
 def test_equal_settings_give_equal_bytes(measured, mlp, optima, tmp_path):
-    write_store(measured, tmp_path / "a.zarr.zip", "measure_curves")
-    write_store(curves.measure(mlp, optima, **SETTINGS), tmp_path / "b.zarr.zip", "measure_curves")
+    write_store(measured, tmp_path / "a.zarr.zip", Origin("measure_curves"))
+    write_store(curves.measure(mlp, optima, **SETTINGS), tmp_path / "b.zarr.zip", Origin("measure_curves"))
     assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
     assert len(curves.tidy(open_store(tmp_path / "a.zarr.zip"))) == 3 * 2 * 2 * 11
 

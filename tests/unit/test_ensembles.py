@@ -28,6 +28,7 @@ from wedgescape.ensembles import (
 from wedgescape.lines import barrier_along
 from wedgescape.members import Found, gradient_epochs, next_curves, next_optima, train_curves, trained, tunnel_samples
 from wedgescape.networks import network_landscape
+from wedgescape.origins import training_of
 from wedgescape.similarity import jensen_shannon, weight_distance
 from wedgescape.tunnels import keeps_accuracy
 
@@ -239,24 +240,25 @@ def test_comparisons_are_with_the_first(points):
 @pytest.fixture(scope="module")
 def stores(weights, train_small):
     """The methods' trainings, from the optima of `weights` where they go on."""
-    base = json.loads(weights.attrs["config"])["training"]
+    base = training_of(weights.attrs)["training"]
     found = {}
     for method, changes in methods.at_equal_budget(base, ENSEMBLES).items():
         store = train_small(range(4), **{**base, **changes})
         if method in methods.CONTINUED:
-            store.attrs["config"] = json.dumps(json.loads(store.attrs["config"]) | {"starts": base})
+            going_on = training_of(store.attrs) | {"starts": base}
+            store.attrs["config"] = json.dumps({"sections": {}, "points": {method: going_on}})
         found[method] = store
     return found
 
 
 @pytest.fixture(scope="module")
 def measured(data, weights, stores):
-    model = json.loads(weights.attrs["config"])["model"]
+    model = training_of(weights.attrs)["model"]
     return ensembles.measure(network_landscape(data, model, "cpu"), weights, stores, ENSEMBLES, TUNNELS, CURVES, 5)
 
 
 def test_every_method_stays_within_the_budget(measured, weights):
-    epochs = gradient_epochs(json.loads(weights.attrs["config"])["training"])
+    epochs = gradient_epochs(training_of(weights.attrs)["training"])
     spent = measured[0]["epochs"].to_series()
     assert spent.drop("connector").tolist() == [3 * epochs] * 7
     assert 2 * epochs < spent["connector"] <= 3 * epochs

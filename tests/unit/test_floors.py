@@ -18,6 +18,7 @@ FLOORS = (
         "schema",
         "methods",
         "study",
+        "origins",
         "stores",
         "provenance",
         "slurm",
@@ -130,7 +131,7 @@ def test_models_name_layers():
     assert {"Linear", "Conv2d", "BatchNorm2d", "GroupNorm", "Dropout"} <= layers_named("models")
 
 
-@pytest.mark.parametrize("module", ["errors", "study", "schema", "methods", "provenance", "slurm"])
+@pytest.mark.parametrize("module", ["errors", "study", "schema", "methods", "origins", "provenance", "slurm"])
 def test_what_the_snakefile_loads_imports_nothing_heavy(module):
     heavy = {"torch", "numpy", "xarray", "zarr", "scipy", "sklearn", "pandas", "matplotlib"}
     reached, waiting = set(), [module]

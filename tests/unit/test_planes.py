@@ -7,6 +7,7 @@ import torch
 from wedgescape.errors import InputError
 from wedgescape.landscape import Landscape
 from wedgescape.models import layout
+from wedgescape.origins import Origin
 from wedgescape.planes import locate, plane_along, plane_around, plane_through, with_connector
 from wedgescape.stores import write_store
 
@@ -144,7 +145,7 @@ def test_barriers_are_those_of_the_stored_lines(plane):
 def test_the_same_plane_gives_the_same_bytes(tmp_path, mlp, optima):
     for name in ("a", "b"):
         store = plane_through(mlp, optima, [0, 1, 2], resolution=4, margin=0.1, profile_points=3)
-        write_store(store, tmp_path / f"{name}.zarr.zip", "measure_planes")
+        write_store(store, tmp_path / f"{name}.zarr.zip", Origin("measure_planes"))
     assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
 
 

@@ -13,6 +13,7 @@ from wedgescape.claims import profile_claims
 from wedgescape.landscape import Landscape
 from wedgescape.lines import barrier
 from wedgescape.models import filter_normalised, layout
+from wedgescape.origins import Origin
 from wedgescape.stores import write_store
 from wedgescape.wedges import WedgeLandscape
 
@@ -187,7 +188,7 @@ def test_a_network_s_store_is_complete_and_measuring_changes_nothing(mlp, weight
         starts=torch.tensor(weights["theta_init"].values[:3]),
         trajectories=torch.tensor(weights["trajectory"].values[:3]), centres=optima.mean(0).expand(3, -1),
     )  # fmt: skip
-    write_store(store, tmp_path / "profiles.zarr.zip", "test")
+    write_store(store, tmp_path / "profiles.zarr.zip", Origin("test"))
     assert all(torch.equal(a, b) for a, b in zip(before, mlp.module.parameters(), strict=True))
     np.testing.assert_allclose(store["norm"], 1.0, atol=1e-5)
     middle = store.isel(step=store.sizes["step"] // 2)

@@ -190,13 +190,15 @@ def fake(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(provenance.log, "level", provenance.log.level)
     with warnings.catch_warnings():
         yield SimpleNamespace(
             rule="measure_tunnels",
             threads=1,
             log=["job.log"],
-            input=["b.zarr.zip", "a.zarr.zip"],
+            input=["b.csv", "a.csv"],
             output=["tunnels/width.zarr.zip"],
             wildcards={"sweep": "width"},
             params={"job": {"directions": 8}},
@@ -236,11 +238,12 @@ def test_a_job_that_succeeds_leaves_a_record(fake):
     }
     assert record["rule"] == "measure_tunnels"
     assert record["wildcards"] == {"sweep": "width"}
-    assert record["input"] == ["a.zarr.zip", "b.zarr.zip"]
+    assert record["input"] == ["a.csv", "b.csv"]
     assert record["output"] == ["tunnels/width.zarr.zip"]
     assert record["params"] == {"job": {"directions": 8}}
     assert 0 <= record["ended"] - record["started"] < 60
     assert {"name", "machine", "system"} <= set(record["host"])
+    assert (record["host"]["visible_gpus"], record["host"]["slurm_job"]) == ("1,3", None)
     assert {"python", "torch", "numpy", "zarr", "xarray"} <= set(record["versions"])
     assert record["peak_memory_kib"] > 1000
     assert [path.name for path in RECORD.parent.iterdir()] == ["width.json"]
@@ -263,6 +266,14 @@ def test_what_the_user_gave_wrong_ends_the_job_with_the_message_alone(fake, caps
     for text in (told, capsys.readouterr().err):
         assert len(text.splitlines()) == 1
         assert "Traceback" not in text
+    assert not Path("results").exists()
+
+
+def test_no_body_runs_on_an_input_that_cannot_be_used(fake):
+    fake.input = ["absent.zarr.zip"]
+    with pytest.raises(SystemExit), running(fake):
+        pytest.fail("the body ran")
+    assert "absent.zarr.zip: there is no such store" in Path("job.log").read_text()
     assert not Path("results").exists()
 
 

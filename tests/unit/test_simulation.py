@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from wedgescape import simulation, wedges
+from wedgescape.origins import Origin
 from wedgescape.stores import write_store
 
 DIM, SHORT, RADII, TRIALS = 80, [8, 16], [1.0, 3.0], 24
@@ -117,7 +118,7 @@ def test_sizes_of_sets_rise_from_two_to_the_largest(largest):
 
 
 def test_simulation_is_a_store_with_units(store, tmp_path):
-    write_store(store, tmp_path / "wedges.zarr.zip", "simulate_wedges")
+    write_store(store, tmp_path / "wedges.zarr.zip", Origin("simulate_wedges"))
     assert store["width"].attrs["units"] == "radian"
     assert store["random_loss"].dims == ("short", "wedges", "radius", "trial")
     assert store["cut_dim"].sel(short=16).values.tolist() == [3, 6, 10, 13, 16, 19, 26]

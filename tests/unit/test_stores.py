@@ -16,6 +16,7 @@ import zarr
 
 from wedgescape import stores
 from wedgescape.errors import InputError
+from wedgescape.origins import Origin, training_of
 from wedgescape.stores import (
     along_sweeps,
     as_json,
@@ -39,7 +40,7 @@ def dataset(seeds=(0, 1), shift=0.0):
             "part": described(("example",), ["train", "test"], "text"),
         },
         {"seed": list(seeds), "epoch": [0, 1, 2]},
-        {"zebra": "last", "code": "abc"},
+        {"zebra": "last", "ape": "first"},
     )
 
 
@@ -52,40 +53,43 @@ def equal(first, second):
 
 def test_what_was_written_is_read(tmp_path):
     path = tmp_path / "a" / "b" / "store.zarr.zip"
-    write_store(dataset(), path, "train")
-    equal(open_store(path), dataset().assign_attrs(schema_version=1, created_by="train"))
+    origin = Origin("train", "0123", {"seeds": 3, "claims.resamples": 9}, {"lr~1": {"training": {"epochs": 2}}})
+    write_store(dataset(), path, origin)
+    config = '{"points":{"lr~1":{"training":{"epochs":2}}},"sections":{"claims.resamples":9,"seeds":3}}'
+    wanted = {"schema_version": stores.SCHEMA_VERSION, "created_by": "train", "code": "0123", "config": config}
+    equal(open_store(path), dataset().assign_attrs(wanted))
     assert open_store(path)["theta"].dtype == np.float32
     assert open_store(path)["loss"].attrs == {"description": "loss", "units": "nat"}
 
 
 def test_infinities_and_nans_are_kept(tmp_path):
     values = np.array([np.nan, np.inf, -np.inf, -0.0], np.float32)
-    write_store(xr.Dataset({"x": described(("n",), values, "odd")}), tmp_path / "x.zarr.zip", "test")
+    write_store(xr.Dataset({"x": described(("n",), values, "odd")}), tmp_path / "x.zarr.zip", Origin("test"))
     assert open_store(tmp_path / "x.zarr.zip")["x"].values.tobytes() == values.tobytes()
 
 
 def test_equal_content_gives_equal_bytes_in_another_folder_on_another_day(tmp_path, monkeypatch):
     first, second = tmp_path / "a.zarr.zip", tmp_path / "elsewhere" / "b.zarr.zip"
-    write_store(dataset(), first, "train")
+    write_store(dataset(), first, Origin("train"))
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 1e6)
     shuffled = dataset()
     shuffled.attrs = dict(reversed(shuffled.attrs.items()))
-    write_store(shuffled, second, "train")
+    write_store(shuffled, second, Origin("train"))
     assert first.read_bytes() == second.read_bytes()
     with zipfile.ZipFile(first) as packed:
         assert {entry.date_time for entry in packed.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_other_content_gives_other_bytes(tmp_path):
-    write_store(dataset(), tmp_path / "a.zarr.zip", "train")
-    write_store(dataset(shift=1e-3), tmp_path / "b.zarr.zip", "train")
+    write_store(dataset(), tmp_path / "a.zarr.zip", Origin("train"))
+    write_store(dataset(shift=1e-3), tmp_path / "b.zarr.zip", Origin("train"))
     assert (tmp_path / "a.zarr.zip").read_bytes() != (tmp_path / "b.zarr.zip").read_bytes()
 
 
 def test_a_store_is_one_zip_of_few_files_none_of_them_twice_or_deflated(tmp_path):
     path = tmp_path / "many.zarr.zip"
-    write_store(dataset(seeds=range(1000)), path, "train")
+    write_store(dataset(seeds=range(1000)), path, Origin("train"))
     with zipfile.ZipFile(path) as packed:
         names = packed.namelist()
         assert {entry.compress_type for entry in packed.infolist()} == {zipfile.ZIP_STORED}
@@ -95,7 +99,7 @@ def test_a_store_is_one_zip_of_few_files_none_of_them_twice_or_deflated(tmp_path
 
 
 def test_nothing_is_left_beside_a_store(tmp_path):
-    write_store(dataset(), tmp_path / "a.zarr.zip", "train")
+    write_store(dataset(), tmp_path / "a.zarr.zip", Origin("train"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr.zip"]
 
 
@@ -103,7 +107,7 @@ def test_nothing_is_left_beside_a_store(tmp_path):
 @pytest.mark.parametrize("moment", ["while writing", "while packing", "while moving"])
 def test_a_failure_leaves_an_earlier_store_intact_and_nothing_beside_it(tmp_path, monkeypatch, error, moment):
     path = tmp_path / "a.zarr.zip"
-    write_store(dataset(), path, "train")
+    write_store(dataset(), path, Origin("train"))
     before = path.read_bytes()
 
     def fail(*_, **__):
@@ -123,7 +127,7 @@ def test_a_failure_leaves_an_earlier_store_intact_and_nothing_beside_it(tmp_path
         real_replace = os.replace  # zarr uses it too
         monkeypatch.setattr(os, "replace", lambda old, new: fail() if new == path else real_replace(old, new))
     with pytest.raises(error):
-        write_store(dataset(shift=1.0), path, "train")
+        write_store(dataset(shift=1.0), path, Origin("train"))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -131,7 +135,7 @@ def test_a_failure_leaves_an_earlier_store_intact_and_nothing_beside_it(tmp_path
 def test_a_variable_that_says_nothing_is_refused_by_name(tmp_path):
     silent = dataset().assign(mute=("seed", [1, 2]), dumb=("seed", [1, 2]))
     with pytest.raises(ValueError, match="without one: mute, dumb"):
-        write_store(silent, tmp_path / "a.zarr.zip", "train")
+        write_store(silent, tmp_path / "a.zarr.zip", Origin("train"))
     assert not list(tmp_path.iterdir())
 
 
@@ -140,7 +144,7 @@ def test_a_variable_that_says_nothing_is_refused_by_name(tmp_path):
 
 def test_plain_xarray_opens_a_store_by_the_documented_line(tmp_path):
     path = tmp_path / "a.zarr.zip"
-    write_store(dataset(), path, "train")
+    write_store(dataset(), path, Origin("train"))
     line = 'xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False)'
     assert line in stores.__doc__
     equal(eval(line), open_store(path))  # noqa: S307
@@ -154,7 +158,7 @@ def test_a_missing_store_is_named(tmp_path):
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "another zip"])
 def test_a_damaged_store_is_named_with_what_to_do(tmp_path, damage):
     path = tmp_path / "a.zarr.zip"
-    write_store(dataset(), path, "train")
+    write_store(dataset(), path, Origin("train"))
     whole = path.read_bytes()
     path.write_bytes({"truncated": whole[:-200], "garbage": b"no zip at all" * 99}.get(damage, b""))
     if damage == "another zip":
@@ -166,7 +170,7 @@ def test_a_damaged_store_is_named_with_what_to_do(tmp_path, damage):
     assert str(error.value).endswith(f"delete {path} and run the workflow again to rebuild it")
 
 
-@pytest.mark.parametrize("version", [0, 2, None])
+@pytest.mark.parametrize("version", [0, 1, 3, None])
 def test_another_schema_version_is_told_with_what_to_do(tmp_path, monkeypatch, version):
     path = tmp_path / "a.zarr.zip"
     if version is None:
@@ -174,12 +178,12 @@ def test_another_schema_version_is_told_with_what_to_do(tmp_path, monkeypatch, v
         shutil.make_archive(path.with_suffix(""), "zip", tmp_path / "plain")
     else:
         monkeypatch.setattr(stores, "SCHEMA_VERSION", version)
-        write_store(dataset(), path, "train")
+        write_store(dataset(), path, Origin("train"))
         monkeypatch.undo()
     with pytest.raises(InputError) as error:
         open_store(path)
     wanted = (
-        f"{path}: schema_version is {version}, allowed is 1; delete {path} and run the workflow again to rebuild it"
+        f"{path}: schema_version is {version}, allowed is 2; delete {path} and run the workflow again to rebuild it"
     )
     assert str(error.value) == wanted
 
@@ -191,7 +195,7 @@ def test_chunks_of_seeds_are_one_dataset_in_the_order_of_seeds(tmp_path):
     paths = []
     for seeds in ((10, 11), (4, 5), (2, 3)):
         paths.append(tmp_path / f"seeds~{seeds[0]}-{seeds[1]}.zarr.zip")
-        write_store(dataset(seeds, shift=10 * seeds[0]), paths[-1], "train")
+        write_store(dataset(seeds, shift=10 * seeds[0]), paths[-1], Origin("train"))
     whole = open_weights(paths)
     assert whole["seed"].values.tolist() == [2, 3, 4, 5, 10, 11]
     for seeds in ((10, 11), (4, 5), (2, 3)):
@@ -205,14 +209,14 @@ def test_chunks_of_seeds_are_one_dataset_in_the_order_of_seeds(tmp_path):
 
 def test_one_chunk_is_opened_by_its_path_or_in_a_list(tmp_path):
     path = tmp_path / "a.zarr.zip"
-    write_store(dataset(), path, "train")
+    write_store(dataset(), path, Origin("train"))
     for given in (path, str(path), [path]):
         equal(open_weights(given), open_store(path))
 
 
 def test_chunks_that_do_not_fit_together_are_refused(tmp_path):
-    write_store(dataset((0, 1)), tmp_path / "a.zarr.zip", "train")
-    write_store(dataset((2, 3)).isel(epoch=[0, 1]), tmp_path / "b.zarr.zip", "train")
+    write_store(dataset((0, 1)), tmp_path / "a.zarr.zip", Origin("train"))
+    write_store(dataset((2, 3)).isel(epoch=[0, 1]), tmp_path / "b.zarr.zip", Origin("train"))
     with pytest.raises(ValueError, match="epoch"):
         open_weights([tmp_path / "a.zarr.zip", tmp_path / "b.zarr.zip"])
 
@@ -221,7 +225,7 @@ def test_points_are_joined_along_each_sweep_in_the_order_of_its_values(tmp_path)
     places = {"lr~2": 2.0, "lr~1": 1.0, "lr~1.5_wd~0.1": 1.5}
     for point, number in places.items():
         measured = xr.Dataset({"width": described(("seed",), [number, 10 * number], "a number")}, {"seed": [0, 3]})
-        write_store(measured, tmp_path / f"{point}.zarr.zip", "measure")
+        write_store(measured, tmp_path / f"{point}.zarr.zip", Origin("measure"))
     paths = [tmp_path / f"{point}.zarr.zip" for point in sorted(places)]
     assert sorted(map(point_of, paths)) == sorted(places)
     sweeps = along_sweeps(paths, {"learning_rate": {"lr~2": 2, "lr~1": 1}, "one": {"lr~1.5_wd~0.1": "text"}})
@@ -264,7 +268,8 @@ images = torch.tensor(data.images.values, dtype=torch.float32) * rule["scale"]
 images = (images - torch.tensor(rule["mean"])[:, None, None]) / torch.tensor(rule["std"])[:, None, None]
 labels = torch.tensor(data.labels.values)
 
-model = json.loads(weights.attrs["config"])["model"]
+(training,) = json.loads(weights.attrs["config"])["points"].values()
+model = training["model"]
 units, width = images[0].numel(), model["width"]
 network = nn.Sequential(
     nn.Flatten(), nn.Linear(units, width), nn.ReLU(), nn.Dropout(), nn.Linear(width, width), nn.ReLU(), nn.Dropout(),
@@ -287,8 +292,9 @@ print(json.dumps(found))
 
 
 def test_plain_pytorch_reproduces_the_stored_losses_without_this_project(tmp_path, data, weights):
-    write_store(data, tmp_path / "data.zarr.zip", "prepare_data")
-    write_store(weights, tmp_path / "weights.zarr.zip", "train")
+    write_store(data, tmp_path / "data.zarr.zip", Origin("prepare_data"))
+    origin = Origin("train", points={"here": training_of(weights.attrs)})
+    write_store(weights, tmp_path / "weights.zarr.zip", origin)
     done = subprocess.run(
         [sys.executable, "-c", PLAIN, str(tmp_path / "data.zarr.zip"), str(tmp_path / "weights.zarr.zip")],
         capture_output=True,

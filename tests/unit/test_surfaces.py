@@ -11,6 +11,7 @@ from wedgescape.complexes import Complex, skeleton, triangle
 from wedgescape.connectors import find_centres
 from wedgescape.descent import Recipe
 from wedgescape.landscape import Landscape
+from wedgescape.origins import Origin
 from wedgescape.stores import write_store
 from wedgescape.subspaces import random_directions
 
@@ -86,7 +87,7 @@ def test_measure_tells_surface_and_hull_apart(optima, tmp_path):
         Sphere(), dict(enumerate(optima)), RECIPE, 100, sizes=[3, 4], sets=2, steps=100, learning_rate=0.1,
         batch_size=None, subdivisions=3, parts=2, spokes=2, edges=2, tolerance=1e-3, refinements=3,
     )  # fmt: skip
-    write_store(store, tmp_path / "surfaces.zarr.zip", "test")
+    write_store(store, tmp_path / "surfaces.zarr.zip", Origin("test"))
     table = surfaces.tidy(store)
     assert table[["size", "set"]].values.tolist() == [[3, 0], [3, 1], [4, 0], [4, 1]]
     assert (table["largest_train_loss"] < 2e-3).all()

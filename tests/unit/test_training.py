@@ -10,6 +10,7 @@ from wedgescape import models, training
 from wedgescape.checkpoints import Checkpoint
 from wedgescape.descent import descend
 from wedgescape.networks import initial_points
+from wedgescape.origins import Origin, training_of
 from wedgescape.stores import open_weights, write_store
 from wedgescape.training import recipe_of, train, trained_landscape
 
@@ -49,11 +50,9 @@ def test_store_has_all_variables_with_dimensions_and_units(weights, mlp):
 
 def test_attributes_say_what_made_it(weights, mlp, data):
     assert json.loads(weights.attrs["layout"]) == models.layout(mlp.module)
-    config = json.loads(weights.attrs["config"])
+    config = training_of(weights.attrs)
     assert config["model"] == MLP
     assert config["training"]["learning_rate"] == 0.1
-    assert "code" not in config
-    assert weights.attrs["code"] == "0123456789abcdef"
     assert weights.attrs["dataset_sha256"] == data.attrs["sha256"]
 
 
@@ -114,7 +113,7 @@ def test_averaged_weights_are_the_mean_of_the_last_epochs_to_1e_6(train_small, m
 
 
 def test_a_training_may_go_on_from_other_weights(network, data, weights, mlp):
-    settings = json.loads(weights.attrs["config"])
+    settings = training_of(weights.attrs)
     settings["training"] |= {"epochs": 2, "snapshot_epochs": 1, "warmup_epochs": 0.0}
     starts = torch.tensor(weights["theta"].values)[2:]
     store = train(network(), data, settings, [2, 3], starts=starts)
@@ -129,7 +128,7 @@ def test_a_training_may_go_on_from_other_weights(network, data, weights, mlp):
 
 
 def test_recipe_counts_warmup_in_steps_and_keeps_the_rest(mlp, data, weights):
-    settings = json.loads(weights.attrs["config"])["training"]
+    settings = training_of(weights.attrs)["training"]
     recipe = recipe_of(settings, examples=61)
     assert recipe.warmup_steps == 2  # half of an epoch of four steps
     shared = set(settings) & set(vars(recipe))
@@ -172,8 +171,8 @@ def test_two_chunkings_give_the_same_bytes(train_small, weights, tmp_path):
     chunks = []
     for seeds in ([2, 3], [0, 1]):
         chunks.append(tmp_path / f"seeds~{seeds[0]}-{seeds[1]}.zarr.zip")
-        write_store(train_small(seeds, epochs=12, snapshot_epochs=4), chunks[-1], "train")
-    write_store(weights, tmp_path / "whole.zarr.zip", "train")
+        write_store(train_small(seeds, epochs=12, snapshot_epochs=4), chunks[-1], Origin("train"))
+    write_store(weights, tmp_path / "whole.zarr.zip", Origin("train"))
     joined, whole = open_weights(chunks), open_weights(tmp_path / "whole.zarr.zip")
     assert set(joined.variables) == set(whole.variables)
     for name, variable in whole.variables.items():
@@ -183,7 +182,7 @@ def test_two_chunkings_give_the_same_bytes(train_small, weights, tmp_path):
 
 
 def test_a_killed_training_is_continued_to_the_same_store(network, data, train_small, tmp_path, monkeypatch):
-    settings = {"model": MLP, "training": json.loads(train_small([0], epochs=1).attrs["config"])["training"]}
+    settings = {"model": MLP, "training": training_of(train_small([0], epochs=1).attrs)["training"]}
     settings["training"] |= {"epochs": 4, "snapshot_epochs": 1}
     whole = train(network(), data, settings, [0, 1])
     checkpoint, save, writes = Checkpoint(tmp_path / "run.pt", minutes=0), Checkpoint.save, []
@@ -207,7 +206,7 @@ def test_a_killed_training_is_continued_to_the_same_store(network, data, train_s
 
 
 def test_progress_is_told_now_and_then(network, data, weights, monkeypatch):
-    settings, told = json.loads(weights.attrs["config"]), []
+    settings, told = training_of(weights.attrs), []
     train(network(), data, settings, [0], tell=told.append)
     assert not told  # it took less than ten seconds
     monkeypatch.setattr(training, "REPORT_EVERY", -1.0)
@@ -217,7 +216,7 @@ def test_progress_is_told_now_and_then(network, data, weights, monkeypatch):
 
 
 def test_trained_landscape_opens_what_was_trained(weights, data, tmp_path):
-    write_store(weights, tmp_path / "w.zarr.zip", "train")
+    write_store(weights, tmp_path / "w.zarr.zip", Origin("train", points={"here": training_of(weights.attrs)}))
     landscape, optima, opened = trained_landscape(data, [tmp_path / "w.zarr.zip"], "cpu")
     assert torch.equal(optima, torch.tensor(weights["theta"].values))
     np.testing.assert_array_equal(landscape.losses(optima), opened["train_loss"][:, -1])

@@ -102,13 +102,13 @@ def test_store_of_another_version(finished):
         with zipfile.ZipFile(store) as packed:
             packed.extractall(folder)
         root = Path(folder) / "zarr.json"
-        assert '"schema_version": 1' in root.read_text()
-        root.write_text(root.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+        assert '"schema_version": 2' in root.read_text()
+        root.write_text(root.read_text().replace('"schema_version": 2', '"schema_version": 99'))
         store.unlink()
         shutil.make_archive(str(store.with_suffix("")), "zip", folder)
     (finished.folder / "results/smoke/figures/planes.png").unlink()
     done = finished.smoke("--rerun-triggers", "input", "--", "plot_planes", check=False)
     assert done.returncode != 0
     assert "Traceback" not in done.stdout
-    assert "schema_version is 99, allowed is 1" in done.stdout
+    assert "schema_version is 99, allowed is 2" in done.stdout
     assert "delete" in done.stdout

@@ -24,8 +24,9 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# From here on the config is complete: scripts read what determines no result (device, checkpoints) from it.
-config.update(study.config)
+# From here on the config is complete: scripts read what determines no result (device, checkpoints) from it, and compare
+# their inputs with all of it, trainings included.
+config.update(study.config, points=study.trainings())
 
 RESULTS = f"results/{study.name}"
 
@@ -55,11 +56,11 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-def settings(script, *sections, own=()):
-    """What determines a result beside the inputs: code, the user's own files, and sections of the config."""
+def settings(script, *keys, own=()):
+    """What determines a result beside the inputs: code, the user's own files, and parts of the config by their keys."""
     return {
         "code": fingerprint(SCRIPTS / script, *own),
-        **{section: study.section(section) for section in sections},
+        **{key: study.section(key) for key in keys},
     }
 
 

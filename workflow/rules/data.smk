@@ -12,7 +12,13 @@ rule prepare_data:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        job=settings("prepare_data.py", own=OWN_DATA) | study.data(),
+        job=settings(
+            "prepare_data.py",
+            "dataset",
+            "data.train_examples",
+            "data.test_examples",
+            own=OWN_DATA,
+        ),
     message:
         f"Preparing the dataset {study.dataset}"
     script:

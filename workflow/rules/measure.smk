@@ -335,8 +335,7 @@ rule fit_wedges:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("fit_wedges.py")
-        | {key: study.config["claims"][key] for key in ("confidence", "resamples")},
+        job=settings("fit_wedges.py", "claims.confidence", "claims.resamples"),
     message:
         "Fitting toy wedges to the base point by several routes"
     script:

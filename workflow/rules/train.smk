@@ -15,8 +15,10 @@ rule train:
         runtime=growing(120),
     params:
         job=lambda wildcards: settings("train.py", own=OWN_MODEL)
-        | study.training(wildcards.point)
-        | {"seeds": seeds_in(wildcards.seeds)},
+        | {
+            "points": {wildcards.point: study.training(wildcards.point)},
+            "seeds": seeds_in(wildcards.seeds),
+        },
     message:
         "Training seeds {wildcards.seeds} at {wildcards.point}"
     script:
