@@ -7,6 +7,7 @@ every job, so that it reads stores as the zip files that they are, without zarr.
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import zipfile
@@ -21,7 +22,7 @@ SCHEMA_VERSION = 2  # of stores
 SUFFIX = ".zarr.zip"
 SHOWN = 4  # differences of one store that a message lists
 
-# What zipfile raises for a file that was cut short or changed.
+# What zipfile raises for a file that was cut short or changed; OSError where it is sent to a place before its beginning.
 DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 ABSENT = object()
 
@@ -111,6 +112,8 @@ def _problems(path: Path, config: dict) -> list[str]:
     except KeyError:
         return ["not a zarr store: it has no zarr.json with attributes"]
     except DAMAGES as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise  # the disk's or the file system's fault, for which no store shall be deleted
         return [f"damaged or cut short, so that it cannot be read ({type(error).__name__}: {error})"]
     if wrong:
         return [f"damaged: {wrong} in it does not have the checksum that was stored with it"]

@@ -197,7 +197,9 @@ def test_training_holds_the_values_of_its_point():
 
 
 def test_training_leaves_out_what_does_not_determine_it():
-    a = study_of("data: {download: false, folder: elsewhere}\ndevice: cpu\nseeds: 7\ntunnels: {directions: 3}\ncheckpoint_minutes: 1")
+    a = study_of(
+        "data: {download: false, folder: elsewhere}\ndevice: cpu\nseeds: 7\ntunnels: {directions: 3}\ncheckpoint_minutes: 1"
+    )
     b = study_of("sweeps: {width: [1]}")
     assert a.training(BASE) == b.training(BASE)
     assert a.training(BASE) != study_of("training: {schedule: step}").training(BASE)
@@ -208,6 +210,20 @@ def test_equal_numbers_give_equal_trainings_to_the_byte():
     a = study_of("model: {width: 64.0}\ntraining: {weight_decay: 0, epochs: 8.0, warmup_epochs: 2, dropout: -0.0}")
     b = study_of("training: {dropout: 0.0, warmup_epochs: 2.0, epochs: 8, weight_decay: 0.0}")
     assert json.dumps(a.training(BASE)) == json.dumps(b.training(BASE))
+
+
+def test_trainings_are_those_of_all_points_and_methods():
+    study = study_of("sweeps: {width: [1]}")
+    trainings = study.trainings()
+    assert set(trainings) == {*study.points, *study.methods.values()}
+    assert all(trainings[point] == study.training(point) for point in trainings)
+    assert len(trainings) == 2 + len(study.methods)
+
+
+def test_a_section_or_an_entry_of_it_is_named_by_its_key():
+    study = study_of("tunnels: {directions: 3}")
+    assert study.section("tunnels")["directions"] == study.section("tunnels.directions") == 3
+    assert study.section("dataset") == "digits"
 
 
 def test_own_model_gets_its_further_keys_and_the_points_width():
