@@ -22,7 +22,7 @@ SCHEMA_VERSION = 2  # of stores
 SUFFIX = ".zarr.zip"
 SHOWN = 4  # differences of one store that a message lists
 
-# What zipfile raises for a file that was cut short or changed; OSError where it is sent to a place before its beginning.
+# What zipfile raises for a file that was cut short or changed; OSError where that sends it to before the file's start.
 DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 ABSENT = object()
 

@@ -197,9 +197,8 @@ def test_training_holds_the_values_of_its_point():
 
 
 def test_training_leaves_out_what_does_not_determine_it():
-    a = study_of(
-        "data: {download: false, folder: elsewhere}\ndevice: cpu\nseeds: 7\ntunnels: {directions: 3}\ncheckpoint_minutes: 1"
-    )
+    data, others = "data: {download: false, folder: elsewhere}", "device: cpu\nseeds: 7\ncheckpoint_minutes: 1"
+    a = study_of(f"{data}\n{others}\ntunnels: {{directions: 3}}")
     b = study_of("sweeps: {width: [1]}")
     assert a.training(BASE) == b.training(BASE)
     assert a.training(BASE) != study_of("training: {schedule: step}").training(BASE)

@@ -88,27 +88,3 @@ def test_results_cannot_be_written(project):
     output = run(project, {})
     assert "results/bad" in output
     assert "is not a folder" in output
-
-
-def test_store_of_another_version(finished):
-    """A stranger's store is named, with how to rebuild it, and no figure is drawn from it."""
-    import shutil
-    import tempfile
-    import zipfile
-    from pathlib import Path
-
-    store = finished.folder / "results/smoke/planes/optima.zarr.zip"
-    with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(store) as packed:
-            packed.extractall(folder)
-        root = Path(folder) / "zarr.json"
-        assert '"schema_version": 2' in root.read_text()
-        root.write_text(root.read_text().replace('"schema_version": 2', '"schema_version": 99'))
-        store.unlink()
-        shutil.make_archive(str(store.with_suffix("")), "zip", folder)
-    (finished.folder / "results/smoke/figures/planes.png").unlink()
-    done = finished.smoke("--rerun-triggers", "input", "--", "plot_planes", check=False)
-    assert done.returncode != 0
-    assert "Traceback" not in done.stdout
-    assert "schema_version is 99, allowed is 2" in done.stdout
-    assert "delete" in done.stdout

@@ -65,6 +65,11 @@ def test_a_threshold_of_a_claim_reruns_the_verdicts_alone(finished):
     assert all(rule == "judge_claims" or rule.startswith("plot_") for rule in pending)
 
 
+def test_where_source_files_are_found_reruns_nothing(finished):
+    finished.edit("config/smoke.yaml", "data: {", "data: {folder: elsewhere, download: false, ")
+    assert finished.pending() == set()
+
+
 def test_an_edit_that_concerns_several_stages_misses_none(finished):
     """A rule that reruns hides nothing behind it: every stage that the edit reaches is planned at once."""
     finished.edit("scripts/wedgescape/subspaces.py", "for _ in range(2):", "for _ in range(3):")
