@@ -82,7 +82,9 @@ def check_inputs(paths: Iterable[str | Path], config: dict) -> None:
     Raises:
         InputError: if some are not; it names each of them, what was found in it, what is allowed, and what to do.
     """
-    found = {path: problems for path in _stores(paths) if (problems := _problems(path, config))}
+    present = _stores(paths)
+    found = {path: problems for path in present if (problems := _problems(path, config))}
+    found = found or _trained_on_other_data(present)
     if not found:
         return
     lines = [f"{path}: {problem}" for path, problems in found.items() for problem in problems]
@@ -128,6 +130,17 @@ def _problems(path: Path, config: dict) -> list[str]:
         return ["it does not say what determined it: its attribute config is absent or not as this workflow writes it"]
     rest = len(differences) - SHOWN
     return differences[:SHOWN] + ([f"and {rest} more differences"] if rest > 0 else [])
+
+
+def _trained_on_other_data(paths: list[Path]) -> dict[Path, list[str]]:
+    """Equal configs may read other data: a user's own change with the file that the config names."""
+    attributes = {path: _attributes(path) for path in paths}
+    data = {made["sha256"]: path for path, made in attributes.items() if "sha256" in made}
+    return {
+        path: [f"dataset_sha256 is not the sha256 of {', '.join(map(str, data.values()))}: trained on other data"]
+        for path, made in attributes.items()
+        if data and made.get("dataset_sha256", next(iter(data))) not in data
+    }
 
 
 def _differing_sections(sections: dict, config: dict) -> list[str]:

@@ -179,6 +179,17 @@ def test_a_store_under_the_name_of_another_point_is_named(tmp_path, place):
     assert refusal(path) == [f"{path}: made at lr~2; its path says lr~1"]
 
 
+def test_weights_that_were_trained_on_other_data_are_named(tmp_path):
+    data, fitting, other = (tmp_path / f"{name}.zarr.zip" for name in ("data", "fitting", "other"))
+    sums = {data: {"sha256": "one"}, fitting: {"dataset_sha256": "one"}, other: {"dataset_sha256": "two"}}
+    for path, attributes in sums.items():
+        write_store(xr.Dataset(attrs=attributes), path, Origin("train", "0123", {"dataset": "digits"}))
+    check_inputs([data, fitting], CONFIG)
+    check_inputs([other], CONFIG)  # nothing to compare it with
+    wanted = f"{other}: dataset_sha256 is not the sha256 of {data}: trained on other data"
+    assert refusal(data, fitting, other) == [wanted]
+
+
 def test_a_store_that_says_nothing_of_its_origin_is_named(tmp_path):
     path = tmp_path / "a.zarr.zip"
     for config in ({}, {"config": "no json"}, {"config": json.dumps({"model": {}})}):
