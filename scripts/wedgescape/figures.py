@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from wedgescape import style
+from wedgescape.records import sha256
 from wedgescape.stores import write_table
 
 
@@ -21,14 +19,9 @@ def publish(snakemake, figure: Figure, table: pd.DataFrame | None = None) -> Non
     metadata = {
         "study": snakemake.config["study"],
         "code": settings["code"],
-        "inputs": {str(path): _sha256(path) for path in snakemake.input},
+        "inputs": {str(path): sha256(path) for path in snakemake.input},
     }
     outputs = [snakemake.output.pdf, snakemake.output.png]
     style.save(figure, outputs, settings["figures"]["dpi"], snakemake.rule.removeprefix("plot_"), metadata)
     if table is not None:
         write_table(table, snakemake.output.table)
-
-
-def _sha256(path: str | Path) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

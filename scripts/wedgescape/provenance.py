@@ -1,4 +1,4 @@
-"""What made a result: fingerprints of the code that a rule reaches, and a record of each job."""
+"""What made a result: fingerprints of the code that a rule reaches, and the frame around each job."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ import hashlib
 import json
 import logging
 import os
-import platform
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 from wedgescape.errors import InputError, Stopped
 from wedgescape.origins import check_inputs
-from wedgescape.whole_files import whole_file
+from wedgescape.records import record_path, write_record
 
 LIBRARY = Path(__file__).parent
 log = logging.getLogger("wedgescape")
@@ -110,27 +107,6 @@ def _content(source: Path) -> str:
         return "absent"
 
 
-def _versions() -> dict[str, str]:
-    packages = (
-        "torch",
-        "numpy",
-        "scipy",
-        "xarray",
-        "zarr",
-        "pandas",
-        "scikit-learn",
-        "torchmetrics",
-        "seaborn",
-        "matplotlib",
-        "snakemake",
-    )
-    versions = {"python": platform.python_version()}
-    for package in packages:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return versions
-
-
 @contextlib.contextmanager
 def job(snakemake) -> Iterator[logging.Logger]:
     """Run the body of a rule's script: set threads, keep a log, record what varies from run to run.
@@ -153,51 +129,18 @@ def job(snakemake) -> Iterator[logging.Logger]:
     logging.captureWarnings(True)
     log.setLevel(logging.INFO)
     started = time.time()
+    record_path(snakemake).unlink(missing_ok=True)  # from here on it would tell of results that are about to change
     try:
         check_inputs(snakemake.input, snakemake.config)
         yield log
     except (InputError, Stopped) as error:
         log.error("%s: %s", snakemake.rule, error)
         sys.exit(1)
-    _record(snakemake, started)
+    write_record(snakemake, started)
 
 
 def _stop(_signal, _frame):
     raise Stopped("stopped by SIGTERM")
-
-
-def _record(snakemake, started: float) -> None:
-    wildcards = {key: value for key, value in snakemake.wildcards.items()}
-    record = {
-        "rule": snakemake.rule,
-        "wildcards": wildcards,
-        "input": sorted(map(str, snakemake.input)),
-        "output": sorted(map(str, snakemake.output)),
-        "params": {key: value for key, value in snakemake.params.items()},
-        "threads": snakemake.threads,
-        "started": started,
-        "ended": time.time(),
-        "host": {
-            "name": socket.gethostname(),
-            "machine": platform.machine(),
-            "system": platform.platform(),
-            "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
-            "slurm_job": os.environ.get("SLURM_JOB_ID"),
-        },
-        "versions": _versions(),
-    }
-    torch = sys.modules.get("torch")
-    if torch and torch.cuda.is_available():
-        record["host"]["gpu"] = torch.cuda.get_device_name()
-    with contextlib.suppress(ImportError):
-        import resource
-
-        record["peak_memory_kib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    study = snakemake.config["study"]
-    name = "_".join(wildcards.values()) or snakemake.rule
-    path = Path("results") / study / "provenance" / snakemake.rule / f"{name}.json"
-    with whole_file(path) as beside:
-        beside.write_text(json.dumps(record, indent=1, sort_keys=True, default=str))
 
 
 def digest(value) -> str:

@@ -20,6 +20,7 @@ FLOORS = (
         "study",
         "origins",
         "stores",
+        "records",
         "provenance",
         "slurm",
         "style",
@@ -131,7 +132,10 @@ def test_models_name_layers():
     assert {"Linear", "Conv2d", "BatchNorm2d", "GroupNorm", "Dropout"} <= layers_named("models")
 
 
-@pytest.mark.parametrize("module", ["errors", "study", "schema", "methods", "origins", "provenance", "slurm"])
+LIGHT = ("errors", "study", "schema", "methods", "origins", "records", "provenance", "slurm")
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_what_the_snakefile_loads_imports_nothing_heavy(module):
     heavy = {"torch", "numpy", "xarray", "zarr", "scipy", "sklearn", "pandas", "matplotlib"}
     reached, waiting = set(), [module]

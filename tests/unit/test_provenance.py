@@ -193,6 +193,10 @@ def fake(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(provenance.log, "level", provenance.log.level)
+    Path("a.csv").write_text("a")
+    Path("b.csv").touch()
+    Path("tunnels").mkdir()
+    Path("tunnels/width.zarr.zip").touch()
     with warnings.catch_warnings():
         yield SimpleNamespace(
             rule="measure_tunnels",
@@ -202,7 +206,7 @@ def fake(tmp_path, monkeypatch):
             output=["tunnels/width.zarr.zip"],
             wildcards={"sweep": "width"},
             params={"job": {"directions": 8}},
-            config={"study": "digits"},
+            config={"study": "digits", "seeds": 3},
         )
         logging.captureWarnings(False)
 
@@ -214,6 +218,9 @@ def running(fake):
         yield log
 
 
+# By sha256sum.
+SHA256_OF_A = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 RECORD = Path("results/digits/provenance/measure_tunnels/width.json")
 
 
@@ -229,6 +236,8 @@ def test_a_job_that_succeeds_leaves_a_record(fake):
         "input",
         "output",
         "params",
+        "seeds",
+        "source",
         "threads",
         "started",
         "ended",
@@ -238,16 +247,26 @@ def test_a_job_that_succeeds_leaves_a_record(fake):
     }
     assert record["rule"] == "measure_tunnels"
     assert record["wildcards"] == {"sweep": "width"}
-    assert record["input"] == ["a.csv", "b.csv"]
-    assert record["output"] == ["tunnels/width.zarr.zip"]
+    assert record["input"] == {"a.csv": {"bytes": 1, "sha256": SHA256_OF_A}, "b.csv": {"bytes": 0, "sha256": EMPTY}}
+    assert list(record["output"]) == ["tunnels/width.zarr.zip"]
+    assert record["seeds"] == [0, 1, 2]
     assert record["params"] == {"job": {"directions": 8}}
     assert 0 <= record["ended"] - record["started"] < 60
-    assert {"name", "machine", "system"} <= set(record["host"])
+    assert {"name", "machine", "system", "cpu", "gpu", "driver"} <= set(record["host"])
     assert (record["host"]["visible_gpus"], record["host"]["slurm_job"]) == ("1,3", None)
     assert {"python", "torch", "numpy", "zarr", "xarray"} <= set(record["versions"])
     assert record["peak_memory_kib"] > 1000
     assert [path.name for path in RECORD.parent.iterdir()] == ["width.json"]
     assert "measuring width" in Path("job.log").read_text()
+
+
+def test_the_record_of_an_earlier_run_is_gone_while_a_job_runs(fake):
+    """Else it would tell of a result that is about to change."""
+    with running(fake):
+        pass
+    with running(fake):
+        assert not RECORD.exists()
+    assert RECORD.exists()
 
 
 def test_a_job_without_wildcards_is_recorded_by_its_rule(fake):

@@ -16,6 +16,7 @@ sys.path.insert(0, str(SCRIPTS))
 from wedgescape import slurm
 from wedgescape.errors import InputError
 from wedgescape.provenance import check_writable, fingerprint
+from wedgescape.records import set_aside_changed
 from wedgescape.study import load_study, seeds_in
 
 try:
@@ -29,6 +30,12 @@ except InputError as error:
 config.update(study.config, points=study.trainings())
 
 RESULTS = f"results/{study.name}"
+
+if workflow.is_main_process:
+    for path in set_aside_changed(RESULTS, f".snakemake/wedgescape/{study.name}.json"):
+        logger.warning(
+            f"{path.with_suffix('')} was changed since it was made; it is made again, and what was there is now {path}"
+        )
 
 
 wildcard_constraints:

@@ -1,33 +1,6 @@
 # One rule, one figure, drawn from stores alone: `snakemake plot_tunnels` redraws just that one. It takes seconds, so on a
 # cluster, too, it runs where Snakemake runs.
 
-FIGURES = expand(
-    f"{RESULTS}/figures/{{figure}}.{{kind}}",
-    figure=[
-        "claims",
-        "wedges",
-        "predictions",
-        "training",
-        "hyperplanes",
-        "planes",
-        "surroundings",
-        "profiles",
-        "curves",
-        "connectors",
-        "subspaces",
-        "alignment",
-        "fitted_wedges",
-        "flatness",
-        "spectrum",
-        "ensembles",
-        "similarity",
-        "averages",
-        *(["tunnels", "curvature"] if study.sweeps else []),
-        *(["phase_diagram"] if study.grids else []),
-    ],
-    kind=["pdf", "png"],
-)
-
 
 rule plot_claims:
     input:
