@@ -1,0 +1,897 @@
+"""The plan of a study: how long its jobs will take, counted and timed before any of them runs.
+
+A job's work is a number of operations of a landscape: steps of a descent, losses at points, Hessian-vector products.
+`COUNTS` holds the count of every rule. How long one operation takes is measured, with the study's own networks and
+random images of its data's shape; or, for a GPU that is not there, follows from its floating-point operations.
+
+Some counts depend on what is found. They are counted as `EXPECTED` says, a crossing as one that is found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wedgescape import (
+    alignment,
+    calibration,
+    complexes,
+    curvature,
+    ensembles,
+    hyperplanes,
+    models,
+    profiles,
+    similarity,
+    simulation,
+    surfaces,
+    tunnels,
+)
+from wedgescape.connectors import find_centres
+from wedgescape.crossings import halvings
+from wedgescape.descent import Recipe, descend
+from wedgescape.errors import InputError
+from wedgescape.landscape import SPLITS
+from wedgescape.networks import NetworkLandscape, choose_device, choose_strategy
+from wedgescape.study import Study, seeds_in
+from wedgescape.subspaces import HELD_BYTES, RandomSpan, random_directions
+from wedgescape.training import recipe_of
+from wedgescape.wedges import WedgeLandscape
+
+# What is known of published data without having them: (channels, rows, columns), classes, training and test examples.
+SHAPES = {
+    "digits": ((1, 8, 8), 10, 1437, 360),
+    "mnist": ((1, 28, 28), 10, 60000, 10000),
+    "fashion_mnist": ((1, 28, 28), 10, 60000, 10000),
+    "cifar10": ((3, 32, 32), 10, 50000, 10000),
+    "cifar100": ((3, 32, 32), 100, 50000, 10000),
+}
+
+# What counts depend on and nobody knows before: as found on digits and on Fashion-MNIST.
+EXPECTED = {
+    "hyperplane": 512,  # dimensions at which every seed has reached its fraction of the accuracy
+    "refinements": 1,  # of surfaces, where the tolerance is met after that
+    "passes": 8,  # of matching, until one changes nothing
+}
+FIGURE = 1.5  # starts of a job that drawing takes: it imports and interprets, as a start does
+TRIAL = 0.15  # seconds over which an operation is timed, where it is shorter
+SHORT_TRAINING = 60.0  # seconds
+
+
+# Operations
+
+
+@dataclass(frozen=True)
+class Start:
+    """Starting a job's script: Python, PyTorch, the stores."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The loss of one point on a split."""
+
+    model: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a descent of some points together; batch None is the whole training split."""
+
+    model: str
+    points: int
+    batch: int | None
+    optimizer: str = "adam"
+    dropout: bool = False
+    sharpness_aware: bool = False
+
+
+@dataclass(frozen=True)
+class Product:
+    """One Hessian-vector product on the training split."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One entry of a random span in one product with it."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class MultiplyAdd:
+    """One multiplication and addition of a float64 product with a matrix."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The scores of one ensemble's predictions on the test split."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How alike two networks are, in all ways."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class WedgeStep:
+    """One step of a descent of the toy model: of points in random cuts, or of a connector's centre between wedges."""
+
+    dimension: int
+    short: int
+    points: int
+    cut: int = 0
+    wedges: int = 1
+
+
+Operation = Start | Evaluation | Step | Product | Projection | MultiplyAdd | Scoring | Comparison | WedgeStep
+Work = Counter  # Operation -> how often
+
+
+# Counts
+
+
+@dataclass(frozen=True)
+class Data:
+    """What of a data set decides how long operations take.
+
+    Args:
+        shape: (channels, rows, columns).
+        classes: of the data.
+        examples: split -> how many.
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    examples: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A study and the shape of its data: what jobs are counted from."""
+
+    study: Study
+    data: Data
+
+    @property
+    def seeds(self) -> int:
+        """How many networks there are at a point."""
+        return self.study.config["seeds"]
+
+    def model(self, point: str) -> str:
+        """Return the network of a point, as operations name it."""
+        return json.dumps(self.study.training(point)["model"], sort_keys=True)
+
+    def parameters(self, model: str) -> int:
+        """Return P of a network."""
+        return _parameters(model, self.data.shape, self.data.classes)
+
+
+@cache
+def _parameters(model: str, shape: tuple, classes: int) -> int:
+    return len(models.flat(models.build(json.loads(model), shape, classes)))
+
+
+def training(case: Case, wildcards: dict) -> Work:
+    """Count a training: a chunk of seeds at a point."""
+    model, settings = case.model(wildcards["point"]), case.study.training(wildcards["point"])["training"]
+    count, recipe = len(seeds_in(wildcards["seeds"])), recipe_of(settings, case.data.examples["train"])
+    step = Step(
+        model, count, recipe.batch_size, recipe.optimizer, recipe.dropout > 0, recipe.sharpness_radius > 0
+    )  # fmt: skip
+    looks = settings["epochs"] + 1 + bool(settings["average_epochs"])
+    steps = settings["epochs"] * recipe.steps_per_epoch(case.data.examples["train"])
+    return Work({step: steps}) + evaluations(model, looks * count)
+
+
+def evaluations(model: str, points: float, splits: Sequence[str] = SPLITS) -> Work:
+    """Count losses at points, on each of some splits."""
+    return Work({Evaluation(model, split): points for split in splits})
+
+
+def tunnel_widths(case: Case, wildcards: dict) -> Work:
+    """Count both widths of all rays at a point."""
+    settings = case.study.config["tunnels"]
+    rays, grid = case.seeds * settings["directions"], tunnels.coarse_angles()
+    halve = halvings(float(grid[1]), math.radians(settings["angle_error"]))
+    return evaluations(case.model(wildcards["point"]), rays * (len(grid) + 2 * halve) + 2 * case.seeds, ["train"])
+
+
+def hyperplane_descents(case: Case, wildcards: dict) -> Work:
+    """Count descents in hyperplanes up to the expected threshold."""
+    settings, model = case.study.config["hyperplanes"], case.model(wildcards["point"])
+    dim, count = case.parameters(model), min(settings["seeds"], case.seeds)
+    tried = hyperplanes.capped(settings["dimensions"], dim)
+    enough = [d for d in tried if d >= EXPECTED["hyperplane"]][:1]
+    recipe = Recipe(batch_size=settings["batch_size"])
+    steps = settings["epochs"] * recipe.steps_per_epoch(case.data.examples["train"])
+    work = evaluations(model, count)
+    for d in [d for d in tried if d < EXPECTED["hyperplane"]] + enough:
+        # A step lifts and projects; rows are drawn once where they can be held, which takes five products.
+        passes = 2 * steps + 5 if d * dim <= HELD_BYTES else 10 * steps
+        work += Work({Step(model, count, settings["batch_size"]): steps, Projection(model): count * d * dim * passes})
+        work += evaluations(model, count)
+    return work
+
+
+def _centres(case: Case, model: str, sets: int) -> Work:
+    """The search for the centres of some connectors together."""
+    settings = case.study.config["connectors"]
+    return Work({Step(model, sets, settings["batch_size"]): settings["steps"]})
+
+
+def plane_grids(case: Case, _wildcards: dict) -> Work:
+    """Count the grids of all planes and what lies in one of them."""
+    settings, model = case.study.config["planes"], case.model(case.study.base)
+    grids = 3 if case.study.config["training"]["snapshot_epochs"] else 2
+    points = grids * settings["resolution"] ** 2 + 3 * settings["profile_points"] + 1
+    return evaluations(model, points) + _centres(case, model, 1)
+
+
+def eigenpairs(dim: int, top: int, bottom: int) -> tuple[int, int]:
+    """Return how many products both ends of a Hessian's spectrum take, as `curvature` found, and of how long a basis."""
+    if dim <= max(curvature.KRYLOV, 2 * (top + bottom)):
+        return dim, 0
+    if bottom:
+        return round(1.25 * curvature.KRYLOV) + top + bottom, curvature.KRYLOV
+    return max(curvature.LEAST_KRYLOV, 4 * top) + top, max(2 * top + 1, curvature.LEAST_KRYLOV)
+
+
+def _hessian(case: Case, model: str, top: int, bottom: int) -> Work:
+    """Both ends of the spectrum at one point; ARPACK makes each vector orthogonal to the basis, twice."""
+    dim = case.parameters(model)
+    products, basis = eigenpairs(dim, min(top, dim), bottom)
+    return Work({Product(model): products + 1, MultiplyAdd(): products * basis * dim * 4})
+
+
+def direction_profiles(case: Case, _wildcards: dict) -> Work:
+    """Count profiles along all directions, their lengths, and straight lines."""
+    settings, model = case.study.config["profiles"], case.model(case.study.base)
+    count = min(settings["seeds"], case.seeds)
+    directions = 2 * settings["random"] + settings["hessian_top"] + settings["hessian_bottom"] + 2  # radial, init
+    directions += 2 if count > 1 else 0  # another optimum, a connector
+    training = case.study.config["training"]
+    if training["snapshot_epochs"]:
+        snapshots = len(range(0, training["epochs"], training["snapshot_epochs"])) + 1
+        directions += 2 * min(settings["components"], (snapshots - 1) // 2)
+    grid = profiles.relative_lengths(settings["reach"], settings["points"])
+    halve = halvings(float(grid[2] / grid[1]) - 1, settings["length_error"])
+    work = evaluations(model, count * directions * (2 * len(grid) - 1))
+    work += evaluations(model, count * (3 + 2 * 2 * directions * halve), ["train"])
+    work += evaluations(model, count * settings["line_points"] * (2 if count > 1 else 1))
+    if count > 1:
+        work += _centres(case, model, count)
+    if settings["hessian_top"] + settings["hessian_bottom"]:
+        one = _hessian(case, model, settings["hessian_top"], settings["hessian_bottom"])
+        work += _times(count, one)
+    return work
+
+
+def _times(count: float, work: Work) -> Work:
+    return Work({operation: count * number for operation, number in work.items()})
+
+
+def trained_curves(case: Case, _wildcards: dict) -> Work:
+    """Count the training of curves between pairs and their profiles, straight lines among them."""
+    settings, model = case.study.config["curves"], case.model(case.study.base)
+    pairs = min(settings["pairs"], math.comb(case.seeds, 2))
+    step = Step(model, pairs * settings["samples"], settings["batch_size"])
+    kinds = len(settings["kinds"])
+    return Work({step: kinds * settings["steps"]}) + evaluations(model, (1 + kinds) * pairs * settings["points"])
+
+
+def connector_centres(case: Case, _wildcards: dict) -> Work:
+    """Count the search for connectors' centres of all sizes."""
+    settings, model, work = case.study.config["connectors"], case.model(case.study.base), Work()
+    for size in settings["sizes"]:
+        sets = min(settings["sets"], math.comb(case.seeds, size))
+        work += _centres(case, model, sets) + evaluations(model, sets * (size + 2))
+    return work
+
+
+def aligned_connectors(case: Case, wildcards: dict) -> Work:
+    """Count the same between aligned optima, and their alignment; nothing where the network is no chain."""
+    settings, model = case.study.config["connectors"], case.model(case.study.base)
+    matching = _matching(case, model)
+    if matching is None:
+        return Work()
+    matched = sum((size - 1) * min(settings["sets"], math.comb(case.seeds, size)) for size in settings["sizes"])
+    return connector_centres(case, wildcards) + _times(matched, matching)
+
+
+def _matching(case: Case, model: str) -> Work | None:
+    """Match one network to another; None where it is no chain."""
+    try:
+        layers = alignment.hidden_layers(models.build(json.loads(model), case.data.shape, case.data.classes))
+    except InputError:
+        return None
+    a_pass = sum(layer.units * math.prod(axis.shape) for layer in layers for axis in layer.axes)
+    return Work({MultiplyAdd(): EXPECTED["passes"] * a_pass})
+
+
+def aligned_lines(case: Case, wildcards: dict) -> Work:
+    """Count the lines between optima before and after their alignment; nothing where the network is no chain."""
+    settings, model = case.study.config["alignment"], case.model(wildcards["point"])
+    matching = _matching(case, model)
+    if matching is None:
+        return Work()
+    pairs = min(settings["pairs"], math.comb(case.seeds, 2))
+    return _times(pairs, matching) + evaluations(model, 2 * pairs * settings["points"])
+
+
+def connector_surfaces(case: Case, _wildcards: dict) -> Work:
+    """Count surfaces as often refined as is expected: their vertices' descent and what lies between them."""
+    settings, model, work = case.study.config["subspaces"], case.model(case.study.base), Work()
+    levels = min(settings["refinements"], EXPECTED["refinements"])
+    for size in settings["sizes"]:
+        sets = min(settings["sets"], math.comb(case.seeds, size))
+        parts = {name: settings[name] * 2**levels for name in ("subdivisions", "parts")}
+        for level in range(levels + 1):
+            begin = {name: settings[name] * 2**level for name in parts}
+            vertices, pieces = _complex(size, settings, **begin)
+            step = Step(model, vertices - size, settings["batch_size"], "sgd")
+            between = pieces * len(surfaces.BETWEEN[3 if size == 3 else 2])
+            work += _times(sets, Work({step: settings["steps"]}) + evaluations(model, between, ["train"]))
+        work += _times(sets, evaluations(model, 2 * (vertices + surfaces.RANDOM_BETWEEN * pieces)))
+        work += _times(sets, _centres(case, model, 1))
+    return work
+
+
+def _complex(size: int, settings: dict, subdivisions: int, parts: int) -> tuple[int, int]:
+    """How many vertices and pieces there are."""
+    if size == 3:
+        begin = complexes.triangle(subdivisions)
+    else:
+        begin = complexes.skeleton(size, settings["spokes"], settings["edges"], parts)
+    return len(begin[0]), len(begin[1])
+
+
+def likeness(case: Case, wildcards: dict) -> Work:
+    """Count predictions, comparisons of all pairs, and lines from each optimum to the next."""
+    model = case.model(wildcards["point"])
+    work = evaluations(model, case.seeds * (1 + case.study.config["similarity"]["points"]))
+    return work + Work({Comparison(model): math.comb(case.seeds, 2), Evaluation(model, "test"): case.seeds})
+
+
+def optima_curvature(case: Case, wildcards: dict) -> Work:
+    """Count the top of the spectrum, probes, gradients and turned points at each optimum."""
+    settings, model = case.study.config["curvature"], case.model(wildcards["point"])
+    batch = case.study.training(wildcards["point"])["training"]["batch_size"]
+    one = _hessian(case, model, settings["top"], 0) + Work({Product(model): settings["trace_samples"] + 3})
+    one += evaluations(model, 2 * settings["directions"] + 2, ["train"]) + evaluations(model, 1, ["test"])
+    one += Work({Step(model, 1, None): 1, Step(model, settings["gradients"], batch): 1})
+    return _times(min(settings["seeds"], case.seeds), one)
+
+
+def whole_spectra(case: Case, _wildcards: dict) -> Work:
+    """Count the spectra at optima, and random points at all distances."""
+    settings, model = case.study.config["spectrum"], case.model(case.study.base)
+    dim, steps = case.parameters(model), settings["steps"]
+    basis = min(settings["top"], dim) + steps / 2  # on average
+    one = _hessian(case, model, settings["top"], 0) + Work(
+        {Product(model): settings["samples"] * steps, MultiplyAdd(): settings["samples"] * steps * basis * dim * 2}
+    )
+    points = len(settings["radii"]) * settings["points"]
+    around = evaluations(model, points) + Work({Product(model): points * (settings["probes"] + 1)})
+    return _times(min(settings["seeds"], case.seeds), one) + around
+
+
+def method_ensembles(case: Case, _wildcards: dict) -> Work:
+    """Count all methods' predictions, scores, likeness and averages, and networks along paths."""
+    config, model = case.study.config, case.model(case.study.base)
+    settings, members = config["ensembles"], config["ensembles"]["members"]
+    groups = min(settings["seeds"], case.seeds)
+    epochs = config["training"]["epochs"] * (2 if config["training"]["sharpness_radius"] else 1)
+    single, several = 3, 5  # longer, sam, swa; snapshots, fge, tunnel, connector, independent
+    averaged = several + 1  # and the iterates of swa
+    networks = single + several * members
+    scores = single + several * sum(len(ensembles.draw_subsets(members, size)) for size in range(1, members + 1))
+    snapshots = 0
+    if config["training"]["snapshot_epochs"]:
+        snapshots = len(range(0, config["training"]["epochs"], config["training"]["snapshot_epochs"])) + 1
+    places = 2 * ensembles.PLACES + snapshots
+    lines = members + 1 + (members - 1) * config["similarity"]["points"]
+    grid = tunnels.coarse_angles()
+    ray = len(grid) - 1 + halvings(float(grid[1]), math.radians(config["tunnels"]["angle_error"]))
+
+    curves, examples = config["curves"], case.data.examples["train"]
+    cost = curves["samples"] * (curves["batch_size"] or examples) / examples
+    steps = min(curves["steps"], int((members - 2) * epochs / cost))
+    one = evaluations(model, averaged * lines) + evaluations(model, members * ray + 1, ["train"])
+    one += evaluations(model, networks + members + 2 * places, ["test"])
+    one += Work({Scoring(): scores, Comparison(model): averaged * math.comb(members, 2) + places})
+    work = _times(groups, one) + Work({Comparison(model): math.comb(networks, 2)})
+    return work + Work({Step(model, groups * curves["samples"], curves["batch_size"]): steps})
+
+
+def toy_wedges(case: Case, _wildcards: dict) -> Work:
+    """Count the descents of the toy model, in cuts and to connectors' centres."""
+    settings, work = case.study.config["wedges"], Work()
+    dimension, sizes = settings["dimension"], min(settings["connected"], settings["dimension"] // 2)
+    for short in settings["short"]:
+        for ratio in simulation.CUT_RATIOS:
+            cut = WedgeStep(dimension, short, settings["trials"], cut=max(1, round(ratio * short)))
+            work[cut] += simulation.STEPS
+        for size in simulation.meeting_sizes(sizes):
+            work[WedgeStep(dimension, short, 1, wedges=size)] += simulation.CONNECTOR_TRIALS * simulation.STEPS
+    return work
+
+
+def nothing(_case: Case, _wildcards: dict) -> Work:
+    """A job that has done all it does about when it has started."""
+    return Work()
+
+
+def drawing(_case: Case, _wildcards: dict) -> Work:
+    """Tables, intervals and a figure."""
+    return Work({Start(): FIGURE})
+
+
+# Of every rule, what its job counts beside its start. Those that draw are `plot_…`, all alike.
+COUNTS: dict[str, Callable[[Case, dict], Work]] = {
+    "prepare_data": nothing,
+    "check_models": nothing,
+    "train": training,
+    "simulate_wedges": toy_wedges,
+    "measure_tunnels": tunnel_widths,
+    "measure_hyperplanes": hyperplane_descents,
+    "measure_planes": plane_grids,
+    "measure_profiles": direction_profiles,
+    "measure_curves": trained_curves,
+    "measure_connectors": connector_centres,
+    "measure_subspaces": connector_surfaces,
+    "measure_alignment": aligned_lines,
+    "measure_aligned_connectors": aligned_connectors,
+    "measure_similarity": likeness,
+    "measure_curvature": optima_curvature,
+    "measure_spectrum": whole_spectra,
+    "measure_ensembles": method_ensembles,
+    "fit_wedges": nothing,
+    "judge_claims": drawing,
+    "plot": drawing,
+}
+
+
+def work_of(case: Case, rule: str, wildcards: dict) -> Work:
+    """Return what a job does, its start among it.
+
+    Raises:
+        InputError: if the rule has no count.
+    """
+    key = "plot" if rule.startswith("plot_") else rule
+    if key not in COUNTS:
+        raise InputError(f"rule {rule}: it has no count in wedgescape.planning.COUNTS; give it one")
+    return Work({Start(): 1}) + COUNTS[key](case, wildcards)
+
+
+# How long an operation takes
+
+
+@dataclass
+class Bench:
+    """Times operations with the study's networks on random data.
+
+    Args:
+        data: whose shape the random images have.
+        device: where networks are computed.
+        flops: floating-point operations that a GPU that is not here is assumed to do in a second; None measures all.
+    """
+
+    data: Data
+    device: torch.device
+    flops: float | None = None
+    _landscapes: dict = field(default_factory=dict)
+
+    def seconds(self, operation: Operation) -> float:
+        """Return how long one operation takes, seconds: of a processor, or of the GPU where networks are there."""
+        with _one_thread():
+            if self.flops and isinstance(operation, Evaluation | Step | Product | Projection):
+                return self._counted(operation) / self.flops
+            return MEASURES[type(operation)](self, operation)
+
+    def landscape(self, model: str, atleast: int = 1) -> NetworkLandscape:
+        """Return a network on random images, as many as tell how long all of them take, and at least some."""
+        count = min(self.data.examples["train"], max(atleast, self._enough(model)))
+        if (model, count) not in self._landscapes:
+            draw = torch.Generator().manual_seed(0)
+            images = torch.randn(count, *self.data.shape, generator=draw)
+            labels = torch.randint(self.data.classes, (count,), generator=draw)
+            module = models.build(json.loads(model), self.data.shape, self.data.classes)
+            self._landscapes = {key: value for key, value in self._landscapes.items() if key[0] == model}  # memory
+            self._landscapes[model, count] = NetworkLandscape(
+                module, dict.fromkeys(SPLITS, (images, labels)), self.device
+            )
+        return self._landscapes[model, count]
+
+    def _enough(self, model: str) -> int:
+        """One chunk of examples, or where some may be held, one more than that."""
+        if self.flops:
+            return 8
+        module = models.build(json.loads(model), self.data.shape, self.data.classes)
+        strategy = choose_strategy(self.device, models.is_convolutional(module))
+        return strategy.examples * (strategy.held + 1)
+
+    def points(self, landscape: NetworkLandscape, model: str, count: int) -> torch.Tensor:
+        """Return initialisations (count, P), one of them repeated: they take as long as different ones."""
+        module = models.build(json.loads(model), self.data.shape, self.data.classes)
+        return models.flat(module).repeat(count, 1).to(landscape.device)
+
+    def clocked(self, run: Callable[[], object]) -> float:
+        """Return the seconds of a call; on a CPU those of the processor, whatever else runs on the machine."""
+        return _clocked(run, time.process_time if self.device.type == "cpu" else self._on_device)
+
+    def _on_device(self) -> float:
+        getattr(torch, self.device.type).synchronize()
+        return time.perf_counter()
+
+    # Each kind of operation
+
+    def start(self, _operation: Start) -> float:
+        """Time a fresh Python that imports what a job's script does; the second one, whose files are in the cache."""
+        code = "import snakemake.script, wedgescape.training, wedgescape.stores"
+        for _ in range(2):
+            before = os.times()
+            subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
+
+    def evaluation(self, operation: Evaluation) -> float:
+        """Time losses of as many points as go together."""
+        landscape = self.landscape(operation.model)
+        count = landscape.strategy.points if landscape.strategy.evaluate_together else 1
+        points = self.points(landscape, operation.model, count)
+        share = self.data.examples[operation.split] / landscape.examples
+        return self.clocked(lambda: landscape.evaluate(points)) / count * share
+
+    def step(self, operation: Step) -> float:
+        """Time some steps of a descent, of as many points as go together."""
+        whole = operation.batch is None or operation.batch >= self.data.examples["train"]
+        landscape = self.landscape(operation.model, 1 if whole else operation.batch)
+        together = landscape.strategy.points if landscape.strategy.train_together else 1
+        count = max(1, min(operation.points, together))
+        recipe = Recipe(
+            operation.optimizer,
+            1e-6,
+            dropout=0.1 if operation.dropout else 0.0,
+            batch_size=None if whole else operation.batch,
+            sharpness_radius=0.01 if operation.sharpness_aware else 0.0,
+        )
+        points, steps = self.points(landscape, operation.model, count), 3
+        spent = self.clocked(lambda: descend(landscape, points, recipe, steps)) / steps
+        share = self.data.examples["train"] / landscape.examples if whole else 1
+        return spent * share * operation.points / count
+
+    def product(self, operation: Product) -> float:
+        """Time products at one point, whose graph is held as it is in a measurement."""
+        landscape = self.landscape(operation.model)
+        point = self.points(landscape, operation.model, 1)[0]
+        hessian, vectors = landscape.hessian_at(point), torch.randn(1, len(point)).to(point)
+        return self.clocked(lambda: hessian(vectors)) * self.data.examples["train"] / landscape.examples
+
+    def projection(self, operation: Projection) -> float:
+        """Time a product with a random span of as many directions as are expected."""
+        dim = _parameters(operation.model, self.data.shape, self.data.classes)
+        count = max(1, min(EXPECTED["hyperplane"], dim, 2**24 // dim))
+        span, vectors = RandomSpan(count, dim, [0], device=self.device), torch.randn(1, dim).to(self.device)
+        return self.clocked(lambda: span.project(vectors)) / (count * dim)
+
+    def multiply_add(self, _operation: MultiplyAdd) -> float:
+        """Time a product with a matrix that fits no cache."""
+        matrix, vector = np.ones((100, 40000)), np.ones(40000)
+        return _on_processor(lambda: matrix @ vector) / matrix.size
+
+    def scoring(self, _operation: Scoring) -> float:
+        """Time the scores of random predictions."""
+        draw = torch.Generator().manual_seed(0)
+        predictions = torch.rand(self.data.examples["test"], self.data.classes, generator=draw)
+        labels = torch.randint(self.data.classes, (len(predictions),), generator=draw)
+        return _on_processor(lambda: calibration.score(predictions, labels, 15))
+
+    def comparison(self, operation: Comparison) -> float:
+        """Time all comparisons of two random networks."""
+        predictions = torch.rand(2, self.data.examples["test"], self.data.classes)
+        dim = _parameters(operation.model, self.data.shape, self.data.classes)
+        weights = torch.randn(2, dim)
+
+        def compare() -> None:
+            for name, function in similarity.COMPARISONS.items():
+                function(predictions if name in similarity.FUNCTIONS else weights)
+
+        return _on_processor(compare)
+
+    def wedge_step(self, operation: WedgeStep) -> float:
+        """Time some steps of a toy descent."""
+        recipe, steps = Recipe("adam", 0.03, schedule="cosine"), 10
+        if operation.cut:
+            landscape = WedgeLandscape(operation.dimension, operation.short)
+            starts = random_directions(operation.points, operation.dimension, "planning")
+            seeds = range(operation.points)
+            span = hyperplanes.descend_in_hyperplanes
+            long, short = (
+                _on_processor(lambda count=count: span(landscape, starts, operation.cut, recipe, count, seeds), 0.05)
+                for count in (steps, 1)
+            )
+            return max(0.0, long - short) / (steps - 1)
+        landscape = WedgeLandscape(operation.dimension, operation.short, operation.wedges, meet=True)
+        optima = landscape.optima(operation.wedges, 1.0)[None]
+        return _on_processor(lambda: find_centres(landscape, optima, recipe, steps, [0]), 0.05) / steps
+
+    def _counted(self, operation: Operation) -> float:
+        """Return the floating-point operations of one operation, from those on a few examples."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        if isinstance(operation, Projection):
+            return 2.0
+        landscape = self.landscape(operation.model)
+        points = self.points(landscape, operation.model, 1)
+        run = {Evaluation: landscape.evaluate, Step: landscape.gradients, Product: lambda x: landscape.hvp(x[0], x)}
+        with FlopCounterMode(display=False) as counter:
+            run[type(operation)](points)
+        one = counter.get_total_flops() / landscape.examples
+        if isinstance(operation, Step):
+            examples = min(operation.batch or math.inf, self.data.examples["train"])
+            return one * examples * operation.points * (2 if operation.sharpness_aware else 1)
+        return one * self.data.examples[operation.split if isinstance(operation, Evaluation) else "train"]
+
+
+MEASURES = {
+    Start: Bench.start,
+    Evaluation: Bench.evaluation,
+    Step: Bench.step,
+    Product: Bench.product,
+    Projection: Bench.projection,
+    MultiplyAdd: Bench.multiply_add,
+    Scoring: Bench.scoring,
+    Comparison: Bench.comparison,
+    WedgeStep: Bench.wedge_step,
+}
+
+
+def _clocked(run: Callable[[], object], clock: Callable[[], float], trial: float = TRIAL) -> float:
+    """Return the seconds of a call after one that warms up; of that one, where it is long."""
+    begun = clock()
+    run()
+    first, calls, begun = clock() - begun, 0, clock()
+    if first > 3 * trial:
+        return first
+    while (spent := clock() - begun) < trial:
+        run()
+        calls += 1
+    return spent / calls
+
+
+def _on_processor(run: Callable[[], object], trial: float = TRIAL) -> float:
+    return _clocked(run, time.process_time, trial)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """As in a job, which has one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+# The plan
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that is to run, as Snakemake asks for it at the first attempt.
+
+    Args:
+        rule: its name.
+        wildcards: name -> value.
+        memory: MB.
+        runtime: minutes.
+        gpu: whether it asks for one.
+    """
+
+    rule: str
+    wildcards: dict[str, str]
+    memory: int
+    runtime: int
+    gpu: bool
+
+    def __str__(self) -> str:
+        return " ".join([self.rule, *self.wildcards.values()])
+
+
+def jobs_of(config_files: Sequence[str], snakefile: Path = Path("workflow/Snakefile")) -> tuple[Study, list[Job], int]:
+    """Ask Snakemake what a study has still to run.
+
+    Args:
+        config_files: of the study, later ones over earlier ones; none for the default study.
+        snakefile: of the workflow.
+
+    Returns:
+        The study, the jobs that are to run, and how many are done already.
+
+    Raises:
+        InputError: if Snakemake refuses the study; its own words have been printed.
+    """
+    from snakemake.api import SnakemakeApi
+    from snakemake.cli import parse_args
+    from snakemake.settings import types
+
+    # What makes a result out of date is said in the workflow's own profile, which the command line reads.
+    said = parse_args(["--snakefile", str(snakefile), "--cores", "1", "--dry-run"])[1]
+    quiet = types.OutputSettings(quiet={types.Quietness.ALL}, dryrun=True)
+    with SnakemakeApi(quiet) as api:
+        try:
+            workflow = api.workflow(
+                resource_settings=types.ResourceSettings(cores=1),
+                config_settings=types.ConfigSettings(configfiles=[Path(file) for file in config_files]),
+                snakefile=snakefile,
+            )
+            triggers = {"rerun_triggers": said.rerun_triggers, "max_checksum_file_size": said.max_checksum_file_size}
+            workflow.dag(types.DAGSettings(**triggers)).execute_workflow(executor="dryrun")
+        except Exception as error:
+            api.print_exception(error)
+            raise InputError("Snakemake cannot plan this study") from error
+        dag, study = workflow._workflow.dag, workflow._workflow.globals["study"]
+        to_run = set(dag.needrun_jobs())
+        done = [job for job in dag.jobs if job not in to_run and job.output]
+        return study, [_asked(job) for job in sorted(to_run, key=lambda job: job.jobid) if job.output], len(done)
+
+
+def _asked(job) -> Job:
+    resources = job.rule.expand_resources(job.wildcards_dict, job.input, 1, skip_evaluation={"tmpdir"})
+    memory, runtime, gpu = (resources.get(name) or 0 for name in ("mem_mb", "runtime", "gpu"))
+    return Job(job.rule.name, dict(job.wildcards_dict), int(memory), int(runtime), bool(gpu))
+
+
+def data_of(study: Study) -> Data:
+    """Return the shape of a study's data: that of the published set, or of the user's own, which is read.
+
+    Raises:
+        InputError: if the user's own data cannot be read.
+    """
+    wanted = study.config["data"]
+    if study.dataset in SHAPES and isinstance(study.config["dataset"], str):
+        shape, classes, *counts = SHAPES[study.dataset]
+    else:
+        from wedgescape.datasets import load_dataset  # which reads nothing else from a network either
+
+        store = load_dataset(**study.data())
+        shape, classes = tuple(store["images"].shape[1:]), int(store.attrs["classes"])
+        counts = [int((store["split"] == split).sum()) for split in SPLITS]
+    counts = [min(count, wanted[f"{split}_examples"] or count) for split, count in zip(SPLITS, counts, strict=True)]
+    return Data(shape, classes, dict(zip(SPLITS, counts, strict=True)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study has still to run, and how long that takes.
+
+    Args:
+        study: its name.
+        jobs: those that are to run.
+        seconds: of each of them.
+        done: how many are done already.
+        source: where the seconds are from, a sentence.
+        on_gpu: whether the seconds of jobs that ask for a GPU are those of one.
+        chunks: in how many jobs the seeds of a point are trained.
+    """
+
+    study: str
+    jobs: list[Job]
+    seconds: list[float]
+    done: int
+    source: str
+    on_gpu: bool
+    chunks: int
+
+    @cached_property
+    def by_rule(self) -> dict[str, list[tuple[Job, float]]]:
+        """Rule -> its jobs with their seconds, in the order in which rules first run."""
+        found = defaultdict(list)
+        for job, seconds in zip(self.jobs, self.seconds, strict=True):
+            found[job.rule].append((job, seconds))
+        return dict(found)
+
+
+def plan(study: Study, jobs: Sequence[Job], done: int, tflops: float | None = None) -> Plan:
+    """Estimate how long jobs take.
+
+    Args:
+        study: they belong to.
+        jobs: that are to run (`jobs_of`).
+        done: how many are done already.
+        tflops: floating-point operations, in units of 10^12 a second, that a GPU is assumed to sustain; None measures
+            on this machine, on the device that the config asks for.
+
+    Raises:
+        InputError: if a rule has no count, or the device is not there.
+    """
+    case = Case(study, data_of(study))
+    works = [work_of(case, job.rule, job.wildcards) for job in jobs]
+    device = torch.device("cpu") if tflops else choose_device(study.config["device"])
+    bench = Bench(case.data, device, tflops and tflops * 1e12)
+    wanted = sorted({operation for work in works for operation in work}, key=lambda one: getattr(one, "model", ""))
+    unit = {operation: bench.seconds(operation) for operation in wanted}  # by network: images of one at a time
+    seconds = [sum(count * unit[operation] for operation, count in work.items()) for work in works]
+    source = f"Unit times measured on this machine's {device.type}, one thread, on random data of the data's shape."
+    if tflops:
+        source = (
+            f"Networks: floating-point operations counted, at an assumed {tflops:g}e12 a second; the rest measured."
+        )
+    chunks = len(study.seed_chunks)
+    return Plan(study.name, list(jobs), seconds, done, source, bool(tflops) or device.type != "cpu", chunks)
+
+
+def warnings_of(plan: Plan) -> Iterator[str]:
+    """Yield what is worth a change before jobs are submitted: time limits that are too short, jobs that are too small."""
+    for rule, jobs in plan.by_rule.items():
+        over = [(job, seconds) for job, seconds in jobs if seconds > 60 * job.runtime]
+        for job, seconds in over[:3]:
+            yield (
+                f"{job}: {seconds / 60:.0f} minutes, more than the rule's runtime of {job.runtime} at the first attempt. "
+                f"Raise it: --set-resources {rule}:runtime={math.ceil(seconds / 30)}"
+            )
+        if len(over) > 3:
+            yield f"{rule}: so have {len(over) - 3} more of its jobs."
+    small = [(seconds, job) for job, seconds in plan.by_rule.get("train", []) if seconds < SHORT_TRAINING]
+    if small:
+        seconds, job = min(small, key=lambda one: one[0])
+        advice = "raise seeds_per_job" if plan.chunks > 1 else "they hold all seeds of their points already"
+        yield f"train: {len(small)} jobs of under a minute, the shortest {seconds:.0f} s, {job}: {advice}."
+
+
+def as_text(plan: Plan, cores: int) -> str:
+    """Return a plan as a table of rules, its totals and its warnings.
+
+    Args:
+        plan: of a study.
+        cores: over which the wall time is divided.
+    """
+    done = f"{plan.done} jobs are done already."
+    if not plan.jobs:
+        return f"{plan.study}: nothing is left to do; {done}"
+    rows = [
+        ("rule", "jobs", "minutes a job", "at most", "minutes", "MB a job", *(["GPU hours"] if plan.on_gpu else []))
+    ]
+    for rule, jobs in plan.by_rule.items():
+        seconds = [spent for _job, spent in jobs]
+        numbers = [sum(seconds) / len(seconds) / 60, max(seconds) / 60, sum(seconds) / 60]
+        gpu = [f"{sum(spent for job, spent in jobs if job.gpu) / 3600:.2f}"] if plan.on_gpu else []
+        memory = max(job.memory for job, _spent in jobs)
+        rows.append((rule, str(len(jobs)), *(f"{number:.2f}" for number in numbers), str(memory), *gpu))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    total, on_gpu = sum(plan.seconds), sum(s for job, s in zip(plan.jobs, plan.seconds, strict=True) if job.gpu)
+    longest = max(plan.seconds)
+    hours = f"{total / 3600:.2f} core hours"
+    if plan.on_gpu:
+        hours = f"{on_gpu / 3600:.2f} GPU hours, and {(total - on_gpu) / 3600:.2f} core hours without one"
+    wall = max(total / cores, longest) / 60
+    lines += ["", f"{plan.study}: {len(plan.jobs)} jobs; {done}"]
+    lines += [
+        f"{hours}; about {wall:.0f} minutes with {cores} jobs at a time. The estimate may be wrong by a factor of 2."
+    ]
+    lines += [plan.source, *(f"Warning: {text}" for text in warnings_of(plan))]
+    return "\n".join(lines)
