@@ -10,6 +10,7 @@ Some counts depend on what is found. They are counted as `EXPECTED` says, a cros
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -43,7 +44,7 @@ from wedgescape.connectors import find_centres
 from wedgescape.crossings import halvings
 from wedgescape.descent import Recipe, descend
 from wedgescape.errors import InputError
-from wedgescape.landscape import SPLITS
+from wedgescape.landscape import SPLITS, Slice
 from wedgescape.networks import NetworkLandscape, choose_device, choose_strategy
 from wedgescape.study import Study, seeds_in
 from wedgescape.subspaces import HELD_BYTES, RandomSpan, random_directions
@@ -134,7 +135,6 @@ class WedgeStep:
     """One step of a descent of the toy model: of points in random cuts, or of a connector's centre between wedges."""
 
     dimension: int
-    short: int
     points: int
     cut: int = 0
     wedges: int = 1
@@ -426,10 +426,9 @@ def toy_wedges(case: Case, _wildcards: dict) -> Work:
     dimension, sizes = settings["dimension"], min(settings["connected"], settings["dimension"] // 2)
     for short in settings["short"]:
         for ratio in simulation.CUT_RATIOS:
-            cut = WedgeStep(dimension, short, settings["trials"], cut=max(1, round(ratio * short)))
-            work[cut] += simulation.STEPS
+            work[WedgeStep(dimension, settings["trials"], cut=max(1, round(ratio * short)))] += simulation.STEPS
         for size in simulation.meeting_sizes(sizes):
-            work[WedgeStep(dimension, short, 1, wedges=size)] += simulation.CONNECTOR_TRIALS * simulation.STEPS
+            work[WedgeStep(dimension, 1, wedges=size)] += simulation.CONNECTOR_TRIALS * simulation.STEPS
     return work
 
 
@@ -616,21 +615,16 @@ class Bench:
         return _on_processor(compare)
 
     def wedge_step(self, operation: WedgeStep) -> float:
-        """Time some steps of a toy descent."""
+        """Time some steps of a toy descent; how many directions are short makes no difference."""
         recipe, steps = Recipe("adam", 0.03, schedule="cosine"), 10
+        landscape = WedgeLandscape(operation.dimension, 1, operation.wedges, meet=not operation.cut)
         if operation.cut:
-            landscape = WedgeLandscape(operation.dimension, operation.short)
-            starts = random_directions(operation.points, operation.dimension, "planning")
-            seeds = range(operation.points)
-            span = hyperplanes.descend_in_hyperplanes
-            long, short = (
-                _on_processor(lambda count=count: span(landscape, starts, operation.cut, recipe, count, seeds), 0.05)
-                for count in (steps, 1)
-            )
-            return max(0.0, long - short) / (steps - 1)
-        landscape = WedgeLandscape(operation.dimension, operation.short, operation.wedges, meet=True)
+            span = RandomSpan(operation.cut, operation.dimension, range(operation.points))
+            cut = Slice(landscape, random_directions(operation.points, operation.dimension, "planning"), span)
+            starts = torch.zeros(operation.points, operation.cut)
+            return _on_processor(lambda: descend(cut, starts, recipe, steps)) / steps
         optima = landscape.optima(operation.wedges, 1.0)[None]
-        return _on_processor(lambda: find_centres(landscape, optima, recipe, steps, [0]), 0.05) / steps
+        return _on_processor(lambda: find_centres(landscape, optima, recipe, steps, [0])) / steps
 
     def _counted(self, operation: Operation) -> float:
         """Return the floating-point operations of one operation, from those on a few examples."""
@@ -663,21 +657,18 @@ MEASURES = {
 }
 
 
-def _clocked(run: Callable[[], object], clock: Callable[[], float], trial: float = TRIAL) -> float:
-    """Return the seconds of a call after one that warms up; of that one, where it is long."""
-    begun = clock()
+def _clocked(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    """Return the seconds of a call, the first of which warms up; of the second alone, where that is long."""
     run()
-    first, calls, begun = clock() - begun, 0, clock()
-    if first > 3 * trial:
-        return first
-    while (spent := clock() - begun) < trial:
+    begun, calls = clock(), 0
+    while not calls or clock() - begun < TRIAL:
         run()
         calls += 1
-    return spent / calls
+    return (clock() - begun) / calls
 
 
-def _on_processor(run: Callable[[], object], trial: float = TRIAL) -> float:
-    return _clocked(run, time.process_time, trial)
+def _on_processor(run: Callable[[], object]) -> float:
+    return _clocked(run, time.process_time)
 
 
 @contextlib.contextmanager
@@ -734,8 +725,9 @@ def jobs_of(config_files: Sequence[str], snakefile: Path = Path("workflow/Snakef
     from snakemake.settings import types
 
     # What makes a result out of date is said in the workflow's own profile, which the command line reads.
-    said = parse_args(["--snakefile", str(snakefile), "--cores", "1", "--dry-run"])[1]
-    quiet = types.OutputSettings(quiet={types.Quietness.ALL}, dryrun=True)
+    with contextlib.redirect_stderr(io.StringIO()):
+        said = parse_args(["--snakefile", str(snakefile), "--cores", "1", "--dry-run"])[1]
+    quiet = types.OutputSettings(quiet={types.Quietness.ALL})
     with SnakemakeApi(quiet) as api:
         try:
             workflow = api.workflow(
@@ -744,14 +736,19 @@ def jobs_of(config_files: Sequence[str], snakefile: Path = Path("workflow/Snakef
                 snakefile=snakefile,
             )
             triggers = {"rerun_triggers": said.rerun_triggers, "max_checksum_file_size": said.max_checksum_file_size}
-            workflow.dag(types.DAGSettings(**triggers)).execute_workflow(executor="dryrun")
+            workflow.dag(types.DAGSettings(force_incomplete=said.rerun_incomplete, **triggers))
+            # As the API's own inspections do; it has none that returns jobs.
+            workflow._workflow._prepare_dag(forceall=False, ignore_incomplete=False, lock_warn_only=True)
+            workflow._workflow._build_dag()
         except Exception as error:
             api.print_exception(error)
             raise InputError("Snakemake cannot plan this study") from error
         dag, study = workflow._workflow.dag, workflow._workflow.globals["study"]
         to_run = set(dag.needrun_jobs())
         done = [job for job in dag.jobs if job not in to_run and job.output]
-        return study, [_asked(job) for job in sorted(to_run, key=lambda job: job.jobid) if job.output], len(done)
+        order = {rule.name: place for place, rule in enumerate(workflow._workflow.rules)}
+        to_run = sorted(to_run, key=lambda job: (order[job.rule.name], *job.wildcards_dict.values()))
+        return study, [_asked(job) for job in to_run if job.output], len(done)
 
 
 def _asked(job) -> Job:
