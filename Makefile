@@ -1,4 +1,5 @@
 # make            build the environment and run the default study
+# make plan       what the study has still to run, and how long that takes (GPU_TFLOPS=8: on a GPU that is not here)
 # make test       run the tests
 # make orphans    list the Slurm jobs that a killed run left behind; DO=wait or DO=cancel
 # Options: CONFIG=config/fashion.yaml  CORES=4  PYTHON=python3.12  TORCH_INDEX=<a package index with the PyTorch build you want>
@@ -15,7 +16,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logge
 RUN = $(SNAKEMAKE) --configfile $(CONFIG)
 RESULTS = results/$(shell $(BIN)/python -c "import yaml; print(yaml.safe_load(open('$(lastword $(CONFIG))'))['study'])")
 
-.PHONY: all study report test orphans lint format lock docs clean
+.PHONY: all study plan report test orphans lint format lock docs clean
 .DELETE_ON_ERROR:
 
 all: study report
@@ -23,6 +24,9 @@ all: study report
 
 study: $(READY)
 	$(RUN)
+
+plan: $(READY)
+	@$(BIN)/python scripts/plan_study.py --configfile $(CONFIG) --cores $(CORES) $(if $(GPU_TFLOPS),--gpu-tflops $(GPU_TFLOPS))
 
 # The report is made anew only when a result is newer.
 report: study

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--cores", type=positive(int), default=1, help="jobs at a time")
     parser.add_argument(
         "--gpu-tflops", type=positive(float),
-        help="do not time networks here, but assume a GPU that sustains so many 10^12 floating-point operations a second",
+        help="assume a GPU that sustains so many 10^12 floating-point operations a second, not timed here",
     )  # fmt: skip
     arguments = parser.parse_args()
     study, jobs, done = jobs_of(arguments.configfile)
