@@ -69,7 +69,8 @@ SHAPES = {
 # What counts depend on and nobody knows before: as found on digits and on Fashion-MNIST.
 EXPECTED = {
     "hyperplane": 512,  # dimensions at which every seed has reached its fraction of the accuracy
-    "refinements": 1,  # of surfaces, where the tolerance is met after that
+    "refinements": 1,  # of surfaces, after which the tolerance is met
+    "refined": 0.5,  # share of a surface that a refinement concerns
     "passes": 8,  # of matching, until one changes nothing
 }
 FIGURE = 0.6  # starts of a job that a figure takes beside its own: measured on the figures of the smoke study
@@ -252,16 +253,18 @@ def connector_surfaces(case: Case, _wildcards: dict) -> Work:
     settings, model, work = case.study.config["subspaces"], case.model(case.study.base), Work()
     levels = min(settings["refinements"], EXPECTED["refinements"])
     for size in settings["sizes"]:
-        sets = min(settings["sets"], math.comb(case.seeds, size))
-        parts = {name: settings[name] * 2**levels for name in ("subdivisions", "parts")}
+        one, vertices, pieces = _centres(case, model, 1), size, 0
         for level in range(levels + 1):
-            begin = {name: settings[name] * 2**level for name in parts}
-            vertices, pieces = _complex(size, settings, **begin)
-            step = Step(model, vertices - size, settings["batch_size"], "sgd")
+            parts = {name: settings[name] * 2**level for name in ("subdivisions", "parts")}
+            share = EXPECTED["refined"] if level else 1.0
+            all_vertices, all_pieces = _complex(size, settings, **parts)
+            vertices += round(share * (all_vertices - vertices))
+            pieces += round(share * (all_pieces - pieces))
+            step = Step(model, max(1, round(share * (all_vertices - size))), settings["batch_size"], "sgd")
             between = pieces * len(surfaces.BETWEEN[3 if size == 3 else 2])
-            work += _times(sets, Work({step: settings["steps"]}) + evaluations(model, between, ["train"]))
-        work += _times(sets, evaluations(model, 2 * (vertices + surfaces.RANDOM_BETWEEN * pieces)))
-        work += _times(sets, _centres(case, model, 1))
+            one += Work({step: settings["steps"]}) + evaluations(model, between, ["train"])
+        one += evaluations(model, 2 * (vertices + surfaces.RANDOM_BETWEEN * pieces))
+        work += _times(min(settings["sets"], math.comb(case.seeds, size)), one)
     return work
 
 
