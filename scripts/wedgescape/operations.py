@@ -25,8 +25,8 @@ import torch
 from wedgescape import calibration, models, similarity
 from wedgescape.connectors import find_centres
 from wedgescape.descent import Recipe, descend
-from wedgescape.landscape import SPLITS, Slice
-from wedgescape.networks import NetworkLandscape, choose_strategy
+from wedgescape.landscape import SPLITS, Batch, Slice
+from wedgescape.networks import CALIBRATION_EXAMPLES, NetworkLandscape, choose_strategy
 from wedgescape.subspaces import RandomSpan, random_directions
 from wedgescape.wedges import WedgeLandscape
 
@@ -168,12 +168,12 @@ class Bench:
         return self._landscapes[model, count]
 
     def _enough(self, model: str) -> int:
-        """One chunk of examples, or where some may be held, one more than that."""
+        """A chunk of examples, or one more than may be held; at least those that calibrate batch norms."""
         if self.flops:
             return 8
         module = models.build(json.loads(model), self.data.shape, self.data.classes)
         strategy = choose_strategy(self.device, models.is_convolutional(module))
-        return strategy.examples * (strategy.held + 1)
+        return max(strategy.examples * (strategy.held + 1), CALIBRATION_EXAMPLES if models.batch_norms(module) else 1)
 
     def points(self, landscape: NetworkLandscape, model: str, count: int) -> torch.Tensor:
         """Return initialisations (count, P), one of them repeated: they take as long as different ones."""
@@ -242,8 +242,8 @@ class Bench:
         return self.clocked(lambda: span.project(vectors)) / (count * dim)
 
     def multiply_add(self, _operation: MultiplyAdd) -> float:
-        """Time a product with a matrix that fits no cache."""
-        matrix, vector = np.ones((100, 40000)), np.ones(40000)
+        """Time a product with a matrix of the size of a Lanczos basis."""
+        matrix, vector = np.ones((160, 5000)), np.ones(5000)
         return _on_processor(lambda: matrix @ vector) / matrix.size
 
     def scoring(self, _operation: Scoring) -> float:
@@ -284,11 +284,21 @@ class Bench:
         if isinstance(operation, Projection):
             return 2.0
         landscape = self.landscape(operation.model)
-        points = self.points(landscape, operation.model, 1)
-        run = {Evaluation: landscape.evaluate, Step: landscape.gradients, Product: lambda x: landscape.hvp(x[0], x)}
+        points, shown = self.points(landscape, operation.model, 1), landscape.examples
+        batch = Batch(torch.arange(landscape.examples)[None], [], torch.zeros(1))
+        run = {
+            Evaluation: landscape.evaluate,
+            Step: lambda at: landscape.gradients(at, batch),
+            Product: lambda at: landscape.hvp(at[0], at),
+        }
         with FlopCounterMode(display=False) as counter:
             run[type(operation)](points)
-        one = counter.get_total_flops() / landscape.examples
+        one = counter.get_total_flops() / shown
+        if models.batch_norms(landscape.module) and not isinstance(operation, Step):
+            # Here as many examples calibrate the norms as are shown; a GPU shows more of them to each calibration.
+            chunk = choose_strategy(torch.device("cuda"), models.is_convolutional(landscape.module)).examples
+            chunk = min(chunk, self.data.examples["train"])
+            one *= (1 + min(CALIBRATION_EXAMPLES, chunk) / chunk) / 2
         if isinstance(operation, Step):
             examples = min(operation.batch or math.inf, self.data.examples["train"])
             return one * examples * operation.points * (2 if operation.sharpness_aware else 1)

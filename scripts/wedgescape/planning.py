@@ -167,10 +167,10 @@ def eigenpairs(dim: int, top: int, bottom: int) -> tuple[int, int]:
 
 
 def _hessian(case: Case, model: str, top: int, bottom: int) -> Work:
-    """Both ends of the spectrum at one point; ARPACK makes each vector orthogonal to the basis, twice."""
+    """Both ends of the spectrum at one point; ARPACK makes each vector orthogonal to a basis, half full on average."""
     dim = case.parameters(model)
     products, basis = eigenpairs(dim, min(top, dim), bottom)
-    return Work({Product(model): products + 1, MultiplyAdd(): products * basis * dim * 4})
+    return Work({Product(model): products + 1, MultiplyAdd(): products * basis * dim * 2})
 
 
 def direction_profiles(case: Case, _wildcards: dict) -> Work:
