@@ -405,7 +405,7 @@ class Job:
         rule: its name.
         wildcards: name -> value.
         memory: MB.
-        runtime: minutes.
+        runtime: minutes; 0 for as long as it takes.
         gpu: whether it asks for one.
     """
 
@@ -430,7 +430,7 @@ def jobs_of(config_files: Sequence[str], snakefile: Path = Path("workflow/Snakef
         The study, the jobs that are to run, and how many are done already.
 
     Raises:
-        InputError: if Snakemake refuses the study; its own words have been printed.
+        InputError: if Snakemake refuses the study, in its own words.
     """
     from snakemake.api import SnakemakeApi
     from snakemake.cli import parse_args
@@ -453,8 +453,7 @@ def jobs_of(config_files: Sequence[str], snakefile: Path = Path("workflow/Snakef
             workflow._workflow._prepare_dag(forceall=False, ignore_incomplete=False, lock_warn_only=True)
             workflow._workflow._build_dag()
         except Exception as error:
-            api.print_exception(error)
-            raise InputError("Snakemake cannot plan this study") from error
+            raise InputError(f"Snakemake cannot plan this study. {error}") from error
         dag, study = workflow._workflow.dag, workflow._workflow.globals["study"]
         to_run = set(dag.needrun_jobs())
         done = [job for job in dag.jobs if job not in to_run and job.output]
@@ -551,7 +550,7 @@ def plan(study: Study, jobs: Sequence[Job], done: int, tflops: float | None = No
 def warnings_of(plan: Plan) -> Iterator[str]:
     """Yield what is worth a change before anything is submitted: time limits too short, jobs too small."""
     for rule, jobs in plan.by_rule.items():
-        over = [(job, seconds) for job, seconds in jobs if seconds > 60 * job.runtime]
+        over = [(job, seconds) for job, seconds in jobs if 0 < 60 * job.runtime < seconds]
         for job, seconds in over[:3]:
             yield (
                 f"{job}: {seconds / 60:.1f} minutes, but the rule's runtime is {job.runtime} at the first attempt. "

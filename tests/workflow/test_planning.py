@@ -70,10 +70,9 @@ def test_what_is_done_is_not_counted(finished):
 
 
 def test_a_runtime_that_is_too_short_is_told(project):
-    rule = 'params:\n        job=settings("simulate_wedges.py", "wedges"),'
-    project.edit("workflow/rules/measure.smk", "runtime=growing(30),\n    " + rule, "runtime=0.01,\n    " + rule)
-    text = planned(project, "--configfile", "config/smoke.yaml")
-    assert re.search(r"Warning: simulate_wedges: .* rule's runtime is 0.01 ", text)
+    project.edit("config/smoke.yaml", "epochs: 3,", "epochs: 3000000,")
+    text = planned(project, "--configfile", "config/smoke.yaml", "--gpu-tflops", "1.0e-4")
+    assert re.search(r"Warning: train lr~0.05_\S+ 0-3: \d+\.\d minutes, but the rule's runtime is 120 ", text)
 
 
 def test_a_gpu_that_is_not_there_is_assumed_and_told(project):
