@@ -331,7 +331,8 @@ def method_ensembles(case: Case, _wildcards: dict) -> Work:
     one = evaluations(model, averaged * lines) + evaluations(model, members * ray + 1, ["train"])
     one += evaluations(model, networks + members + 2 * places, ["test"])
     one += Work({Scoring(): scores, Comparison(model): averaged * math.comb(members, 2) + places})
-    work = _times(groups, one) + Work({Comparison(model): math.comb(networks, 2)})
+    # What scores need is imported there alone, and takes as long as a start (`calibration.score`).
+    work = _times(groups, one) + Work({Comparison(model): math.comb(networks, 2), Start(): 1})
     return work + Work({Step(model, groups * curves["samples"], curves["batch_size"]): steps})
 
 
