@@ -328,3 +328,18 @@ def test_totals_add_up():
 
 def test_a_finished_study_has_nothing_left():
     assert "nothing is left to do; 2 jobs are done already" in planning.as_text(a_plan([], []), 2)
+
+
+def test_the_shape_of_the_users_own_data_is_read_from_their_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "import numpy as np\n"
+        "def stripes():\n"
+        "    images = np.zeros((50, 3, 5, 4), np.uint8)\n"
+        "    images[:, :, ::2] = 200\n"
+        "    labels = np.arange(50) % 2\n"
+        "    return images[:30], labels[:30], images[30:], labels[30:]\n"
+    )
+    config = {"study": "own", "dataset": {"file": "mine.py", "name": "stripes"}, "data": {"test_examples": 12}}
+    study = load_study({**config, "seeds": 3}, SCHEMA)
+    assert planning.data_of(study) == Data((3, 5, 4), 2, {"train": 30, "test": 12})
