@@ -114,7 +114,7 @@ class Cluster:
         (project.folder / "fault.yaml").write_text(STUDY)
 
     def start(self, *arguments: str, target: str = TARGET) -> Run:
-        quick = ("--slurm-init-seconds-before-status-checks", "2")
+        quick = ("--slurm-init-seconds-before-status-checks", "8")
         return Run(self.project, *quick, "--configfile", "fault.yaml", *arguments, "--", target)
 
     def jobs(self) -> Counter:

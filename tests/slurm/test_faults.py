@@ -115,6 +115,10 @@ def test_snakemake_that_gets_sigterm_lets_its_jobs_end_and_the_next_run_goes_on(
     assert study.jobs() == {"train": 2, "measure_tunnels": 1}
 
 
+def to_all_jobs(number: str) -> None:
+    subprocess.run(["scancel", f"--signal={number}", *(job["number"] for job in queue())], check=True)
+
+
 def orphans(study, do: str) -> str:
     command = [sys.executable, "scripts/orphans.py", do]
     return subprocess.run(command, cwd=study.project.folder, check=True, capture_output=True, text=True).stdout
@@ -125,6 +129,7 @@ def test_snakemake_that_is_killed_leaves_jobs_that_are_found(study, complete, do
     run = study.start()
     wait_for(lambda: len([job for job in queue() if job["state"] == "RUNNING"]) == 2)
     run.until_training()
+    to_all_jobs("STOP")  # so that they last until they were looked for
     run.kill(signal.SIGKILL)
     run.ends()
     study.project.snakemake("--unlock", "--configfile", "fault.yaml")
@@ -136,6 +141,7 @@ def test_snakemake_that_is_killed_leaves_jobs_that_are_found(study, complete, do
     assert "make orphans DO=wait" in said
     assert study.jobs() == {"train": 2}  # the run that was refused submitted nothing
     assert orphans(study, "list").count("running") == 2
+    to_all_jobs("CONT")
     orphans(study, do)
     assert not queue()
     assert orphans(study, "list") == "No job of this folder is in Slurm's queue.\n"
