@@ -481,7 +481,7 @@ def data_of(study: Study) -> Data:
     else:
         from wedgescape.datasets import load_dataset  # which reads nothing else from a network either
 
-        store = load_dataset(**study.data())
+        store = load_dataset(study.config["dataset"], **wanted)
         shape, classes = tuple(store["images"].shape[1:]), int(store.attrs["classes"])
         counts = [int((store["split"] == split).sum()) for split in SPLITS]
     counts = [min(count, wanted[f"{split}_examples"] or count) for split, count in zip(SPLITS, counts, strict=True)]

@@ -27,6 +27,7 @@ from wedgescape.connectors import centre_recipe, find_centres
 from wedgescape.errors import InputError
 from wedgescape.networks import NetworkLandscape
 from wedgescape.operations import Bench, Comparison, Data, Evaluation, Product, Start, Step, WedgeStep, Work
+from wedgescape.origins import training_of
 from wedgescape.planning import Case, Job, Plan
 from wedgescape.study import load_study
 
@@ -79,7 +80,7 @@ class Counted(NetworkLandscape):
 @pytest.fixture
 def case(weights):
     """The study whose base point's networks the weights are."""
-    trained = json.loads(weights.attrs["config"])
+    trained = training_of(weights.attrs)
     return Case(load_study(CONFIG | trained, SCHEMA), Data((1, 4, 4), 3, {"train": 61, "test": 31}))
 
 
