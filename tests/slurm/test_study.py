@@ -69,8 +69,8 @@ def test_a_model_of_gpu_and_partitions_are_what_slurm_is_asked_for(project):
     study = Cluster(project)
     run = study.start("--config", "gpu_model=fake", "--slurm-partition-config", "partitions.yaml")
     assert run.ends() == 0, run.said.read_text()
-    command = ["sacct", "--allocations", "--noheader", "--parsable2", "--format=WorkDir,Partition,AllocTRES"]
+    command = ["sacct", "--allocations", "--noheader", "--parsable2", "--format=WorkDir,Partition,SubmitLine"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     mine = [line for line in lines if line.startswith(f"{project.folder}|")]
     assert len(mine) == 3
-    assert all("|gpu|" in line and "gres/gpu:fake=1" in line for line in mine)
+    assert all("|gpu|" in line and "--gpus=fake:1" in line for line in mine)
