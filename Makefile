@@ -1,6 +1,6 @@
 # make            build the environment and run the default study
 # make plan       what the study has still to run, and how long that takes (GPU_TFLOPS=8: on a GPU that is not here)
-# make test       run the tests
+# make test       run the tests (TESTS=tests/unit: some of them)
 # make orphans    list the Slurm jobs that a killed run left behind; DO=wait or DO=cancel
 # Options: CONFIG=config/fashion.yaml  CORES=4  PYTHON=python3.12  TORCH_INDEX=<a package index with the PyTorch build you want>
 
@@ -36,7 +36,7 @@ report: study
 		mv $(RESULTS)/report.part.html $(RESULTS)/report.html; fi
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 DO ?= list
 orphans: $(READY)

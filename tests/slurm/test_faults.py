@@ -80,12 +80,11 @@ def test_a_training_that_hits_its_time_limit_goes_on(study, complete):
     assert study.jobs() == {"train": 3, "measure_tunnels": 1}
 
 
-@pytest.mark.parametrize("seconds", [0, 40])
-def test_a_controller_that_is_down_for_a_while_does_no_harm(study, complete, seconds):
+def test_a_controller_that_is_down_for_a_while_does_no_harm(study, complete):
     run = study.start()
     run.until_training()
     subprocess.run(["kill", str(daemon("slurmctld"))], check=True)
-    time.sleep(max(seconds, 2))
+    time.sleep(40)
     subprocess.run([HERE / "slurm-up", "--db"], check=True)
     assert run.ends() == 0, run.said.read_text()
     complete(study)

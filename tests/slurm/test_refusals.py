@@ -62,13 +62,6 @@ def test_a_machine_without_slurm_is_told(study, monkeypatch, tmp_path):
     assert "Traceback" not in said
 
 
-def test_what_only_a_later_attempt_would_ask_for_is_a_warning(study):
-    run = study.start("--set-resources", "train:mem_mb=attempt * 8000")
-    assert run.ends() == 0
-    said = run.said.read_text()
-    assert "Slurm would refuse these jobs at attempt 3:\n  train: -t 360 --mem 24000" in said.replace("\r", "")
-
-
 def test_a_gpu_that_a_job_does_not_find_is_told_with_the_key(project: Project):
     """The node has two GPUs by name alone: CUDA does not see them."""
     said = project.snakemake(

@@ -7,6 +7,7 @@ from collections import Counter
 
 from .conftest import POINT, Cluster, Run
 
+MODELS = "results/fault/tables/models.csv"  # by one job, which asks for what a training asks for
 SMOKE = ("--configfile", "config/smoke.yaml", "--slurm-init-seconds-before-status-checks", "2")
 
 
@@ -46,7 +47,10 @@ def test_the_smoke_study_gives_the_same_bytes_as_on_one_machine(project, smoke_p
 
 
 def test_two_trainings_have_a_gpu_each_at_the_same_time(study):
-    assert study.start().ends() == 0
+    """And what only a later attempt would ask for, and not get, is a warning."""
+    run = study.start("--set-resources", "train:mem_mb=attempt * 8000")
+    assert run.ends() == 0
+    assert "Slurm would refuse these jobs at attempt 3:\n  train: -t 360 --mem 24000" in run.said.read_text()
     records = study.project.folder / "results/fault/provenance/train"
     first, second = (json.loads((records / f"{POINT}_{seeds}.json").read_text()) for seeds in ("0-1", "2-3"))
     assert {record["host"]["visible_gpus"] for record in (first, second)} == {"0", "1"}
@@ -54,10 +58,9 @@ def test_two_trainings_have_a_gpu_each_at_the_same_time(study):
 
 
 def test_a_study_on_the_cpu_asks_for_no_gpu(study):
-    assert study.start("--config", "device=cpu").ends() == 0
-    jobs = accounted(study.project.folder)
-    assert len(jobs) == 3
-    assert not any("gpu" in job["AllocTRES"] for job in jobs)
+    assert study.start("--config", "device=cpu", target=MODELS).ends() == 0
+    (job,) = accounted(study.project.folder)
+    assert "gpu" not in job["AllocTRES"]
 
 
 def test_a_model_of_gpu_and_partitions_are_what_slurm_is_asked_for(project):
@@ -67,10 +70,11 @@ def test_a_model_of_gpu_and_partitions_are_what_slurm_is_asked_for(project):
         "  gpu: {max_runtime: 720, max_gpu: 2, available_gpu_models: [fake]}\n"
     )
     study = Cluster(project)
-    run = study.start("--config", "gpu_model=fake", "--slurm-partition-config", "partitions.yaml")
+    run = study.start("--config", "gpu_model=fake", "--slurm-partition-config", "partitions.yaml", target=MODELS)
     assert run.ends() == 0, run.said.read_text()
     command = ["sacct", "--allocations", "--noheader", "--parsable2", "--format=WorkDir,Partition,SubmitLine"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     mine = [line for line in lines if line.startswith(f"{project.folder}|")]
-    assert len(mine) == 3
-    assert all("|gpu|" in line and "--gpus=fake:1" in line for line in mine)
+    assert len(mine) == 1
+    assert "|gpu|" in mine[0]
+    assert "--gpus=fake:1" in mine[0]
