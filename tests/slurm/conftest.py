@@ -49,12 +49,17 @@ def go_without(reason: str) -> None:
     (pytest.fail if os.environ.get("WEDGESCAPE_SLURM") == "required" else pytest.skip)(reason)
 
 
+def bring_up() -> None:
+    """Start what does not run. It ends when a job of its own has run, for which others may have to make room."""
+    subprocess.run([HERE / "slurm-up", "--db"], env=os.environ | {"SLURM_LAB_WAIT": "240"}, check=True)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cluster():
     """The cluster."""
     if reason := unfit():
         go_without(reason)
-    subprocess.run([HERE / "slurm-up", "--db"], check=True)
+    bring_up()
     yield
     subprocess.run([HERE / "slurm-down"], check=True)
 

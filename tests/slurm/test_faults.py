@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import HERE, queue, wait_for
+from .conftest import bring_up, queue, wait_for
 
 STATE = Path("/tmp/wedgescape-slurm")
 
@@ -85,7 +85,7 @@ def test_a_controller_that_is_down_for_a_while_does_no_harm(study, complete):
     run.until_training()
     subprocess.run(["kill", str(daemon("slurmctld"))], check=True)
     time.sleep(40)
-    subprocess.run([HERE / "slurm-up", "--db"], check=True)
+    bring_up()
     assert run.ends() == 0, run.said.read_text()
     complete(study)
     assert study.jobs() == {"train": 2, "measure_tunnels": 1}
@@ -96,7 +96,7 @@ def test_a_node_whose_daemon_was_killed_finishes_its_jobs(study, complete):
     run.until_training()
     subprocess.run(["kill", "-9", str(daemon("slurmd"))], check=True)
     time.sleep(5)
-    subprocess.run([HERE / "slurm-up", "--db"], check=True)
+    bring_up()
     assert run.ends() == 0, run.said.read_text()
     complete(study)
     assert study.jobs() == {"train": 2, "measure_tunnels": 1}

@@ -151,7 +151,7 @@ def test_shipped_studies_can_be_planned(smoke_project):
         if name == "paper":
             header = (smoke_project.folder / "config/paper.yaml").read_text()
             jobs, training = re.search(r"# Jobs: (\d+), of which (\d+) train", header).groups()
-            assert re.search(rf"total +{jobs}\n", output)
+            assert re.search(rf"total +{int(jobs) + 1}\n", output)  # and `all`, which only asks for the others
             assert output.count("Training seeds") == int(training)
 
 
