@@ -10,7 +10,8 @@ WEIGHTS = "weights/lr~0.05_wd~0_width~16_dropout~0_batch~64/seeds~0-3.zarr.zip"
 
 def refuse(project, store: str, figure: str, words: list[str]) -> None:
     """A figure is not drawn from a store of which Snakemake knows nothing, and words say why and what to do."""
-    shutil.rmtree(project.folder / ".snakemake/metadata", ignore_errors=True)  # as after copying results
+    for known in (".snakemake/metadata", "results/smoke/provenance"):  # as after copying results
+        shutil.rmtree(project.folder / known, ignore_errors=True)
     for file in drawn(project, figure):
         file.unlink(missing_ok=True)
     said = project.smoke("--", f"plot_{figure}", check=False)
