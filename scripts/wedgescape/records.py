@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+from wedgescape.errors import InputError
 from wedgescape.whole_files import whole_file
 
 FOLDER = "provenance"  # in a study's folder
@@ -143,9 +144,21 @@ def read_records(study: str | Path) -> Iterator[dict]:
 
     Args:
         study: its folder.
+
+    Raises:
+        InputError: if one is damaged, or of a version that did not tell results by their bytes.
     """
     for path in sorted((Path(study) / FOLDER).glob("*/*.json")):
-        yield json.loads(path.read_text())
+        try:
+            record = json.loads(path.read_text())
+            known = all(made.keys() >= {"bytes", "sha256"} for made in record["output"].values())
+        except (ValueError, KeyError, AttributeError, TypeError):
+            known = False
+        if not known:
+            raise InputError(
+                f"{path}: not a record of a job as this version writes it; delete it, for no result is in it"
+            )
+        yield record
 
 
 # Results that were changed since

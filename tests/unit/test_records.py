@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from wedgescape import records
+from wedgescape.errors import InputError
 from wedgescape.records import described, set_aside_changed
 
 KNOWN = Path(".snakemake/wedgescape/digits.json")
@@ -112,3 +113,12 @@ def test_what_was_known_may_be_damaged_or_not_writable(result):
     KNOWN.unlink()
     KNOWN.mkdir()
     assert set_aside_changed(STUDY, KNOWN) == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"output": ["tunnels/point.zarr.zip"]}', '{"output": {"a": {}}}'])
+def test_a_record_that_cannot_be_read_is_named(result, text):
+    record = STUDY / "provenance/measure_tunnels/point.json"
+    record.write_text(text)
+    with pytest.raises(InputError, match=f"{record}: .*delete it"):
+        set_aside_changed(STUDY, KNOWN)
+    assert result.exists()

@@ -21,7 +21,13 @@ from wedgescape.study import load_study, seeds_in
 
 try:
     study = load_study(config, WORKFLOW / "schemas" / "config.schema.yaml")
-    check_writable(f"results/{study.name}")
+    RESULTS = f"results/{study.name}"
+    check_writable(RESULTS)
+    changed = (
+        set_aside_changed(RESULTS, f".snakemake/wedgescape/{study.name}.json")
+        if workflow.is_main_process
+        else []
+    )
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -29,13 +35,10 @@ except InputError as error:
 # their inputs with all of it, trainings included.
 config.update(study.config, points=study.trainings())
 
-RESULTS = f"results/{study.name}"
-
-if workflow.is_main_process:
-    for path in set_aside_changed(RESULTS, f".snakemake/wedgescape/{study.name}.json"):
-        logger.warning(
-            f"{path.with_suffix('')} was changed since it was made; it is made again, and what was there is now {path}"
-        )
+for path in changed:
+    logger.warning(
+        f"{path.with_suffix('')} was changed since it was made; it is made again, and what was there is now {path}"
+    )
 
 
 wildcard_constraints:
