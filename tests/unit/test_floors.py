@@ -42,7 +42,7 @@ FLOORS = (
         *("simulation", "wedge_routes", "fitted_wedges", "phase_diagram", "flatness"),
         *("verdicts", "claims", "claims_of_statistics"),
     ),
-    ("figures", "scenes", "operations", "planning"),
+    ("figures", "scenes", "operations", "workloads", "planning"),
 )
 ORDER = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 MODULES = sorted(path.stem for path in LIBRARY.glob("*.py") if path.stem != "__init__")

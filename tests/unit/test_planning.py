@@ -22,14 +22,16 @@ from wedgescape import (
     surfaces,
     training,
     tunnels,
+    workloads,
 )
 from wedgescape.connectors import centre_recipe, find_centres
 from wedgescape.errors import InputError
 from wedgescape.networks import NetworkLandscape
 from wedgescape.operations import Bench, Comparison, Data, Evaluation, Product, Start, Step, WedgeStep, Work
 from wedgescape.origins import training_of
-from wedgescape.planning import Case, Job, Plan
+from wedgescape.planning import Job, Plan
 from wedgescape.study import load_study
+from wedgescape.workloads import Case
 
 SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 CONFIG = {
@@ -109,7 +111,7 @@ def operations_in(work: Work) -> Counter:
 
 
 def planned(case, rule, **wildcards) -> Counter:
-    return operations_in(planning.work_of(case, rule, {"point": case.study.base, **wildcards}))
+    return operations_in(workloads.work_of(case, rule, {"point": case.study.base, **wildcards}))
 
 
 def settings_of(case, section, *without):
@@ -149,9 +151,9 @@ def test_hyperplanes_count_all_dimensions_below_the_threshold(case, landscape, o
 def test_hyperplanes_beyond_the_expected_threshold_are_not_counted(case):
     case.study.config["hyperplanes"]["dimensions"] = [1, 128, 200]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(planning.EXPECTED, "hyperplane", 100)
+        patch.setitem(workloads.EXPECTED, "hyperplane", 100)
         few = planned(case, "measure_hyperplanes")
-        patch.setitem(planning.EXPECTED, "hyperplane", 200)
+        patch.setitem(workloads.EXPECTED, "hyperplane", 200)
         assert planned(case, "measure_hyperplanes")["gradients"] == few["gradients"] * 3 / 2
 
 
@@ -200,7 +202,7 @@ def test_connectors_count_all_sizes(case, landscape, optima):
 
 
 def test_subspaces_count_vertices_of_every_level(case, landscape, optima, monkeypatch):
-    monkeypatch.setitem(planning.EXPECTED, "refined", 1.0)  # such is the tolerance
+    monkeypatch.setitem(workloads.EXPECTED, "refined", 1.0)  # such is the tolerance
     search = case.study.config["connectors"]
     recipe = centre_recipe(search["learning_rate"], search["batch_size"])
     surfaces.measure(landscape, by_seed(optima), recipe, search["steps"], **case.study.config["subspaces"])
@@ -232,20 +234,20 @@ def test_every_rule_has_a_count_and_every_count_a_rule():
     rules = {name for text in texts for name in re.findall(r"^ *rule (\w+):", text, re.MULTILINE)}
     assert {"train", "measure_tunnels", "plot_phase_diagram"} <= rules
     drawn = {rule for rule in rules if rule.startswith("plot_")}
-    assert set(planning.COUNTS) == rules - drawn | {"plot"}
+    assert set(workloads.COUNTS) == rules - drawn | {"plot"}
 
 
 def test_a_rule_without_a_count_is_refused(case):
     with pytest.raises(InputError, match="measure_volumes"):
-        planning.work_of(case, "measure_volumes", {})
+        workloads.work_of(case, "measure_volumes", {})
 
 
 def test_a_network_that_is_no_chain_has_no_work_to_be_aligned():
     config = {"study": "residual", "dataset": "cifar10", "model": {"name": "resnet20", "width": 2}, "seeds": 3}
     study = load_study(config, SCHEMA)
     case = Case(study, planning.data_of(study))
-    assert planning.work_of(case, "measure_alignment", {"point": study.base}) == Work({Start(): 1})
-    assert len(planning.work_of(case, "measure_connectors", {"point": study.base})) > 1
+    assert workloads.work_of(case, "measure_alignment", {"point": study.base}) == Work({Start(): 1})
+    assert len(workloads.work_of(case, "measure_connectors", {"point": study.base})) > 1
 
 
 def test_shapes_of_published_data_are_capped_by_the_config():
