@@ -23,6 +23,14 @@ RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")  # Snakemake'
 log = logging.getLogger("wedgescape")
 
 
+def _check_commands() -> None:
+    if missing := [command for command in COMMANDS if shutil.which(command) is None]:
+        raise InputError(
+            f"Slurm: found no command {', '.join(missing)}. Start where Slurm takes jobs, such as on a cluster's login "
+            "node; or run on this machine alone: snakemake --cores 2"
+        )
+
+
 def _ask(*command: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -46,11 +54,7 @@ def check_requests(jobs: Iterable, settings, attempt: int = 1) -> None:
     Raises:
         InputError: if Slurm is not there or would refuse a job; it names the rules, what they ask for and why not.
     """
-    if missing := [command for command in COMMANDS if shutil.which(command) is None]:
-        raise InputError(
-            f"Slurm: found no command {', '.join(missing)}. Start where Slurm takes jobs, such as on a cluster's login "
-            "node; or run on this machine alone: snakemake --cores 2"
-        )
+    _check_commands()
     rules = defaultdict(set)
     for job in jobs:
         rules[_request(job, settings, attempt)].add(job.rule.name)
@@ -113,8 +117,9 @@ def queued(folder: str | Path) -> list[QueuedJob]:
     """Return the jobs that runs of Snakemake in this folder have submitted and that have not ended.
 
     Raises:
-        InputError: if Slurm does not answer.
+        InputError: if Slurm is not there or does not answer.
     """
+    _check_commands()
     done = _ask("squeue", "--me", "--noheader", "--format=%i|%j|%T|%Z|%k")
     if done.returncode:
         raise InputError(f"Slurm does not answer: {_errors(done)}")

@@ -97,6 +97,8 @@ def test_the_commands_that_are_missing_are_named(commands, settings, tmp_path):
     (tmp_path / "bin/sinfo").unlink()
     with pytest.raises(InputError, match="found no command sbatch, sinfo"):
         slurm.check_requests([job("train")], settings)
+    with pytest.raises(InputError, match="found no command sbatch, sinfo"):
+        slurm.queued(tmp_path)
 
 
 @pytest.fixture
