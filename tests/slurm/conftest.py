@@ -17,6 +17,7 @@ from projects import Project, copy_to
 HERE = Path(__file__).parent
 POINT = "lr~0.05_wd~0_width~64_dropout~0_batch~128"
 TRAININGS = [f"results/fault/weights/{POINT}/seeds~{seeds}.zarr.zip" for seeds in ("0-1", "2-3")]
+BEGIN = time.strftime("%Y-%m-%dT%H:%M:%S")
 TARGET = f"results/fault/tunnels/{POINT}.zarr.zip"
 
 # Two trainings, each some seconds long, that write checkpoints all the time, and a measurement that needs both.
@@ -87,6 +88,18 @@ def wait_for(condition: Callable, seconds: float = 60.0):
     return said
 
 
+def accounted(project: Project) -> list[dict[str, str]]:
+    """What Slurm's accounting says of the jobs that were submitted from a copy of the project."""
+    fields = ("WorkDir", "Comment", "State", "AllocTRES", "Partition", "SubmitLine")
+    # Folders have the names of earlier ones, whose jobs are still in the accounting, where all of them were deleted.
+    options = ("--allocations", "--noheader", "--parsable2", f"--starttime={BEGIN}", f"--format={','.join(fields)}")
+    answer = subprocess.run(["sacct", *options], check=True, capture_output=True, text=True).stdout
+    rows = [dict(zip(fields, line.split("|"), strict=True)) for line in answer.splitlines()]
+    for row in rows:
+        row["rule"] = row["Comment"].split("_wildcards_")[0].removeprefix("rule_")
+    return [row for row in rows if row["WorkDir"] == str(project.folder)]
+
+
 class Run:
     """Snakemake with the profile slurm, under way in a copy of the project."""
 
@@ -123,12 +136,8 @@ class Cluster:
         return Run(self.project, *quick, "--configfile", "fault.yaml", *arguments, "--", target)
 
     def jobs(self) -> Counter:
-        """How many jobs of each rule Slurm was given by runs in this folder."""
-        fields = ("sacct", "--allocations", "--noheader", "--parsable2", "--format=WorkDir,Comment")
-        lines = subprocess.run(fields, check=True, capture_output=True, text=True).stdout.splitlines()
-        rows = [line.split("|") for line in lines]
-        folder = str(self.project.folder)
-        return Counter(what.split("_wildcards_")[0].removeprefix("rule_") for place, what in rows if place == folder)
+        """How many jobs of each rule Slurm was given; those without a name have not ended."""
+        return Counter(job["rule"] for job in accounted(self.project))
 
     def log(self, seeds: str) -> str:
         return (self.project.folder / f"results/fault/logs/train/{POINT}/seeds~{seeds}.log").read_text()

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-import subprocess
 from collections import Counter
 
-from .conftest import POINT, Cluster, Run
+from .conftest import POINT, Cluster, Run, accounted
 
 MODELS = "results/fault/tables/models.csv"  # by one job, which asks for what a training asks for
 SMOKE = ("--configfile", "config/smoke.yaml", "--slurm-init-seconds-before-status-checks", "2")
@@ -15,15 +14,6 @@ def digests(folder) -> dict[str, str]:
     kinds = ("*.zarr.zip", "*.csv", "*.html", "*.png", "*.pdf")
     files = [file for kind in kinds for file in folder.rglob(kind)]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-def accounted(folder) -> list[dict[str, str]]:
-    """What Slurm's accounting says of the jobs of a folder."""
-    fields = ("Comment", "State", "AllocTRES", "WorkDir")
-    command = ["sacct", "--allocations", "--noheader", "--parsable2", f"--format={','.join(fields)}"]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    rows = [dict(zip(fields, line.split("|"), strict=True)) for line in answer.splitlines()]
-    return [row for row in rows if row["WorkDir"] == str(folder)]
 
 
 def test_the_smoke_study_gives_the_same_bytes_as_on_one_machine(project, smoke_project):
@@ -36,14 +26,14 @@ def test_the_smoke_study_gives_the_same_bytes_as_on_one_machine(project, smoke_p
     assert made == wanted
     assert "Nothing to be done" in project.smoke().stdout
 
-    jobs = accounted(project.folder)
+    jobs = accounted(project)
     assert {job["State"] for job in jobs} == {"COMPLETED"}
-    seen = Counter(job["Comment"].split("_wildcards_")[0].removeprefix("rule_") for job in jobs)
+    seen = Counter(job["rule"] for job in jobs)
     local = {"all", "prepare_data", "fit_wedges", "judge_claims"}
     wanted = {rule: count for rule, count in planned.items() if rule not in local and not rule.startswith("plot_")}
     assert seen == wanted
-    without = {job["Comment"] for job in jobs if "gres/gpu=1" not in job["AllocTRES"]}
-    assert without == {"rule_simulate_wedges"}  # all others compute networks
+    without = {job["rule"] for job in jobs if "gres/gpu=1" not in job["AllocTRES"]}
+    assert without == {"simulate_wedges"}  # all others compute networks
 
 
 def test_two_trainings_have_a_gpu_each_at_the_same_time(study):
@@ -59,7 +49,7 @@ def test_two_trainings_have_a_gpu_each_at_the_same_time(study):
 
 def test_a_study_on_the_cpu_asks_for_no_gpu(study):
     assert study.start("--config", "device=cpu", target=MODELS).ends() == 0
-    (job,) = accounted(study.project.folder)
+    (job,) = accounted(study.project)
     assert "gpu" not in job["AllocTRES"]
 
 
@@ -72,9 +62,6 @@ def test_a_model_of_gpu_and_partitions_are_what_slurm_is_asked_for(project):
     study = Cluster(project)
     run = study.start("--config", "gpu_model=fake", "--slurm-partition-config", "partitions.yaml", target=MODELS)
     assert run.ends() == 0, run.said.read_text()
-    command = ["sacct", "--allocations", "--noheader", "--parsable2", "--format=WorkDir,Partition,SubmitLine"]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    mine = [line for line in lines if line.startswith(f"{project.folder}|")]
-    assert len(mine) == 1
-    assert "|gpu|" in mine[0]
-    assert "--gpus=fake:1" in mine[0]
+    (job,) = accounted(project)
+    assert job["Partition"] == "gpu"
+    assert "--gpus=fake:1" in job["SubmitLine"]
