@@ -3,13 +3,13 @@
 from wedgescape.fitted_wedges import fit
 from wedgescape.origins import origin
 from wedgescape.provenance import job
-from wedgescape.stores import open_store, open_weights, write_store
+from wedgescape.stores import open_store, write_store
 
 with job(snakemake):
     names = ("tunnels", "hyperplanes", "radii", "profiles", "connectors")
     stores = {name: open_store(snakemake.input[name]).load() for name in names}
-    weights = open_weights(snakemake.input.weights)
-    starts = weights["norm"].isel(epoch=0).sel(seed=stores["hyperplanes"]["seed"]).values
+    training = open_store(snakemake.input.training)
+    starts = training["norm"].isel(epoch=0).sel(seed=stores["hyperplanes"]["seed"]).values
     confidence, resamples = (snakemake.params.job[f"claims.{key}"] for key in ("confidence", "resamples"))
     store = fit(**stores, start_radii=starts, confidence=confidence, resamples=resamples)
     write_store(store, snakemake.output[0], origin(snakemake))

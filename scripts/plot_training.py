@@ -16,43 +16,43 @@ from wedgescape import style
 from wedgescape.figures import publish
 from wedgescape.provenance import job
 from wedgescape.statistics import Interval, bootstrap_mean
-from wedgescape.stores import as_rows, open_weights
+from wedgescape.stores import as_rows, open_store
 
 CURVES = [f"{split}_{name}" for name in ("loss", "accuracy") for split in style.SPLITS] + ["norm", "distance_from_init"]
 DIVERGED = {"color": style.FAINT, "linestyle": ":", "linewidth": 0.8}
 
 
-def tabulate(weights: xr.Dataset) -> pd.DataFrame:
+def tabulate(training: xr.Dataset) -> pd.DataFrame:
     """Return one row a (seed, epoch)."""
-    return as_rows(weights[[*CURVES, "diverged"]], ("seed", "epoch"), [*CURVES, "diverged"])
+    return as_rows(training, ("seed", "epoch"), [*CURVES, "diverged"])
 
 
-def draw(weights: xr.Dataset, confidence: float, resamples: int) -> Figure:
+def draw(training: xr.Dataset, confidence: float, resamples: int) -> Figure:
     """Draw the figure.
 
     Args:
-        weights: the base point's, as `open_weights` gives them.
+        training: of `measure_training`, at the base point.
         confidence: of the interval.
         resamples: of the bootstrap.
     """
     figure, axes = style.panels(1, 3, style.TWO_COLUMNS, 2.5)
     loss, accuracy, size = axes[0]
-    diverged = weights["diverged"].values.astype(bool)
+    diverged = training["diverged"].values.astype(bool)
     drawn = [(loss, f"{split}_loss", colour, "-") for split, colour in style.SPLITS.items()]
     drawn += [(accuracy, f"{split}_accuracy", colour, "-") for split, colour in style.SPLITS.items()]
     drawn += [(size, "norm", style.NEUTRAL, "-"), (size, "distance_from_init", style.NEUTRAL, "--")]
     ends = ["after the last epoch:"]
     for panel, name, colour, line in drawn:
-        last = _curves(panel, weights[name], diverged, colour, line, confidence, resamples)
+        last = _curves(panel, training[name], diverged, colour, line, confidence, resamples)
         if panel is accuracy:
             ends.append(f"{name.removesuffix('_accuracy')} {last.estimate:.3f} [{last.low:.3f}, {last.high:.3f}]")
     style.log_axis(loss)
     loss.set_ylabel("loss (nats)")
     accuracy.set(ylabel="accuracy (fraction)", ylim=(None, 1.02))
     size.set(ylabel="length (weights)", ylim=(0, None))
-    _say(accuracy, ends, low=float(weights["test_accuracy"][:, -1].mean()) > 0.5)
+    _say(accuracy, ends, low=float(training["test_accuracy"][:, -1].mean()) > 0.5)
     for panel, letter, text in zip(axes[0], "abc", ("Loss", "Accuracy", "Weights"), strict=True):
-        panel.set(xlabel="epoch", xlim=(weights["epoch"].min(), weights["epoch"].max()))
+        panel.set(xlabel="epoch", xlim=(training["epoch"].min(), training["epoch"].max()))
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         style.title(panel, letter, text)
     size.legend(
@@ -99,6 +99,6 @@ def _legend(diverged: np.ndarray, confidence: float) -> list[Line2D]:
 
 if __name__ == "__main__":
     with job(snakemake):
-        weights = open_weights(list(snakemake.input))[[*CURVES, "diverged"]].load()
+        training = open_store(snakemake.input[0]).load()
         claims = snakemake.params.job["claims"]
-        publish(snakemake, draw(weights, claims["confidence"], claims["resamples"]), tabulate(weights))
+        publish(snakemake, draw(training, claims["confidence"], claims["resamples"]), tabulate(training))

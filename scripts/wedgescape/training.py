@@ -136,6 +136,14 @@ CURVES = {
 }
 
 
+def curves(weights: xr.Dataset) -> xr.Dataset:
+    """Return how networks were trained: the curves of a weights store over (seed, epoch), and `diverged`, in memory.
+
+    So what is drawn of training needs no weights, the largest of all stores.
+    """
+    return weights[[*CURVES, "diverged"]].drop_attrs(deep=False).load()
+
+
 def trained_landscape(
     data: xr.Dataset, stores: Sequence[str], device: str
 ) -> tuple[NetworkLandscape, Tensor, xr.Dataset]:

@@ -340,6 +340,7 @@ COUNTS: dict[str, Callable[[Case, dict], Work]] = {
     "check_models": nothing,
     "train": training,
     "simulate_wedges": toy_wedges,
+    "measure_training": nothing,
     "measure_tunnels": tunnel_widths,
     "measure_hyperplanes": hyperplane_descents,
     "measure_planes": plane_grids,

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from wedgescape import models, training
 from wedgescape.checkpoints import Checkpoint
@@ -12,7 +13,7 @@ from wedgescape.descent import descend
 from wedgescape.networks import initial_points
 from wedgescape.origins import Origin, training_of
 from wedgescape.stores import open_weights, write_store
-from wedgescape.training import recipe_of, train, trained_landscape
+from wedgescape.training import curves, recipe_of, train, trained_landscape
 
 MLP = {"name": "mlp", "width": 8, "depth": 2}
 CURVES = ["train_loss", "train_accuracy", "test_loss", "test_accuracy", "norm", "distance_from_init"]
@@ -68,6 +69,14 @@ def test_curves_begin_and_end_with_the_values_of_the_stored_weights(weights, mlp
         distance = (theta - starts).norm(dim=1)
         np.testing.assert_allclose(weights["distance_from_init"][:, epoch], distance, rtol=1e-6)
     assert (weights["train_accuracy"][:, -1] > 0.8).all()
+
+
+def test_curves_can_be_kept_without_the_weights(weights):
+    kept = curves(weights)
+    assert set(kept.variables) == {"seed", "epoch", "diverged", *CURVES}
+    assert kept.attrs == {}
+    for name in kept.variables:
+        xr.testing.assert_identical(kept[name].variable, weights[name].variable)
 
 
 def test_snapshots_are_weights_on_the_way(weights, mlp):

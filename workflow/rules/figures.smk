@@ -87,7 +87,7 @@ rule plot_predictions:
 
 rule plot_training:
     input:
-        weights(study.base),
+        f"{RESULTS}/training/{study.base}.zarr.zip",
     output:
         pdf=f"{RESULTS}/figures/training.pdf",
         png=report(

@@ -17,6 +17,29 @@ rule simulate_wedges:
         "../../scripts/simulate_wedges.py"
 
 
+# Loads no network and takes a second. What follows from training needs no weights then.
+rule measure_training:
+    input:
+        lambda wildcards: weights(wildcards.point),
+    output:
+        f"{RESULTS}/training/{{point}}.zarr.zip",
+    log:
+        f"{RESULTS}/logs/measure_training/{{point}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_training/{{point}}.tsv"
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        job=settings("measure_training.py"),
+    message:
+        "Keeping the curves of training at {wildcards.point}"
+    script:
+        "../../scripts/measure_training.py"
+
+
 rule measure_tunnels:
     input:
         data=rules.prepare_data.output,
@@ -322,7 +345,7 @@ rule fit_wedges:
         radii=rules.measure_spectrum.output.radii,
         profiles=rules.measure_profiles.output[0],
         connectors=rules.measure_connectors.output[0],
-        weights=weights(study.base),
+        training=f"{RESULTS}/training/{study.base}.zarr.zip",
     output:
         f"{RESULTS}/wedges/fitted.zarr.zip",
     log:
