@@ -1,8 +1,7 @@
-"""What made a result: fingerprints of the code that a rule reaches, and the frame around each job."""
+"""The frame around each job, and where results may be written."""
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import hashlib
 import json
@@ -12,99 +11,13 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 from wedgescape.errors import InputError, Stopped
 from wedgescape.origins import check_inputs
 from wedgescape.records import record_path, write_record
 
-LIBRARY = Path(__file__).parent
 log = logging.getLogger("wedgescape")
-
-
-@cache
-def sources(file: Path) -> tuple[Path, ...]:
-    """Return a Python file and the modules of this library that it imports, directly or not, sorted.
-
-    Imports are followed wherever they stand, also inside functions.
-    """
-    found, waiting = set(), [Path(file).resolve()]
-    while waiting:
-        source = waiting.pop()
-        if source not in found:
-            found.add(source)
-            waiting += _imports(source)
-    return tuple(sorted(found))
-
-
-@cache
-def _imports(source: Path) -> list[Path]:
-    names = set()
-    for node in ast.walk(ast.parse(source.read_text(), str(source))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    parts = [name.split(".") for name in names if name.split(".")[0] == LIBRARY.name]
-    files = [LIBRARY.joinpath(*part[1:]).with_suffix(".py") if part[1:] else LIBRARY / "__init__.py" for part in parts]
-    return [file.resolve() for file in files if file.is_file()]
-
-
-def _logic(source: Path) -> str:
-    """Return a file's syntax tree as text: without comments, docstrings, blank lines and line breaks."""
-    tree = ast.parse(source.read_text(), str(source))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = body[0] if body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = body[1:]
-    return _written(tree)
-
-
-def _written(node) -> str:
-    """Return a syntax tree as text, the same in all versions of Python: what newer ones add to it is empty here."""
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
-        return f"{type(node).__name__}({', '.join(f'{name}={_written(value)}' for name, value in fields)})"
-    if isinstance(node, list):
-        return f"[{', '.join(map(_written, node))}]"
-    return repr(node)
-
-
-@cache
-def fingerprint(*files: str | Path) -> str:
-    """Return a name (16 hex digits) for the logic of Python files and of all of this library that they reach.
-
-    A comment, a docstring, a touch or a reformat leaves it as it is; any other edit changes it. A user's file that
-    does not parse counts by its bytes, so that the error is told where the file is used.
-    """
-    digest = hashlib.sha256()
-    for source in sorted({source for file in files for source in _reached(Path(file))}):
-        digest.update(source.name.encode() + b"\0" + _content(source).encode() + b"\0")
-    return digest.hexdigest()[:16]
-
-
-def _reached(file: Path) -> tuple[Path, ...]:
-    try:
-        return sources(file)
-    except (SyntaxError, OSError):
-        return (file,)
-
-
-@cache  # many rules reach the same modules
-def _content(source: Path) -> str:
-    try:
-        return _logic(source)
-    except SyntaxError:
-        return source.read_bytes().hex()
-    except OSError:
-        return "absent"
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ FLOORS = (
     (
         "errors",
         "whole_files",
+        "fingerprints",
         "schema",
         "methods",
         "study",

@@ -15,7 +15,8 @@ sys.path.insert(0, str(SCRIPTS))
 
 from wedgescape import slurm
 from wedgescape.errors import InputError
-from wedgescape.provenance import check_writable, fingerprint
+from wedgescape.fingerprints import fingerprint
+from wedgescape.provenance import check_writable
 from wedgescape.records import set_aside_changed
 from wedgescape.study import load_study, seeds_in
 
