@@ -1,5 +1,7 @@
 # make            build the environment and run the default study
 # make plan       what the study has still to run, and how long that takes (GPU_TFLOPS=8: on a GPU that is not here)
+# make archive    the study, its report and an archive of both that proves where every figure came from
+# make verify     check every checksum of the archive (ARCHIVE=…: of another one)
 # make test       run the tests (TESTS=tests/unit: some of them)
 # make orphans    list the Slurm jobs that a killed run left behind; DO=wait or DO=cancel
 # Options: CONFIG=config/fashion.yaml  CORES=4  PYTHON=python3.12  TORCH_INDEX=<a package index with the PyTorch build you want>
@@ -16,7 +18,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logge
 RUN = $(SNAKEMAKE) --configfile $(CONFIG)
 RESULTS = results/$(shell $(BIN)/python -c "import yaml; print(yaml.safe_load(open('$(lastword $(CONFIG))'))['study'])")
 
-.PHONY: all study plan report test orphans lint format lock docs clean
+.PHONY: all study plan report archive verify test orphans lint format lock docs clean
 .DELETE_ON_ERROR:
 
 all: study report
@@ -34,6 +36,13 @@ report: study
 	   [ -n "$$(find $(RESULTS)/figures -newer $(RESULTS)/report.html)" ]; then \
 		$(BIN)/snakemake --quiet all --configfile $(CONFIG) --report $(RESULTS)/report.part.html && \
 		mv $(RESULTS)/report.part.html $(RESULTS)/report.html; fi
+
+archive: report
+	$(RUN) --forcerun archive -- archive
+
+ARCHIVE ?= $(RESULTS)/archive.zip
+verify: $(READY)
+	@$(BIN)/python scripts/verify_archive.py $(ARCHIVE)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(TESTS)

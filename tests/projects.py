@@ -8,6 +8,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 FIGURES = sorted(script.stem.removeprefix("plot_") for script in (REPOSITORY / "scripts").glob("plot_*.py"))
+TRACING = Path(__file__).parent / "tracing"
 PARTS = ("workflow", "scripts", "config", "envs", "slurm", "Makefile", "README.md")
 
 
@@ -17,19 +18,21 @@ class Project:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    def snakemake(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
         """Run Snakemake in the copy; its output and errors come back as one text in `stdout`."""
-        environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MPLBACKEND")}
+        kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MPLBACKEND")}
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
-            cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600,
+            cwd=self.folder, env=kept | environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600,
         )  # fmt: skip
         if check:
             assert done.returncode == 0, done.stdout
         return done
 
-    def smoke(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-        return self.snakemake("--cores", "2", "--configfile", "config/smoke.yaml", *arguments, check=check)
+    def smoke(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
+        given = ("--cores", "2", "--configfile", "config/smoke.yaml")
+        return self.snakemake(*given, *arguments, check=check, **environment)
 
     def pending(self, *arguments: str) -> set[str]:
         """The rules that a dry run of the smoke study wants to run."""

@@ -23,6 +23,8 @@ FLOORS = (
         "stores",
         "records",
         "provenance",
+        "verification",
+        "archives",
         "slurm",
         "style",
         "randomness",

@@ -1,0 +1,28 @@
+"""Write the study's archive, and what only an archive needs: the complete config and the graph of the rules."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+
+from wedgescape.archives import members, rule_graph, write_archive
+from wedgescape.provenance import job
+from wedgescape.records import SOURCES, read_records
+from wedgescape.stores import write_text
+
+with job(snakemake) as log:
+    settings, study = snakemake.params.job, Path(snakemake.output.archive).parent
+    write_text(yaml.safe_dump(settings["config"], sort_keys=False, allow_unicode=True), snakemake.output.config)
+    write_text(rule_graph(read_records(study)), snakemake.output.graph)
+    if not (study / "report.html").exists():
+        log.warning("There is no report.html to put into the archive; `make archive` makes one first")
+    files = members(study, settings["own"], settings["archive"]["weights"])
+    project = yaml.safe_load((SOURCES / "CITATION.cff").read_text())
+    versions = {"snakemake": version("snakemake"), "wedgescape": project["version"]}
+    write_archive(study, files, snakemake.output.archive, versions)
+    log.info(
+        "%s: %d files, %.1f MB",
+        snakemake.output.archive,
+        len(files),
+        Path(snakemake.output.archive).stat().st_size / 1e6,
+    )
