@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from wedgescape import style
 from wedgescape.alignment import STAGES, tidy
 from wedgescape.alignment import tidy_connectors as tabulate_connectors
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.provenance import job
 from wedgescape.statistics import bootstrap_mean
 from wedgescape.stores import open_store, write_table
@@ -180,10 +180,10 @@ def _draw_reason(reason: str) -> Figure:
 
 if __name__ == "__main__":
     with job(snakemake):
-        claims = snakemake.params.job["claims"]
+        intervals = interval_settings(snakemake)
         lines = [open_store(path).load() for path in snakemake.input.lines]
         base = open_store(snakemake.input.base).load()
         connectors = {stage: open_store(snakemake.input[stage]).load() for stage in STAGES}
-        figure = draw(lines, base, connectors, claims["confidence"], claims["resamples"])
+        figure = draw(lines, base, connectors, **intervals)
         write_table(tabulate_connectors(connectors), snakemake.output.connectors)
         publish(snakemake, figure, tabulate(lines))

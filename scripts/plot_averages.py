@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from wedgescape import style
 from wedgescape.ensembles import gain, several, summarise, tidy_averages
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.provenance import job
 from wedgescape.statistics import bootstrap_correlation
 from wedgescape.stores import open_store
@@ -99,5 +99,5 @@ def _draw_gains(axes: Axes, store: xr.Dataset, confidence: float, resamples: int
 if __name__ == "__main__":
     with job(snakemake):
         store = open_store(snakemake.input[0]).load()
-        claims = snakemake.params.job["claims"]
-        publish(snakemake, draw(store, claims["confidence"], claims["resamples"]), tidy_averages(store))
+        intervals = interval_settings(snakemake)
+        publish(snakemake, draw(store, **intervals), tidy_averages(store))

@@ -112,5 +112,5 @@ def _draw_block(axes: Axes, part: pd.DataFrame, kind: str, size: float) -> None:
 
 if __name__ == "__main__":
     with job(snakemake):
-        claims = snakemake.params.job["claims"]
-        publish(snakemake, draw(pd.read_csv(snakemake.input[0]), claims["confidence"]))
+        confidence = snakemake.params.job["claims.confidence"]
+        publish(snakemake, draw(pd.read_csv(snakemake.input[0]), confidence))

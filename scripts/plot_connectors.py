@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from wedgescape import style
 from wedgescape.connectors import tidy
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.provenance import job
 from wedgescape.statistics import bootstrap_mean
 from wedgescape.stores import open_store
@@ -61,5 +61,5 @@ def _draw_panel(axes: Axes, values: xr.DataArray, confidence: float, resamples: 
 if __name__ == "__main__":
     with job(snakemake):
         store = open_store(snakemake.input[0]).load()
-        claims = snakemake.params.job["claims"]
-        publish(snakemake, draw(store, claims["confidence"], claims["resamples"]), tidy(store))
+        intervals = interval_settings(snakemake)
+        publish(snakemake, draw(store, **intervals), tidy(store))

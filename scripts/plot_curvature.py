@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape import style
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.provenance import job
 from wedgescape.sharpness import STATISTICS, correlations, tidy
 from wedgescape.stores import along_sweeps, write_table
@@ -186,8 +186,8 @@ if __name__ == "__main__":
         sets = {ALL: {point: place for place, point in enumerate(points)}} | sweeps
         curvature = along_sweeps(snakemake.input.curvature, sets)
         tunnels = along_sweeps(snakemake.input.tunnels, sets)
-        claims = {key: snakemake.params.job["claims"][key] for key in ("confidence", "resamples")}
-        related = correlations(curvature, tunnels, **claims)
+        intervals = interval_settings(snakemake)
+        related = correlations(curvature, tunnels, **intervals)
         curvature.pop(ALL)
         write_table(related, snakemake.output.correlations)
-        publish(snakemake, draw(curvature, related, snakemake.params.job["base"], **claims), tabulate(curvature))
+        publish(snakemake, draw(curvature, related, snakemake.params.job["base"], **intervals), tabulate(curvature))

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from wedgescape import style
 from wedgescape.ensembles import complete, summarise, tidy
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.provenance import job
 from wedgescape.stores import open_store
 
@@ -95,5 +95,5 @@ def _draw_groups(axes: Axes, values: xr.DataArray, confidence: float, resamples:
 if __name__ == "__main__":
     with job(snakemake):
         store = open_store(snakemake.input[0]).load()
-        claims = snakemake.params.job["claims"]
-        publish(snakemake, draw(store, claims["confidence"], claims["resamples"]), tidy(store))
+        intervals = interval_settings(snakemake)
+        publish(snakemake, draw(store, **intervals), tidy(store))

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wedgescape import style
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.flatness import gather, paired_differences
 from wedgescape.provenance import job
 from wedgescape.statistics import bootstrap_mean
@@ -66,6 +66,5 @@ if __name__ == "__main__":
             {methods[point]: store for point, store in open_points(snakemake.input[measurement]).items()}
             for measurement in ("tunnels", "curvature")
         )
-        data, claims = gather(tunnels, curvature), snakemake.params.job["claims"]
-        interval = (claims["confidence"], claims["resamples"])
-        publish(snakemake, draw(data, *interval), paired_differences(data, *interval))
+        data, intervals = gather(tunnels, curvature), interval_settings(snakemake)
+        publish(snakemake, draw(data, **intervals), paired_differences(data, **intervals))

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape import style
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.hyperplanes import mean_threshold, measured, tidy
 from wedgescape.provenance import job
 from wedgescape.statistics import Interval, bootstrap_mean
@@ -176,6 +176,6 @@ def _legend(figure: Figure, stores: list[xr.Dataset], looks: list[dict], confide
 if __name__ == "__main__":
     with job(snakemake):
         stores = [open_store(path).load() for path in snakemake.input]
-        claims = snakemake.params.job["claims"]
-        figure = draw(stores, claims["confidence"], claims["resamples"], claims["maximum_threshold_fraction"])
+        few = snakemake.params.job["claims.maximum_threshold_fraction"]
+        figure = draw(stores, rule=few, **interval_settings(snakemake))
         publish(snakemake, figure, tabulate(stores))

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from wedgescape import phase_diagram, style
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.phase_diagram import MEASUREMENTS, STATISTICS
 from wedgescape.provenance import job
 from wedgescape.stores import open_store, point_of, write_table
@@ -221,12 +221,13 @@ def _draw_likeness(axes: Axes, likeness: pd.DataFrame) -> None:
 
 if __name__ == "__main__":
     with job(snakemake):
-        grids, base, claims = (snakemake.params.job[name] for name in ("grids", "base", "claims"))
+        grids, base = snakemake.params.job["grids"], snakemake.params.job["base"]
+        intervals = interval_settings(snakemake)
         stores = {
             measurement: {point_of(path): open_store(path).load() for path in snakemake.input[measurement]}
             for measurement in MEASUREMENTS
         }
         data = phase_diagram.gather(phase_diagram.points_of(grids), stores)
-        numbers = compare(data, grids, claims["confidence"], claims["resamples"])
-        publish(snakemake, draw(data, numbers, grids, base, claims["confidence"]), tabulate(data, grids))
+        numbers = compare(data, grids, **intervals)
+        publish(snakemake, draw(data, numbers, grids, base, intervals["confidence"]), tabulate(data, grids))
         write_table(numbers, snakemake.output.numbers)

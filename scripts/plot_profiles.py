@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape import style
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.profiles import KINDS, SIGNS, by_kind, summarise, tidy
 from wedgescape.provenance import job
 from wedgescape.statistics import bootstrap_mean
@@ -146,5 +146,5 @@ def _draw_lines(axes: Axes, store: xr.Dataset, confidence: float, resamples: int
 if __name__ == "__main__":
     with job(snakemake):
         store = open_store(snakemake.input[0]).load()
-        claims = snakemake.params.job["claims"]
-        publish(snakemake, draw(store, claims["confidence"], claims["resamples"]), tidy(store))
+        intervals = interval_settings(snakemake)
+        publish(snakemake, draw(store, **intervals), tidy(store))

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from wedgescape import style
 from wedgescape.ensembles import summarise, tidy_paths
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.provenance import job
 from wedgescape.stores import open_store
 
@@ -119,6 +119,6 @@ def _draw_path(axes: Axes, path: xr.Dataset, colour: str, confidence: float, res
 if __name__ == "__main__":
     with job(snakemake):
         methods, paths = (open_store(path).load() for path in (snakemake.input.methods, snakemake.input.paths))
-        claims = snakemake.params.job["claims"]
-        figure = draw(methods, paths, claims["confidence"], claims["resamples"])
+        intervals = interval_settings(snakemake)
+        figure = draw(methods, paths, **intervals)
         publish(snakemake, figure, tidy_paths(paths))

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape import style
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.provenance import job
 from wedgescape.statistics import bootstrap_mean
 from wedgescape.stores import as_rows, open_store
@@ -147,5 +147,5 @@ def _legend(figure: Figure, density: xr.Dataset, radii: xr.Dataset, confidence: 
 if __name__ == "__main__":
     with job(snakemake):
         density, radii = (open_store(snakemake.input[name]).load() for name in ("density", "radii"))
-        claims = {key: snakemake.params.job["claims"][key] for key in ("confidence", "resamples")}
-        publish(snakemake, draw(density, radii, **claims), tabulate(density, radii))
+        intervals = interval_settings(snakemake)
+        publish(snakemake, draw(density, radii, **intervals), tabulate(density, radii))

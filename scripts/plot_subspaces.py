@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape import style
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.provenance import job
 from wedgescape.statistics import bootstrap_mean
 from wedgescape.stores import open_store
@@ -119,5 +119,5 @@ def _draw_levels(axes: Axes, store: xr.Dataset) -> None:
 if __name__ == "__main__":
     with job(snakemake):
         store = open_store(snakemake.input[0]).load()
-        claims = snakemake.params.job["claims"]
-        publish(snakemake, draw(store, claims["confidence"], claims["resamples"]), tidy(store))
+        intervals = interval_settings(snakemake)
+        publish(snakemake, draw(store, **intervals), tidy(store))

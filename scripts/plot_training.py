@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from wedgescape import style
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.provenance import job
 from wedgescape.statistics import Interval, bootstrap_mean
 from wedgescape.stores import as_rows, open_store
@@ -100,5 +100,5 @@ def _legend(diverged: np.ndarray, confidence: float) -> list[Line2D]:
 if __name__ == "__main__":
     with job(snakemake):
         training = open_store(snakemake.input[0]).load()
-        claims = snakemake.params.job["claims"]
-        publish(snakemake, draw(training, claims["confidence"], claims["resamples"]), tabulate(training))
+        intervals = interval_settings(snakemake)
+        publish(snakemake, draw(training, **intervals), tabulate(training))

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape import style
-from wedgescape.figures import publish
+from wedgescape.figures import interval_settings, publish
 from wedgescape.provenance import job
 from wedgescape.stores import along_sweeps
 from wedgescape.tunnels import summarise, tidy
@@ -142,5 +142,5 @@ def _legend(figure: Figure, spare, stores: dict[str, xr.Dataset], table: pd.Data
 if __name__ == "__main__":
     with job(snakemake):
         stores = along_sweeps(snakemake.input, snakemake.params.job["sweeps"])
-        claims, base = snakemake.params.job["claims"], snakemake.params.job["base"]
-        publish(snakemake, draw(stores, base, claims["confidence"], claims["resamples"]), tabulate(stores))
+        figure = draw(stores, snakemake.params.job["base"], **interval_settings(snakemake))
+        publish(snakemake, figure, tabulate(stores))

@@ -1,4 +1,4 @@
-"""What every figure's script ends with: files that say where they come from, and the table behind them."""
+"""What every figure's script shares: its intervals, files that say where they come from, and the table behind them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from matplotlib.figure import Figure
 from wedgescape import style
 from wedgescape.records import sha256
 from wedgescape.stores import write_table
+
+
+def interval_settings(snakemake) -> dict:
+    """Return how a figure's intervals are computed: `confidence` and `resamples`."""
+    return {key: snakemake.params.job[f"claims.{key}"] for key in ("confidence", "resamples")}
 
 
 def publish(snakemake, figure: Figure, table: pd.DataFrame | None = None) -> None:

@@ -1,6 +1,9 @@
 # One rule, one figure, drawn from stores alone: `snakemake plot_tunnels` redraws just that one. It takes seconds, so on a
 # cluster, too, it runs where Snakemake runs.
 
+# How intervals are computed; a claim's threshold is no figure's concern.
+INTERVALS = ("claims.confidence", "claims.resamples")
+
 
 rule plot_claims:
     input:
@@ -23,7 +26,7 @@ rule plot_claims:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_claims.py", "figures", "claims"),
+        job=settings("plot_claims.py", "figures", "claims.confidence"),
     message:
         "Drawing all verdicts on one page"
     script:
@@ -107,7 +110,7 @@ rule plot_training:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_training.py", "figures", "claims"),
+        job=settings("plot_training.py", "figures", *INTERVALS),
     message:
         "Drawing the training of the base point"
     script:
@@ -136,7 +139,12 @@ rule plot_hyperplanes:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_hyperplanes.py", "figures", "claims"),
+        job=settings(
+            "plot_hyperplanes.py",
+            "figures",
+            *INTERVALS,
+            "claims.maximum_threshold_fraction",
+        ),
     message:
         "Drawing descents in random hyperplanes"
     script:
@@ -227,7 +235,7 @@ rule plot_curves:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_curves.py", "figures", "claims"),
+        job=settings("plot_curves.py", "figures", *INTERVALS),
     message:
         "Drawing curves between pairs of optima"
     script:
@@ -256,7 +264,7 @@ rule plot_profiles:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_profiles.py", "figures", "claims", "profiles"),
+        job=settings("plot_profiles.py", "figures", *INTERVALS, "profiles"),
     message:
         "Drawing long and short directions"
     script:
@@ -285,7 +293,7 @@ rule plot_connectors:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_connectors.py", "figures", "claims"),
+        job=settings("plot_connectors.py", "figures", *INTERVALS),
     message:
         "Drawing connectors between sets of optima"
     script:
@@ -314,7 +322,7 @@ rule plot_subspaces:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_subspaces.py", "figures", "claims", "subspaces"),
+        job=settings("plot_subspaces.py", "figures", *INTERVALS, "subspaces"),
     message:
         "Drawing connectors as subspaces"
     script:
@@ -347,7 +355,7 @@ rule plot_alignment:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_alignment.py", "figures", "claims"),
+        job=settings("plot_alignment.py", "figures", *INTERVALS),
     message:
         "Drawing optima before and after alignment"
     script:
@@ -377,7 +385,7 @@ rule plot_flatness:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job={**settings("plot_flatness.py", "figures", "claims"), "methods": FLAT},
+        job={**settings("plot_flatness.py", "figures", *INTERVALS), "methods": FLAT},
     message:
         "Drawing how flat the solutions of different methods are"
     script:
@@ -406,7 +414,7 @@ rule plot_fitted_wedges:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_fitted_wedges.py", "figures", "claims"),
+        job=settings("plot_fitted_wedges.py", "figures", *INTERVALS),
     message:
         "Drawing toy wedges fitted by several routes"
     script:
@@ -436,7 +444,7 @@ rule plot_spectrum:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_spectrum.py", "figures", "claims", "spectrum"),
+        job=settings("plot_spectrum.py", "figures", *INTERVALS, "spectrum"),
     message:
         "Drawing the Hessian's spectrum and random points"
     script:
@@ -465,7 +473,7 @@ rule plot_ensembles:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_ensembles.py", "figures", "claims"),
+        job=settings("plot_ensembles.py", "figures", *INTERVALS),
     message:
         "Drawing ensembles against their size"
     script:
@@ -495,7 +503,7 @@ rule plot_similarity:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_similarity.py", "figures", "claims"),
+        job=settings("plot_similarity.py", "figures", *INTERVALS),
     message:
         "Drawing how alike solutions are"
     script:
@@ -524,7 +532,7 @@ rule plot_averages:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("plot_averages.py", "figures", "claims"),
+        job=settings("plot_averages.py", "figures", *INTERVALS),
     message:
         "Drawing weight averages beside ensembles"
     script:
@@ -558,7 +566,7 @@ if study.sweeps:
             runtime=growing(10),
         params:
             job={
-                **settings("plot_curvature.py", "figures", "claims", "curvature"),
+                **settings("plot_curvature.py", "figures", *INTERVALS, "curvature"),
                 "sweeps": SWEEPS,
                 "points": SWEPT,
                 "base": {
@@ -593,7 +601,7 @@ if study.sweeps:
             runtime=growing(10),
         params:
             job={
-                **settings("plot_tunnels.py", "figures", "claims"),
+                **settings("plot_tunnels.py", "figures", *INTERVALS),
                 "sweeps": SWEEPS,
                 "base": {
                     sweep: study.points[study.base][sweep] for sweep in study.sweeps
@@ -633,7 +641,7 @@ if study.grids:
             runtime=growing(10),
         params:
             job={
-                **settings("plot_phase_diagram.py", "figures", "claims"),
+                **settings("plot_phase_diagram.py", "figures", *INTERVALS),
                 "grids": GRIDS,
                 "base": study.points[study.base],
             },
