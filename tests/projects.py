@@ -34,11 +34,15 @@ class Project:
         given = ("--cores", "2", "--configfile", "config/smoke.yaml")
         return self.snakemake(*given, *arguments, check=check, **environment)
 
-    def pending(self, *arguments: str) -> set[str]:
-        """The rules that a dry run of the smoke study wants to run."""
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """The rules that a dry run of the smoke study wants to run, with their numbers of jobs."""
         table = self.smoke("--dry-run", *arguments).stdout.partition("Job stats:")[2].partition("total")[0]
         rows = [line.split() for line in table.splitlines()]
-        return {row[0] for row in rows if len(row) == 2 and row[1].isdigit()} - {"all"}
+        return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit() and row[0] != "all"}
+
+    def pending(self, *arguments: str) -> set[str]:
+        """The rules that a dry run of the smoke study wants to run."""
+        return set(self.planned(*arguments))
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.folder / file

@@ -35,9 +35,11 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/provenance/0.5": "Provenance Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
+LICENCE = "https://spdx.org/licenses/MIT"
 SNAKEFILE = "workflow/Snakefile"
 COMPLETED = "http://schema.org/CompletedActionStatus"
-MEDIA_TYPES = {".zarr.zip": "application/zip", ".smk": "text/x-snakemake", ".yaml": "text/yaml", ".log": "text/plain"}
+MEDIA_TYPES = {".zarr.zip": "application/zip", ".smk": "text/x-snakemake", "/Snakefile": "text/x-snakemake"}
+MEDIA_TYPES |= {".yaml": "text/yaml", ".log": "text/plain", ".mmd": "text/vnd.mermaid"}
 
 
 # What belongs to it
@@ -124,6 +126,7 @@ class _Crate:
         self.study, self.records = study, list(read_records(study))
         if not self.records:
             raise InputError(f"{study / FOLDER}: found no job's record; run the workflow first")
+        self.rules = _in_order(self.records)
         self.start = _time(min(record["started"] for record in self.records))
         self.end = _time(max(record["ended"] for record in self.records))
         self.crate = ROCrate(version="1.1")
@@ -141,7 +144,9 @@ class _Crate:
             "Loss landscapes of trained networks: stores, tables, figures and verdicts, "
             "with the workflow and the jobs that made them."
         )
-        self.crate.license = "https://spdx.org/licenses/MIT"
+        self.crate.license = self._add(LICENCE, "CreativeWork", name="MIT License", description="Use with attribution.")
+        makers = self._add("#developers", "Organization", name="The Wedgescape developers")
+        self.crate.root_dataset["author"] = self.crate.root_dataset["publisher"] = makers
         self.crate.datePublished = self.end
         self.crate.root_dataset["conformsTo"] = [
             self._add(profile, "CreativeWork", name=name, version=profile.rsplit("/", 1)[1])
@@ -162,10 +167,12 @@ class _Crate:
                 told["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
                 added = self.crate.add_workflow(path, name, main=True, lang="snakemake", properties=told)
             else:
-                if name.startswith("scripts/") and name.count("/") == 1:
+                if name in (f"scripts/{rule}.py" for rule in self.rules):
                     told |= {"@type": ["File", "SoftwareSourceCode"], "name": PurePosixPath(name).stem}
                 added = self.crate.add_file(path, dest_path=name, properties=told)
             self.things[name] = added
+        if "README.md" in self.things:
+            self.things["README.md"]["about"] = self.crate.root_dataset
 
     def _thing(self, path: str, facts: dict):
         """Return a file by its path; one that is not in the archive, such as weights, is only described."""
@@ -177,11 +184,12 @@ class _Crate:
     def _add_workflow(self, version: str) -> tuple:
         workflow = self.things[SNAKEFILE]
         workflow["name"], workflow["version"] = "Wedgescape", version
-        rules = _in_order(self.records)
-        tools = {rule: self.things[f"scripts/{rule}.py"] for rule in rules}
+        tools = {rule: self.things[f"scripts/{rule}.py"] for rule in self.rules}
+        for record in self.records:
+            tools[record["rule"]]["version"] = record["params"]["job"]["code"]
         steps = {
             rule: self._add(f"#step/{rule}", "HowToStep", name=rule, position=str(place), workExample=tools[rule])
-            for place, rule in enumerate(rules)
+            for place, rule in enumerate(self.rules)
         }
         workflow["hasPart"], workflow["step"] = list(tools.values()), list(steps.values())
         return workflow, tools, steps
@@ -192,9 +200,10 @@ class _Crate:
             f"#job/{name}",
             "CreateAction",
             name=name,
+            description=" ".join([f"Rule {record['rule']}", *record["wildcards"].values()]),
             instrument=tools[record["rule"]],
-            object=[self._thing(path, facts) for path, facts in record["input"].items()],
-            result=[self._thing(path, facts) for path, facts in record["output"].items()],
+            object=_one_or_all(self._thing(path, facts) for path, facts in record["input"].items()),
+            result=_one_or_all(self._thing(path, facts) for path, facts in record["output"].items()),
             startTime=_time(record["started"]),
             endTime=_time(record["ended"]),
             actionStatus=COMPLETED,
@@ -207,8 +216,9 @@ class _Crate:
             "#run",
             "CreateAction",
             name=f"the study {self.study.name}",
+            description=f"Every job of the study {self.study.name} that left a record.",
             instrument=workflow,
-            object=[thing for path, thing in self.things.items() if path.startswith("config/")],
+            object=_one_or_all(thing for path, thing in self.things.items() if path.startswith("config/")),
             result=[thing for path, thing in self.things.items() if path in made],
             startTime=self.start,
             endTime=self.end,
@@ -242,6 +252,12 @@ class _Crate:
             endTime=self.end,
         )
         self.crate.root_dataset["mentions"] = [run, organised, *jobs]
+
+
+def _one_or_all(things: Iterable) -> object:
+    """Return the only one of some things, or a list of them, as RO-Crate wants it."""
+    things = list(things)
+    return things[0] if len(things) == 1 else things
 
 
 def _job_name(record: dict) -> str:

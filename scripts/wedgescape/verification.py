@@ -66,7 +66,7 @@ def problems(path: str | Path) -> list[str]:
 
 
 def _check_members(packed: zipfile.ZipFile) -> tuple[dict[str, str], list[str]]:
-    """Return the SHA-256 of members by their names, and what is wrong with them."""
+    """Return the SHA-256 of sound members by their names, and what is wrong with the others."""
     names = packed.namelist()
     found = [f"{name}: {names.count(name)} times there" for name in sorted(set(names)) if names.count(name) > 1]
     try:
@@ -85,12 +85,14 @@ def _check_members(packed: zipfile.ZipFile) -> tuple[dict[str, str], list[str]]:
             found.append(f"{name}: {METADATA} does not know it")
         else:
             try:
-                digests[name], size = _digest(packed, name)
+                digest, size = _digest(packed, name)
             except DAMAGES as error:
                 found.append(f"{name}: damaged ({error})")
                 continue
-            if (digests[name], str(size)) != (told[name].get("sha256"), told[name].get("contentSize")):
-                found.append(f"{name}: changed; its SHA-256 is {digests[name]}, not {told[name].get('sha256')}")
+            if (digest, str(size)) == (told[name].get("sha256"), told[name].get("contentSize")):
+                digests[name] = digest
+            else:
+                found.append(f"{name}: changed; its SHA-256 is {digest}, not {told[name].get('sha256')}")
     return digests, found
 
 

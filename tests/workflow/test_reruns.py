@@ -1,78 +1,191 @@
-"""What an edit reruns: exactly what its logic reaches."""
+"""What an edit reruns: exactly what its logic reaches, and what follows from that."""
 
 import os
+import re
+import shutil
 
-from projects import FIGURES
+import pytest
 
-MEASURED_FROM_WEIGHTS = {
-    *("measure_tunnels", "measure_curvature", "measure_similarity", "measure_spectrum", "measure_ensembles"),
-    *("measure_planes", "measure_curves", "measure_connectors", "measure_alignment", "measure_aligned_connectors"),
+from projects import FIGURES, Project
+
+# Rule -> the rules that read its results.
+READERS = {
+    "prepare_data": ["check_models", "train"],
+    "train": [
+        *("measure_training", "measure_tunnels", "measure_curvature", "measure_similarity", "measure_hyperplanes"),
+        *("measure_planes", "measure_profiles", "measure_curves", "measure_connectors", "measure_subspaces"),
+        *("measure_alignment", "measure_aligned_connectors", "measure_spectrum", "measure_ensembles"),
+    ],
+    "simulate_wedges": ["plot_predictions", "judge_claims"],
+    "measure_training": ["plot_training", "fit_wedges"],
+    "measure_tunnels": [
+        *("plot_tunnels", "plot_curvature", "plot_flatness", "plot_phase_diagram", "fit_wedges", "judge_claims")
+    ],
+    "measure_curvature": ["plot_curvature", "plot_flatness", "plot_phase_diagram", "judge_claims"],
+    "measure_similarity": ["plot_phase_diagram", "judge_claims"],
+    "measure_hyperplanes": ["plot_hyperplanes", "fit_wedges", "judge_claims"],
+    "measure_planes": ["plot_planes", "plot_surroundings"],
+    "measure_profiles": ["plot_profiles", "fit_wedges", "judge_claims"],
+    "measure_curves": ["plot_curves", "judge_claims"],
+    "measure_connectors": ["plot_connectors", "plot_alignment", "fit_wedges", "judge_claims"],
+    "measure_subspaces": ["plot_subspaces", "judge_claims"],
+    "measure_alignment": ["plot_alignment", "judge_claims"],
+    "measure_aligned_connectors": ["plot_alignment", "judge_claims"],
+    "measure_spectrum": ["plot_spectrum", "fit_wedges", "judge_claims"],
+    "measure_ensembles": ["plot_ensembles", "plot_similarity", "plot_averages", "judge_claims"],
+    "fit_wedges": ["plot_fitted_wedges", "judge_claims"],
+    "judge_claims": ["plot_claims"],
+}
+ALL_FIGURES = {f"plot_{name}" for name in FIGURES}
+ONE_STORE = "results/smoke/planes/optima.zarr.zip"
+BASE = "lr~0.05_wd~0_width~16_dropout~0_batch~64"
+
+
+def and_what_follows(*rules):
+    """Rules, and all that read their results, directly or not."""
+    found, waiting = set(), [*rules]
+    while waiting:
+        rule = waiting.pop()
+        found.add(rule)
+        waiting += READERS.get(rule, [])
+    return found
+
+
+LIBRARY, CONFIG = "scripts/wedgescape", "config/smoke.yaml"
+DESCENT = (f"{LIBRARY}/descent.py", "ADAM_EPSILON = (0.9, 0.999), 1e-8", "ADAM_EPSILON = (0.9, 0.999), 1e-7")
+CURVES_STEPS = (CONFIG, "curves: {pairs: 2, steps: 20", "curves: {pairs: 2, steps: 21")
+USE_DESCENT = (
+    *("train", "simulate_wedges", "plot_wedges", "measure_hyperplanes", "measure_planes", "measure_profiles"),
+    *("measure_curves", "measure_connectors", "measure_subspaces", "measure_aligned_connectors", "measure_ensembles"),
+)
+EDITS = {
+    "nothing": ([], set()),
+    "an edit that is taken back": ([DESCENT, (DESCENT[0], DESCENT[2], DESCENT[1])], set()),
+    "a comment": ([(f"{LIBRARY}/descent.py", "ADAM_DECAYS, ADAM", "# A remark.\nADAM_DECAYS, ADAM")], set()),
+    "a docstring": ([(f"{LIBRARY}/tunnels.py", '"""Radial tunnels: ', '"""Tunnels, radial ones: ')], set()),
+    "a function that no rule reaches": (
+        [(f"{LIBRARY}/tunnels.py", "def measure(", "def unused():\n    return 1\n\n\ndef measure(")],
+        set(),
+    ),
+    "a figure's script": ([("scripts/plot_tunnels.py", "PANEL_HEIGHT = 2.0", "PANEL_HEIGHT = 2.1")], {"plot_tunnels"}),
+    "how figures are saved": ([(f"{LIBRARY}/style.py", "PDF_DPI = ", "PDF_DPI = 1 + ")], ALL_FIGURES),
+    "how tunnels are measured": (
+        [(f"{LIBRARY}/tunnels.py", "POINTS_AT_ONCE = ", "POINTS_AT_ONCE = 1 * ")],
+        and_what_follows("measure_tunnels"),
+    ),
+    "how planes are measured": (
+        [(f"{LIBRARY}/planes.py", "(away - coordinates @ axes).norm(", "1 * (away - coordinates @ axes).norm(")],
+        and_what_follows("measure_planes"),
+    ),
+    "how descents move": ([DESCENT], and_what_follows(*USE_DESCENT)),
+    # A rule that reruns hides nothing behind it: every stage that an edit reaches is planned at once.
+    "two stages at once": (
+        [
+            (f"{LIBRARY}/subspaces.py", "for _ in range(2):", "for _ in range(3):"),
+            (f"{LIBRARY}/models.py", "y = self.norm2(", "y = 1 * self.norm2("),
+        ],
+        and_what_follows("train", "check_models", "simulate_wedges", "plot_wedges"),
+    ),
+    "a plotting key": ([(CONFIG, "figures: {dpi: 72}", "figures: {dpi: 73}")], ALL_FIGURES),
+    "a measurement's key": ([CURVES_STEPS], and_what_follows("measure_curves", "measure_ensembles")),
+    "a claim's threshold": (
+        [(CONFIG, "claims: {", "claims: {maximum_loss_ratio: 0.4, ")],
+        {"judge_claims", "plot_claims"},
+    ),
+    "where source files are found": ([(CONFIG, "data: {", "data: {folder: elsewhere, download: false, ")], set()),
+    "which device computes": ([(CONFIG, "study: smoke\n", "study: smoke\ndevice: cpu\n")], set()),
 }
 
 
-def test_a_touch_a_comment_and_a_docstring_rerun_nothing(finished):
-    for source in (finished.folder / "scripts").rglob("*.py"):
-        os.utime(source)
-    finished.edit(
-        "scripts/wedgescape/descent.py", "ADAM_DECAYS, ADAM_EPSILON =", "# A remark.\nADAM_DECAYS, ADAM_EPSILON ="
-    )
-    finished.edit("scripts/wedgescape/tunnels.py", '"""Radial tunnels: ', '"""Tunnels, radial ones: ')
+@pytest.mark.parametrize(("edits", "rerun"), EDITS.values(), ids=EDITS.keys())
+def test_an_edit_reruns_exactly(finished, edits, rerun):
+    for edit in edits:
+        finished.edit(*edit)
+    assert finished.pending() == rerun
+
+
+def test_a_touch_reruns_nothing(finished):
+    for folder in ("scripts", "workflow", "config"):
+        for source in (finished.folder / folder).rglob("*.*"):
+            os.utime(source)
     assert finished.pending() == set()
-
-
-def test_the_logic_of_training_reruns_training_and_what_follows(finished):
-    finished.edit(
-        "scripts/wedgescape/descent.py", "ADAM_EPSILON = (0.9, 0.999), 1e-8", "ADAM_EPSILON = (0.9, 0.999), 1e-7"
-    )
-    pending = finished.pending()
-    assert {"train", "judge_claims", "simulate_wedges"} | MEASURED_FROM_WEIGHTS <= pending
-    assert "prepare_data" not in pending
-
-
-def test_the_logic_of_a_measurement_reruns_it_its_figures_and_the_verdicts(finished):
-    finished.edit(
-        "scripts/wedgescape/planes.py",
-        "(away - coordinates @ axes).norm(dim=1)",
-        "0 + (away - coordinates @ axes).norm(dim=1)",
-    )
-    pending = finished.pending()
-    assert "measure_planes" in pending
-    assert "plot_planes" in pending
-    assert not {"train", "measure_tunnels", "plot_tunnels"} & pending
-
-
-def test_the_logic_of_the_look_reruns_the_figures_alone(finished):
-    style = finished.folder / "scripts/wedgescape/style.py"
-    style.write_text(style.read_text() + "\nUNUSED = 1\n")
-    pending = finished.pending()
-    assert pending == {f"plot_{name}" for name in FIGURES}
 
 
 def test_one_more_value_trains_that_point_alone(finished):
-    finished.edit("config/smoke.yaml", "  learning_rate: [0.05, 0.1]\n", "  learning_rate: [0.05, 0.1, 0.2]\n")
+    finished.edit(CONFIG, "  learning_rate: [0.05, 0.1]\n", "  learning_rate: [0.05, 0.1, 0.2]\n")
+    measured = {"train": 1, "measure_tunnels": 1, "measure_curvature": 1}
+    drawn = ("plot_tunnels", "plot_curvature", "judge_claims", "plot_claims")
+    assert finished.planned() == measured | dict.fromkeys(drawn, 1)
+    assert "at lr~0.2_" in finished.smoke("--dry-run").stdout
+
+
+def test_more_seeds_train_the_new_ones_alone(finished):
+    points = len(list((finished.folder / "results/smoke/weights").iterdir()))
+    finished.edit(CONFIG, "seeds: 4\n", "seeds: 6\n")
     output = finished.smoke("--dry-run").stdout
-    assert output.count("Training seeds") == 1
-    assert "lr~0.2" in output
-    pending = finished.pending()
-    assert "measure_planes" not in pending
-    assert {"measure_tunnels", "plot_tunnels", "judge_claims"} <= pending
+    assert re.findall(r"Training seeds (\S+) at", output) == ["4-5"] * points
+    assert finished.pending() == and_what_follows("train")
 
 
-def test_a_threshold_of_a_claim_reruns_the_verdicts_alone(finished):
-    finished.edit("config/smoke.yaml", "claims: {", "claims: {maximum_loss_ratio: 0.4, ")
-    pending = finished.pending()
-    assert "judge_claims" in pending
-    assert all(rule == "judge_claims" or rule.startswith("plot_") for rule in pending)
+def test_two_values_that_change_places_rerun_what_reads_them(finished):
+    target = ("--", ONE_STORE)
+    finished.edit(CONFIG, "resolution: 7, profile_points: 7", "resolution: 7, profile_points: 9")
+    finished.smoke(*target)
+    assert finished.pending(*target) == set()
+    finished.edit(CONFIG, "resolution: 7, profile_points: 9", "resolution: 9, profile_points: 7")
+    assert finished.pending(*target) == {"measure_planes"}
 
 
-def test_where_source_files_are_found_reruns_nothing(finished):
-    finished.edit("config/smoke.yaml", "data: {", "data: {folder: elsewhere, download: false, ")
-    assert finished.pending() == set()
+def test_a_result_that_was_changed_is_set_aside_and_made_again_and_what_follows(finished):
+    store = finished.folder / ONE_STORE
+    content = bytearray(store.read_bytes())
+    content[len(content) // 2] ^= 1
+    store.write_bytes(content)
+    output = finished.smoke("--dry-run").stdout
+    assert f"{ONE_STORE} was changed since it was made" in output
+    assert (finished.folder / f"{ONE_STORE}.changed").read_bytes() == content
+    assert finished.pending() == {"measure_planes", "plot_planes", "plot_surroundings"}
 
 
-def test_an_edit_that_concerns_several_stages_misses_none(finished):
-    """A rule that reruns hides nothing behind it: every stage that the edit reaches is planned at once."""
-    finished.edit("scripts/wedgescape/subspaces.py", "for _ in range(2):", "for _ in range(3):")
-    assert {"train", "simulate_wedges", "judge_claims"} | MEASURED_FROM_WEIGHTS <= finished.pending()
-    finished.edit("scripts/wedgescape/models.py", "y = self.norm2(", "y = 1 * self.norm2(")
-    assert {"check_models", "train", "simulate_wedges", "judge_claims"} | MEASURED_FROM_WEIGHTS <= finished.pending()
+def test_weights_that_were_changed_are_trained_again_and_what_follows(finished):
+    (weights,) = (finished.folder / f"results/smoke/weights/{BASE}").iterdir()
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert "was changed since it was made" in finished.smoke("--dry-run").stdout
+    assert finished.planned()["train"] == 6  # and the five methods that go on from it
+    assert finished.pending() == and_what_follows("train")
+
+
+def test_a_result_that_is_missing_is_made_again_and_what_follows(finished):
+    (finished.folder / ONE_STORE).unlink()
+    assert finished.pending() == {"measure_planes", "plot_planes", "plot_surroundings"}
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_figure_is_drawn_again_without_weights(unweighted, figure):
+    """As from an archive without them; here each has another look, so that none can be taken for up to date."""
+    png = unweighted.folder / f"results/smoke/figures/{figure}.png"
+    before = png.read_bytes()
+    output = unweighted.smoke("--", f"plot_{figure}").stdout
+    assert re.findall(r"\d+ of (\d+) steps", output)[-1] == "1"
+    assert png.read_bytes() != before
+
+
+@pytest.fixture(scope="module")
+def unweighted(smoke_project, tmp_path_factory) -> Project:
+    """The finished study without weights, and with another resolution of figures."""
+    folder = tmp_path_factory.mktemp("unweighted") / "project"
+    shutil.copytree(smoke_project.folder, folder, symlinks=True)
+    shutil.rmtree(folder / "results/smoke/weights")
+    made = Project(folder)
+    assert made.pending() == set()
+    made.edit(CONFIG, "figures: {dpi: 72}", "figures: {dpi: 60}")
+    return made
+
+
+def test_without_weights_what_needs_them_trains_again(finished):
+    shutil.rmtree(finished.folder / "results/smoke/weights")
+    finished.edit(*CURVES_STEPS)
+    planned = finished.planned()
+    assert planned["train"] == 6  # the base point and the methods
+    finished.edit(*DESCENT)
+    assert finished.pending() == and_what_follows(*USE_DESCENT)
