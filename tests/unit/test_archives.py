@@ -173,7 +173,8 @@ def test_every_byte_counts(archive):
             start = entry.header_offset + 30 + len(entry.filename.encode())  # and the extra field, which varies
             extra = int.from_bytes(content[entry.header_offset + 28 : entry.header_offset + 30], "little")
             owner |= dict.fromkeys(range(start + extra, start + extra + entry.compress_size), entry.filename)
-    positions = range(0, len(content), 7)
+    lasts = [max(place for place, name in owner.items() if name == one) for one in set(owner.values())]
+    positions = [*range(0, len(content), 7), *lasts]
     assert {owner[place] for place in positions if place in owner} == set(owner.values())
     assert any(place not in owner for place in positions)
     for place in positions:
