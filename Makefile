@@ -64,19 +64,22 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python scripts/document_config.py
 
-# A fresh environment from the direct pins, and all that they pulled in.
-lock:
-	rm -rf .lock && $(PYTHON) -m venv .lock && .lock/bin/pip install --quiet -r envs/requirements.txt $(INDEX)
-	{ echo "# Made by 'make lock' from requirements.txt; do not edit."; \
-	  .lock/bin/pip freeze --exclude pip --exclude setuptools | sed 's/+cpu//; s/ @ .*//' ; } > envs/requirements.lock
-	rm -rf .lock
-
 INDEX = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
+# Packages that requirements.txt does not name keep their versions; FRESH=1: they are resolved anew.
+lock:
+	rm -rf .lock && $(PYTHON) -m venv .lock
+	.lock/bin/python scripts/lock_environment.py $(if $(FRESH),--fresh) $(INDEX)
+	rm -rf .lock
+
+# pip wants the hashes of all packages or of none: first those that have one, then those whose files differ from platform to platform.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 $(READY): envs/requirements.lock
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found; give one: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock $(INDEX)
+	grep -e --hash= $< | $(INSTALL) --require-hashes --no-deps -r /dev/stdin
+	grep -v -e --hash= $< | $(INSTALL) -r /dev/stdin $(INDEX)
+	$(BIN)/python -m pip check
 	touch $@
 
 clean:

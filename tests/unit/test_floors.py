@@ -26,6 +26,7 @@ FLOORS = (
         "verification",
         "archives",
         "slurm",
+        "environments",
         "style",
         "randomness",
         "statistics",
