@@ -66,13 +66,13 @@ docs: $(READY)
 
 INDEX = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-# Packages that requirements.txt does not name keep their versions; FRESH=1: they are resolved anew.
+# Packages that requirements.txt does not name keep the versions that the lock has: delete a line there to let one move.
 lock:
 	rm -rf .lock && $(PYTHON) -m venv .lock
-	.lock/bin/python scripts/lock_environment.py $(if $(FRESH),--fresh) $(INDEX)
+	.lock/bin/python scripts/lock_environment.py $(INDEX) || { rm -rf .lock; exit 1; }
 	rm -rf .lock
 
-# pip wants the hashes of all packages or of none: first those that have one, then those whose files differ from platform to platform.
+# pip wants the hashes of all packages or of none: those that have one, then those whose files differ between platforms.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 $(READY): envs/requirements.lock
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found; give one: make PYTHON=/path/to/python"; exit 1; }

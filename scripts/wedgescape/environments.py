@@ -1,9 +1,9 @@
 """The environment in its three forms: a lock for pip, a conda environment and an Apptainer image.
 
-``envs/requirements.txt`` decides the versions, this module all else. A lock is one line a package. Where the package is one
-wheel for all platforms and Pythons, the line holds the wheel's hash; wheels of compiled packages differ from platform to
-platform, and PyTorch's also from index to index, so that they are pinned by their version alone. Since pip wants hashes of
-all packages or of none, lines with and without a hash are installed one after the other.
+``envs/requirements.txt`` decides the versions, this module all else. A lock is one line a package. Where one wheel
+serves all platforms and Pythons, the line holds that wheel's hash. Wheels of compiled packages differ from platform to
+platform, and PyTorch's also from index to index: these are pinned by their versions alone. Since pip wants the hashes
+of all packages or of none, lines with a hash are installed first, without what they depend on, and then the others.
 """
 
 import re
@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from wedgescape.errors import InputError
 
-PYTHON = "3.11"  # of the conda environment and of the image, and what a lock is resolved for; pyproject.toml says which serve
+# The Python of the conda environment and of the image, and the one that a lock is made with: the oldest that serves,
+# since a newer one can do without packages that this one needs.
+PYTHON = "3.11"
 
-# Where conda's channels call a package otherwise than in lower letters; None: they lack it, and pip installs it there too.
+# Where conda's channels call a package otherwise than in small letters. None: they lack it, and pip installs it.
 CONDA_NAMES = {
     "snakemake": "snakemake-minimal",
     "snakemake-logger-plugin-rich": None,
@@ -26,6 +28,8 @@ CONDA_NAMES = {
 PIN = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!-]+)(?: --hash=sha256:(?P<sha256>[0-9a-f]{64}))?")
 # PyTorch's builds for GPUs pull these, other builds do without: no lock names them.
 OF_A_BUILD = re.compile(r"nvidia-|cuda-|triton|pytorch-triton")
+
+MADE = "# Made by 'make lock' from requirements.txt; do not edit."
 
 
 class Pin(NamedTuple):
@@ -56,9 +60,8 @@ def read_pins(text: str, source: str) -> list[Pin]:
             continue
         match = PIN.fullmatch(line.rstrip())
         if not match:
-            raise InputError(
-                f"{source}, line {number}: found {line!r}, allowed is name==version, or name==version --hash=sha256:<64 digits>"
-            )
+            allowed = "name==version, or name==version --hash=sha256:<64 hex digits>"
+            raise InputError(f"{source}, line {number}: found {line!r}, allowed is {allowed}")
         pin = Pin(**match.groupdict())
         if canonical(pin.name) in pins:
             raise InputError(f"{source}, line {number}: {pin.name} is pinned a second time; allowed is once")
@@ -95,15 +98,16 @@ def _portable_hash(download: dict) -> str | None:
 
 def lock(pins: list[Pin]) -> str:
     """requirements.lock."""
-    return "# Made by 'make lock' from requirements.txt; do not edit.\n" + "".join(f"{pin}\n" for pin in pins)
+    return f"{MADE}\n" + "".join(f"{pin}\n" for pin in pins)
 
 
 def conda_environment(pins: list[Pin]) -> str:
     """environment.yaml: the pins by their names in conda's channels."""
     named = [(CONDA_NAMES.get(pin.name, pin.name.lower()), pin) for pin in pins]
     lines = [
-        "# Made by 'make lock' from requirements.txt; do not edit. `snakemake --sdm conda` makes this environment for the rules;",
-        "# by hand: `conda env create -f envs/environment.yaml`.",
+        MADE,
+        "# `snakemake --sdm conda` makes this environment and runs the rules in it. By hand, from the root:",
+        "#     conda env create -f envs/environment.yaml",
         "name: wedgescape",
         "channels: [conda-forge, bioconda, nodefaults]",
         "dependencies:",
@@ -121,11 +125,11 @@ def image(pins: list[Pin]) -> str:
     """apptainer.def: an image in which the lock is installed, with the pins as labels."""
     labels = "\n".join(f"    {pin.name} {pin.version}" for pin in pins)
     return f"""\
-# Made by 'make lock' from requirements.txt; do not edit. The environment as one file, in which `snakemake --sdm apptainer` runs
-# the rules; from the repository's root:
+{MADE}
+# `snakemake --sdm apptainer` runs the rules in this image. It is built from the repository's root:
 #     apptainer build envs/wedgescape.sif envs/apptainer.def
-# On Linux the package index has PyTorch's CUDA build, for NVIDIA's GPUs. Another one, such as the much smaller CPU build, is taken
-# from the index that `--build-arg TORCH_INDEX=<address>` names.
+# On Linux the package index has PyTorch's CUDA build, which NVIDIA's GPUs want. Another one, such as the much smaller
+# CPU build, comes from the index that is named by `--build-arg TORCH_INDEX=<address>`.
 Bootstrap: docker
 From: python:{PYTHON}-slim
 

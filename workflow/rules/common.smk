@@ -3,11 +3,13 @@
 # A rule's one `job` parameter holds the part of the config that it uses and a fingerprint of the code that it reaches. So
 # Snakemake reruns it when one of them changes, and not for a touch, a comment or another rule's setting.
 
+import os
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 WORKFLOW = Path(str(workflow.current_basedir)).parent
 SCRIPTS = WORKFLOW.parent / "scripts"
@@ -40,6 +42,21 @@ for path in changed:
     logger.warning(
         f"{path.with_suffix('')} was changed since it was made; it is made again, and what was there is now {path}"
     )
+
+
+# The image for `--sdm apptainer`, by its path from where Snakemake runs, which is another folder where this is a module.
+IMAGE = os.path.relpath(WORKFLOW.parent / "envs" / "wedgescape.sif")
+if (
+    DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+    and not Path(IMAGE).exists()
+):
+    raise WorkflowError(
+        f"--sdm apptainer: found no {IMAGE}. In {WORKFLOW.parent}, `apptainer build envs/wedgescape.sif envs/apptainer.def` "
+        "makes it"
+    )
+
+
+container: IMAGE
 
 
 wildcard_constraints:
