@@ -178,7 +178,7 @@ def test_every_byte_counts(archive):
     assert {owner[place] for place in positions if place in owner} == set(owner.values())
     assert any(place not in owner for place in positions)
     for place in positions:
-        archive.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        archive.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
         found = problems(archive)
         assert found, place
         if place in owner:

@@ -135,7 +135,7 @@ def test_jobs_run_in_the_image(project, calls):
 def test_an_image_that_was_not_built_is_told_before_anything_runs(project, calls):
     said = project.smoke("--sdm", "apptainer", "--", "check_models", check=False)
     assert said.returncode != 0
-    assert "found no envs/wedgescape.sif" in said.stdout
+    assert "found no image envs/wedgescape.sif" in said.stdout
     assert "apptainer build envs/wedgescape.sif envs/apptainer.def" in said.stdout
     assert "Traceback" not in said.stdout
     assert not (project.folder / "results/smoke/data").exists()

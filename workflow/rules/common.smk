@@ -44,15 +44,16 @@ for path in changed:
     )
 
 
-# The image for `--sdm apptainer`, by its path from where Snakemake runs, which is another folder where this is a module.
+# The image for `--sdm apptainer`, by its path from where Snakemake runs: another folder where this is a module. The path is
+# what the `software-env` trigger goes by, so it is not absolute: results stay when all is moved.
 IMAGE = os.path.relpath(WORKFLOW.parent / "envs" / "wedgescape.sif")
 if (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
     and not Path(IMAGE).exists()
 ):
     raise WorkflowError(
-        f"--sdm apptainer: found no {IMAGE}. In {WORKFLOW.parent}, `apptainer build envs/wedgescape.sif envs/apptainer.def` "
-        "makes it"
+        f"--sdm apptainer: found no image {IMAGE}. It is built in the folder {WORKFLOW.parent} by "
+        "`apptainer build envs/wedgescape.sif envs/apptainer.def`"
     )
 
 
