@@ -18,7 +18,7 @@ with job(snakemake) as log:
     landscape = network_landscape(data, settings["model"], snakemake.config["device"])
     # Named by all that determines the run, so that only this very run is ever continued.
     name = digest({"settings": settings, "seeds": seeds, "code": code, "data": data.attrs["sha256"]})
-    folder = Path(snakemake.output[0]).parents[2] / "checkpoints"
+    folder = Path(snakemake.config["results"]) / "checkpoints"
     checkpoint = Checkpoint(folder / f"{name}.pt", snakemake.config["checkpoint_minutes"])
     starts = None
     if snakemake.input.starts:

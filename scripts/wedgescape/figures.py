@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from wedgescape import style
-from wedgescape.records import sha256
+from wedgescape.records import result_name, sha256
 from wedgescape.stores import write_table
 
 
@@ -18,15 +18,15 @@ def interval_settings(snakemake) -> dict:
 def publish(snakemake, figure: Figure, table: pd.DataFrame | None = None) -> None:
     """Write a figure to `output.pdf` and `output.png`, and the table behind it to `output.table`.
 
-    The files carry the study, the fingerprint of the code and the SHA-256 of every input.
+    The files carry the study, the fingerprint of the code and the SHA-256 of every input, by its name.
     """
-    settings = snakemake.params.job
+    settings, config = snakemake.params.job, snakemake.config
     metadata = {
-        "study": snakemake.config["study"],
+        "study": config["study"],
         "code": settings["code"],
-        "inputs": {str(path): sha256(path) for path in snakemake.input},
+        "inputs": {result_name(path, config): sha256(path) for path in snakemake.input},
     }
     outputs = [snakemake.output.pdf, snakemake.output.png]
-    style.save(figure, outputs, settings["figures"]["dpi"], snakemake.rule.removeprefix("plot_"), metadata)
+    style.save(figure, outputs, settings["figures"]["dpi"], settings["rule"].removeprefix("plot_"), metadata)
     if table is not None:
         write_table(table, snakemake.output.table)

@@ -54,12 +54,12 @@ def origin(snakemake) -> Origin:
     configs = [json.loads(_attributes(path)["config"]) for path in _stores(snakemake.input)]
     sections = {key: value for inherited in configs for key, value in inherited["sections"].items()}
     if "points" in settings:  # a training
-        return Origin(snakemake.rule, settings["code"], sections, settings["points"])
+        return Origin(settings["rule"], settings["code"], sections, settings["points"])
     points = {point: training for inherited in configs for point, training in inherited["points"].items()}
     sections |= {key: value for key, value in settings.items() if _entry(config, key) is not ABSENT}
     if points:
         sections["seeds"] = config["seeds"]
-    return Origin(snakemake.rule, settings["code"], sections, points)
+    return Origin(settings["rule"], settings["code"], sections, points)
 
 
 def training_of(attributes: Mapping) -> dict:

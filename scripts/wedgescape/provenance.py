@@ -28,7 +28,7 @@ def job(snakemake) -> Iterator[logging.Logger]:
 
     An `InputError` ends the job with its message alone; SIGTERM (a time limit, a preemption) ends it at once, unless it
     keeps a checkpoint, and leaves nothing half-written. The record goes to
-    `{results}/{study}/provenance/{rule}/{job}.json`, and only when the job succeeded.
+    `{results}/provenance/{rule}/{job}.json`, and only when the job succeeded.
     """
     signal.signal(signal.SIGTERM, _stop)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -47,7 +47,7 @@ def job(snakemake) -> Iterator[logging.Logger]:
         check_inputs(snakemake.input, snakemake.config)
         yield log
     except (InputError, Stopped) as error:
-        log.error("%s: %s", snakemake.rule, error)
+        log.error("%s: %s", snakemake.params.job["rule"], error)
         sys.exit(1)
     write_record(snakemake, started)
 

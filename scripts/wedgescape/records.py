@@ -28,9 +28,25 @@ SOURCES = Path(__file__).parents[2]
 
 
 def record_path(snakemake) -> Path:
-    """Return the path of a job's record, `results/{study}/provenance/{rule}/{job}.json`."""
-    name = "_".join(dict(snakemake.wildcards.items()).values()) or snakemake.rule
-    return Path("results") / snakemake.config["study"] / FOLDER / snakemake.rule / f"{name}.json"
+    """Return the path of a job's record, `{results}/provenance/{rule}/{job}.json`."""
+    rule = snakemake.params.job["rule"]
+    name = "_".join(dict(snakemake.wildcards.items()).values()) or rule
+    return Path(snakemake.config["results"]) / FOLDER / rule / f"{name}.json"
+
+
+def result_name(path: str | Path, config: dict) -> str:
+    """Return what a result is called wherever it lies: its path from `results/{study}/` on.
+
+    The prefix of a workflow that imports this one is no part of it, and neither is the folder in which Snakemake keeps
+    local copies of what lies in object storage.
+
+    Args:
+        path: of any file; one that is no result is called by its path.
+        config: the complete config, with `results`: the study's folder as it lies below the one Snakemake runs in.
+    """
+    folder = config["results"].strip("/")
+    _, found, rest = f"/{path}".rpartition(f"/{folder}/")
+    return f"results/{config['study']}/{rest}" if found else str(path)
 
 
 def write_record(snakemake, started: float) -> None:
@@ -42,10 +58,10 @@ def write_record(snakemake, started: float) -> None:
     """
     path = record_path(snakemake)
     record = {
-        "rule": snakemake.rule,
+        "rule": snakemake.params.job["rule"],
         "wildcards": dict(snakemake.wildcards.items()),
-        "input": described(snakemake.input),
-        "output": described(snakemake.output),
+        "input": described(snakemake.input, snakemake.config),
+        "output": described(snakemake.output, snakemake.config),
         "params": dict(snakemake.params.items()),
         "seeds": list(range(snakemake.config["seeds"])),
         "threads": snakemake.threads,
@@ -60,10 +76,11 @@ def write_record(snakemake, started: float) -> None:
         beside.write_text(json.dumps(record, indent=1, sort_keys=True, default=str))
 
 
-def described(paths: Iterable[str | Path]) -> dict[str, dict]:
-    """Return the size (bytes) and the SHA-256 of files, by their paths."""
+def described(paths: Iterable[str | Path], config: dict) -> dict[str, dict]:
+    """Return the size (bytes) and the SHA-256 of files, by their names (`result_name`)."""
     return {
-        str(path): {"bytes": Path(path).stat().st_size, "sha256": sha256(path)} for path in sorted(set(map(str, paths)))
+        result_name(path, config): {"bytes": Path(path).stat().st_size, "sha256": sha256(path)}
+        for path in sorted(set(map(str, paths)))
     }
 
 
@@ -174,25 +191,32 @@ def set_aside_changed(study: str | Path, known: str | Path) -> list[Path]:
         known: a file in which to keep what was looked at, so that only what is new or touched is read again.
 
     Returns:
-        Where they are now: the result's name, with `.changed` added.
+        Where they are now: the result's path, with `.changed` added.
     """
     known = Path(known)
     seen = _read_known(known)
     present, aside = {}, []
     for record in read_records(study):
         for name, made in record["output"].items():
+            path = _result_path(name, study)
             with contextlib.suppress(FileNotFoundError):
-                state = os.stat(name)
+                state = os.stat(path)
                 look = [state.st_size, state.st_mtime_ns, made["sha256"]]
-                if seen.get(name) == look or (state.st_size == made["bytes"] and sha256(name) == made["sha256"]):
+                if seen.get(name) == look or (state.st_size == made["bytes"] and sha256(path) == made["sha256"]):
                     present[name] = look
                 else:
-                    aside.append(Path(f"{name}.changed"))
-                    os.replace(name, aside[-1])
+                    aside.append(Path(f"{path}.changed"))
+                    os.replace(path, aside[-1])
     if present != seen:
         with contextlib.suppress(OSError), whole_file(known) as beside:  # it only saves time
             beside.write_text(json.dumps(present))
     return aside
+
+
+def _result_path(name: str, study: str | Path) -> Path:
+    """Return where the result of a name (`result_name`) lies, by its study's folder."""
+    parts = Path(name).parts
+    return Path(study, *parts[2:]) if parts[0] == "results" else Path(name)
 
 
 def _read_known(path: Path) -> dict:

@@ -332,8 +332,8 @@ def test_publish_names_inputs_and_writes_the_table(tmp_path):
     source.write_bytes(b"store")
     output = SimpleNamespace(**{name: str(tmp_path / f"x.{name}") for name in ("pdf", "png", "table")})
     snakemake = SimpleNamespace(
-        params=SimpleNamespace(job={"code": "c0de", "figures": {"dpi": 80}}),
-        config={"study": "s"}, input=[str(source)], output=output, rule="plot_x",
+        params=SimpleNamespace(job={"rule": "plot_x", "code": "c0de", "figures": {"dpi": 80}}),
+        config={"study": "s", "results": "results/s"}, input=[str(source)], output=output,
     )  # fmt: skip
     figure, _axes = style.panels(1, 1, 2.0, 1.0)
     publish(snakemake, figure, pd.DataFrame({"value": [1.5]}))

@@ -218,8 +218,9 @@ def test_of_many_differences_the_first_are_told_and_the_others_counted(tmp_path)
 
 
 def job_of(rule, settings, *inputs):
+    settings = {"rule": rule, "code": "0123", **settings}
     return SimpleNamespace(
-        rule=rule, params=SimpleNamespace(job={"code": "0123", **settings}), input=list(map(str, inputs)), config=CONFIG
+        rule=f"mine_{rule}", params=SimpleNamespace(job=settings), input=list(map(str, inputs)), config=CONFIG
     )
 
 

@@ -18,6 +18,16 @@ from wedgescape.provenance import check_writable, digest, job
 # The frame around a job
 
 
+class Params:
+    """The parameters of a rule of this workflow: there is one, `job`."""
+
+    def __init__(self, **job):
+        self.job = job
+
+    def items(self):
+        return {"job": self.job}.items()
+
+
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
     """A job like Snakemake's, in a folder of its own; the process is put back as it was."""
@@ -33,14 +43,14 @@ def fake(tmp_path, monkeypatch):
     Path("tunnels/width.zarr.zip").touch()
     with warnings.catch_warnings():
         yield SimpleNamespace(
-            rule="measure_tunnels",
+            rule="mine_measure_tunnels",  # what a workflow that imports this one may call it
             threads=1,
             log=["job.log"],
             input=["b.csv", "a.csv"],
             output=["tunnels/width.zarr.zip"],
             wildcards={"sweep": "width"},
-            params={"job": {"directions": 8}},
-            config={"study": "digits", "seeds": 3},
+            params=Params(rule="measure_tunnels", directions=8),
+            config={"study": "digits", "seeds": 3, "results": "results/digits"},
         )
         logging.captureWarnings(False)
 
@@ -84,7 +94,7 @@ def test_a_job_that_succeeds_leaves_a_record(fake):
     assert record["input"] == {"a.csv": {"bytes": 1, "sha256": SHA256_OF_A}, "b.csv": {"bytes": 0, "sha256": EMPTY}}
     assert list(record["output"]) == ["tunnels/width.zarr.zip"]
     assert record["seeds"] == [0, 1, 2]
-    assert record["params"] == {"job": {"directions": 8}}
+    assert record["params"] == {"job": {"rule": "measure_tunnels", "directions": 8}}
     assert 0 <= record["ended"] - record["started"] < 60
     assert {"name", "machine", "system", "cpu", "gpu", "driver"} <= set(record["host"])
     assert (record["host"]["visible_gpus"], record["host"]["slurm_job"]) == ("1,3", None)

@@ -9,10 +9,11 @@ import pytest
 
 from wedgescape import records
 from wedgescape.errors import InputError
-from wedgescape.records import described, set_aside_changed
+from wedgescape.records import described, result_name, set_aside_changed
 
 KNOWN = Path(".snakemake/wedgescape/digits.json")
 STUDY = Path("results/digits")
+CONFIG = {"study": "digits", "results": "results/digits"}
 
 
 # The sources
@@ -57,6 +58,30 @@ def test_sources_without_a_repository_or_without_git(tmp_path, monkeypatch):
     assert records._source(tmp_path) == nothing
 
 
+# What results are called
+
+
+@pytest.mark.parametrize(
+    ("results", "path"),
+    [
+        ("results/digits", "results/digits/tunnels/lr~1.zarr.zip"),
+        ("wedges/results/digits", "wedges/results/digits/tunnels/lr~1.zarr.zip"),
+        ("/disk/results/digits", "/disk/results/digits/tunnels/lr~1.zarr.zip"),
+        ("mine/digits", "mine/digits/tunnels/lr~1.zarr.zip"),  # an importing workflow may replace `results`
+        ("results/digits", ".snakemake/storage/s3/bucket/results/digits/tunnels/lr~1.zarr.zip"),
+        ("wedges/results/digits", ".snakemake/storage/s3/bucket/wedges/results/digits/tunnels/lr~1.zarr.zip"),
+        ("results/digits", "/home/results/digits/results/digits/tunnels/lr~1.zarr.zip"),
+    ],
+)
+def test_a_result_has_one_name_wherever_it_lies(results, path):
+    assert result_name(path, CONFIG | {"results": results}) == "results/digits/tunnels/lr~1.zarr.zip"
+
+
+@pytest.mark.parametrize("path", ["own.csv", "old_results/digits/a.csv", "results/digits_2/a.csv", "/disk/digits/a.csv"])
+def test_what_is_no_result_of_the_study_is_called_by_its_path(path):
+    assert result_name(path, CONFIG) == path
+
+
 # Results that were changed
 
 
@@ -69,7 +94,7 @@ def result(tmp_path, monkeypatch):
     path.write_text("widths")
     record = STUDY / "provenance/measure_tunnels/point.json"
     record.parent.mkdir(parents=True)
-    record.write_text(json.dumps({"output": described([path])}))
+    record.write_text(json.dumps({"output": described([path], CONFIG)}))
     return path
 
 
@@ -90,6 +115,14 @@ def test_what_was_changed_is_set_aside(result, content):
     assert aside.read_text() == content
     assert not result.exists()
     assert set_aside_changed(STUDY, KNOWN) == []
+
+
+def test_results_are_found_below_a_prefix(result):
+    """Records name results alike with and without one."""
+    Path("results").rename("wedges")
+    study = Path("wedges/digits")
+    (study / "tunnels/point.zarr.zip").write_text("Widths")
+    assert set_aside_changed(study, KNOWN) == [study / "tunnels/point.zarr.zip.changed"]
 
 
 def test_what_is_missing_or_has_no_record_is_left_alone(result):

@@ -6,6 +6,7 @@
 import os
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -19,24 +20,29 @@ from wedgescape import slurm
 from wedgescape.errors import InputError
 from wedgescape.fingerprints import fingerprint
 from wedgescape.provenance import check_writable
-from wedgescape.records import set_aside_changed
+from wedgescape.records import result_name, set_aside_changed
 from wedgescape.study import load_study, seeds_in
 
 try:
     study = load_study(config, WORKFLOW / "schemas" / "config.schema.yaml")
     RESULTS = f"results/{study.name}"
-    check_writable(RESULTS)
+    # Where that lies: a workflow that imports this one may put a prefix before it.
+    FOLDER = workflow.modifier.path_modifier.replace_prefix(RESULTS)
+    check_writable(FOLDER)
     changed = (
-        set_aside_changed(RESULTS, f".snakemake/wedgescape/{study.name}.json")
+        set_aside_changed(
+            FOLDER, f".snakemake/wedgescape/{quote(FOLDER, safe='')}.json"
+        )
         if workflow.is_main_process
         else []
     )
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# From here on the config is complete: scripts read what determines no result (device, checkpoints) from it, and compare
-# their inputs with all of it, trainings included.
-config.update(study.config, points=study.trainings())
+# From here on the config is complete: scripts read what determines no result (device, checkpoints, where results lie) from
+# it, and compare their inputs with all of it, trainings included. One of its own, since an importing workflow's may be used
+# again.
+config = study.config | {"points": study.trainings(), "results": FOLDER}
 
 for path in changed:
     logger.warning(
@@ -86,8 +92,12 @@ def growing(amount):
 
 
 def settings(script, *keys, own=()):
-    """What determines a result beside the inputs: code, the user's own files, and parts of the config by their keys."""
+    """What determines a result beside the inputs: code, the user's own files, and parts of the config by their keys.
+
+    Also what the rule is called here, as its script is, whatever an importing workflow calls it.
+    """
     return {
+        "rule": Path(script).stem,
         "code": fingerprint(SCRIPTS / script, *own),
         **{key: study.section(key) for key in keys},
     }
