@@ -1,6 +1,7 @@
 """Copies of the project to run in."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,14 @@ class Project:
         text = path.read_text()
         assert text.count(old) == 1, f"{file} has {text.count(old)} times {old!r}"
         path.write_text(text.replace(old, new))
+
+
+def example(name: str) -> str:
+    """The code block of the README that begins with `# name`."""
+    blocks = re.findall(r"```(?:python|yaml)\n(# (\S+)\n.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    found = [text for text, title in blocks if title == name]
+    assert len(found) == 1, f"the README has {len(found)} blocks that begin with '# {name}'"
+    return found[0]
 
 
 def copy_to(folder: Path) -> Project:

@@ -77,7 +77,9 @@ def test_a_result_has_one_name_wherever_it_lies(results, path):
     assert result_name(path, CONFIG | {"results": results}) == "results/digits/tunnels/lr~1.zarr.zip"
 
 
-@pytest.mark.parametrize("path", ["own.csv", "old_results/digits/a.csv", "results/digits_2/a.csv", "/disk/digits/a.csv"])
+@pytest.mark.parametrize(
+    "path", ["own.csv", "old_results/digits/a.csv", "results/digits_2/a.csv", "/disk/digits/a.csv"]
+)
 def test_what_is_no_result_of_the_study_is_called_by_its_path(path):
     assert result_name(path, CONFIG) == path
 

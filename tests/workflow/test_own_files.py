@@ -1,19 +1,9 @@
 """The README's own model and own dataset, run as they stand there."""
 
-import re
-
 import pandas as pd
 import pytest
 
-from projects import REPOSITORY
-
-
-def example(name: str) -> str:
-    """The code block of the README that begins with `# name`."""
-    blocks = re.findall(r"```(?:python|yaml)\n(# (\S+)\n.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
-    found = [text for text, title in blocks if title == name]
-    assert len(found) == 1, f"the README has {len(found)} blocks that begin with '# {name}'"
-    return found[0]
+from projects import example
 
 
 @pytest.fixture
