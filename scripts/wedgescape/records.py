@@ -69,7 +69,7 @@ def write_record(snakemake, started: float) -> None:
         "ended": time.time(),
         "host": _host(),
         "versions": _versions(),
-        "source": _source(path.parents[1]),
+        "source": _source(path.parents[1], snakemake.config["commit"]),
         "peak_memory_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
     with whole_file(path) as beside:
@@ -135,12 +135,15 @@ def _git(*arguments: str) -> str | None:
     return None
 
 
-def _source(folder: Path) -> dict:
+def _source(folder: Path, hosted: str | None = None) -> dict:
     """Return the commit of the sources and how they differ from it; the difference goes into a file of its own.
 
     Args:
         folder: of the study's records.
+        hosted: the commit of a hosted repository, of which no more than files is here.
     """
+    if hosted:
+        return {"commit": hosted, "dirty": False, "difference": None}
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {"commit": None, "dirty": None, "difference": None}

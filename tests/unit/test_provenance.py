@@ -50,7 +50,7 @@ def fake(tmp_path, monkeypatch):
             output=["tunnels/width.zarr.zip"],
             wildcards={"sweep": "width"},
             params=Params(rule="measure_tunnels", directions=8),
-            config={"study": "digits", "seeds": 3, "results": "results/digits"},
+            config={"study": "digits", "seeds": 3, "results": "results/digits", "commit": None},
         )
         logging.captureWarnings(False)
 

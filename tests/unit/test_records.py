@@ -58,6 +58,10 @@ def test_sources_without_a_repository_or_without_git(tmp_path, monkeypatch):
     assert records._source(tmp_path) == nothing
 
 
+def test_a_hosted_repository_is_named_by_the_commit_that_it_was_read_from(repository, tmp_path):
+    assert records._source(tmp_path, "c0ffee") == {"commit": "c0ffee", "dirty": False, "difference": None}
+
+
 # What results are called
 
 

@@ -10,11 +10,35 @@ from urllib.parse import quote
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.sourcecache import HostingProviderFile, LocalSourceFile
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
-WORKFLOW = Path(str(workflow.current_basedir)).parent
-SCRIPTS = WORKFLOW.parent / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+HERE = workflow.current_basedir
+
+
+def on_disk(path):
+    """Where a file of this repository lies, by its path in there.
+
+    Of a hosted repository, Snakemake's cache keeps those that were asked for, each in its place.
+    """
+    file = HERE.join(f"../../{path}")
+    return Path(
+        file.path if HERE.is_local else workflow.sourcecache.get_path(file)
+    ).resolve()
+
+
+COMMIT = None  # of a hosted repository; of one that is here, git is asked
+if isinstance(HERE, HostingProviderFile):
+    commit = HERE.hosted_repo.repo.commit(HERE.ref)
+    COMMIT = commit.hexsha
+    for module in commit.tree["scripts/wedgescape"]:
+        on_disk(module.path)
+elif not isinstance(HERE, LocalSourceFile):
+    raise WorkflowError(
+        f"Wedgescape cannot be read from {HERE}. Import it from a clone or a git submodule, by the path of its "
+        'workflow/Snakefile, or from where it is hosted: github("owner/name", path="workflow/Snakefile", tag="…")'
+    )
+sys.path.insert(0, str(on_disk("scripts/wedgescape/__init__.py").parents[1]))
 
 from wedgescape import slurm
 from wedgescape.errors import InputError
@@ -24,7 +48,7 @@ from wedgescape.records import result_name, set_aside_changed
 from wedgescape.study import load_study, seeds_in
 
 try:
-    study = load_study(config, WORKFLOW / "schemas" / "config.schema.yaml")
+    study = load_study(config, on_disk("workflow/schemas/config.schema.yaml"))
     RESULTS = f"results/{study.name}"
     # Where that lies: a workflow that imports this one may put a prefix before it.
     FOLDER = workflow.modifier.path_modifier.replace_prefix(RESULTS)
@@ -42,7 +66,11 @@ except InputError as error:
 # From here on the config is complete: scripts read what determines no result (device, checkpoints, where results lie) from
 # it, and compare their inputs with all of it, trainings included. One of its own, since an importing workflow's may be used
 # again.
-config = study.config | {"points": study.trainings(), "results": FOLDER}
+config = study.config | {
+    "points": study.trainings(),
+    "results": FOLDER,
+    "commit": COMMIT,
+}
 
 for path in changed:
     logger.warning(
@@ -98,7 +126,7 @@ def settings(script, *keys, own=()):
     """
     return {
         "rule": Path(script).stem,
-        "code": fingerprint(SCRIPTS / script, *own),
+        "code": fingerprint(on_disk(f"scripts/{script}"), *own),
         **{key: study.section(key) for key in keys},
     }
 
