@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from projects import Project, copy_to, example
+from projects import FIGURES, Project, copy_to, example
 
 WHAT_VARIES = ("provenance", "logs", "benchmarks")  # from run to run
 
@@ -103,6 +105,16 @@ def test_a_result_that_was_changed_is_set_aside_and_made_again(importing):
     aside.unlink()
 
 
+def test_the_report_holds_every_figure(importing, tmp_path):
+    importing.snakemake("--report", str(tmp_path / "report.html"), "wedgescape_all")
+    text = (tmp_path / "report.html").read_text()
+    for figure in FIGURES:
+        assert f"wedgescape_plot_{figure}" in text
+
+
+# Several studies
+
+
 TWO_STUDIES = """
 configfile: "config/study.yaml"
 
@@ -141,3 +153,65 @@ def test_two_studies_stand_side_by_side(tmp_path):
         "first_prepare_data": 1, "first_train": 3, "first_measure_tunnels": 3, "first_plot_tunnels": 1,
         "second_prepare_data": 1, "second_train": 1, "second_plot_training": 1, "total": 11,
     }  # fmt: skip
+
+
+# From where it is hosted
+
+
+DEPLOYED = """
+configfile: "config/config.yaml"
+
+
+module wedgescape:
+    snakefile: github("owner/wedgescape", path="workflow/Snakefile", {ref})
+    config: config
+
+
+use rule * from wedgescape
+"""
+
+
+@pytest.fixture
+def hosted(tmp_path, monkeypatch) -> Path:
+    """A repository that git finds where it is told to ask github.com, and a cache of sources that knows nothing of it."""
+    folder = copy_to(tmp_path / "host/owner/wedgescape").folder
+    identity = ("-c", "user.name=me", "-c", "user.email=me@example.org")
+    for arguments in (("init", "-q", "-b", "main"), ("add", "."), (*identity, "commit", "-qm", "first"), ("tag", "v1")):
+        subprocess.run(["git", "-C", folder, *arguments], check=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{tmp_path}/host/.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "https://github.com/")
+    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+    return folder
+
+
+def deployed(folder: Path, snakefile: str) -> Project:
+    """What `snakedeploy deploy-workflow` makes: a Snakefile that imports the workflow, and its configs."""
+    project = copy_to(folder)
+    for part in ("workflow/rules", "workflow/schemas", "workflow/report", "scripts"):
+        shutil.rmtree(folder / part)
+    (folder / "workflow/Snakefile").write_text(snakefile)
+    return project
+
+
+@pytest.mark.parametrize("ref", ['tag="v1"', 'branch="main"'])
+def test_it_runs_from_where_it_is_hosted_to_the_same_bytes(hosted, smoke_project, tmp_path, ref):
+    project = deployed(tmp_path / "mine", DEPLOYED.format(ref=ref))
+    project.smoke("plot_predictions")
+    alone, there = (made.folder / "results/smoke" for made in (smoke_project, project))
+    made = digests(there)
+    assert "figures/predictions.pdf" in made
+    assert made.items() <= digests(alone).items()
+    head = subprocess.run(["git", "-C", hosted, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    for record in records(there).values():
+        assert record["source"] == {"commit": head.stdout.strip(), "dirty": False, "difference": None}
+    assert "Nothing to be done" in project.smoke("plot_predictions").stdout
+
+
+def test_where_its_files_cannot_be_listed_it_says_what_to_do(hosted, tmp_path):
+    place = 'github("owner/wedgescape", path="workflow/Snakefile", {ref})'
+    project = deployed(tmp_path / "mine", DEPLOYED.replace(place, f'"git+file://{hosted}/workflow/Snakefile@v1"'))
+    said = project.smoke("--dry-run", check=False)
+    assert said.returncode != 0
+    assert "Import it from a clone or a git submodule" in said.stdout
