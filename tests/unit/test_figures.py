@@ -1,6 +1,7 @@
 """Every figure on small synthetic stores, diverged seeds, missing values and text-valued sweeps included."""
 
 import hashlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -327,17 +328,41 @@ def test_rays_meet_what_is_nearest():
 # The common end
 
 
-def test_publish_names_inputs_and_writes_the_table(tmp_path):
-    source = tmp_path / "a.zarr.zip"
-    source.write_bytes(b"store")
-    output = SimpleNamespace(**{name: str(tmp_path / f"x.{name}") for name in ("pdf", "png", "table")})
-    snakemake = SimpleNamespace(
-        params=SimpleNamespace(job={"rule": "plot_x", "code": "c0de", "figures": {"dpi": 80}}),
-        config={"study": "s", "results": "results/s"}, input=[str(source)], output=output,
-    )  # fmt: skip
-    figure, _axes = style.panels(1, 1, 2.0, 1.0)
-    publish(snakemake, figure, pd.DataFrame({"value": [1.5]}))
-    picture = Image.open(output.png)
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Publish one figure from a store, whose name is given, of a study whose folder is given; return where it lies."""
+    monkeypatch.chdir(tmp_path)
+
+    def publish_from(results, source):
+        Path(source).parent.mkdir(parents=True)
+        Path(source).write_bytes(b"store")
+        output = SimpleNamespace(**{name: f"{results}/x.{name}" for name in ("pdf", "png", "table")})
+        snakemake = SimpleNamespace(
+            params=SimpleNamespace(job={"rule": "plot_x", "code": "c0de", "figures": {"dpi": 80}}),
+            config={"study": "s", "results": results}, input=[source], output=output,
+        )  # fmt: skip
+        figure, _axes = style.panels(1, 1, 2.0, 1.0)
+        publish(snakemake, figure, pd.DataFrame({"value": [1.5]}))
+        return Path(results)
+
+    return publish_from
+
+
+def test_publish_names_inputs_and_writes_the_table(published):
+    folder = published("results/s", "results/s/a.zarr.zip")
+    picture = Image.open(folder / "x.png")
     assert picture.size == (160, 80)
-    assert hashlib.sha256(b"store").hexdigest() in picture.text["Keywords"]
-    assert (tmp_path / "x.table").read_text() == "value\n1.5\n"
+    assert f'"results/s/a.zarr.zip": "{hashlib.sha256(b"store").hexdigest()}"' in picture.text["Keywords"]
+    assert (folder / "x.table").read_text() == "value\n1.5\n"
+
+
+def test_equal_stores_give_equal_figures_wherever_they_lie(published):
+    places = [
+        ("results/s", "results/s/a.zarr.zip"),
+        ("wedges/results/s", "wedges/results/s/a.zarr.zip"),
+        ("more/results/s", ".snakemake/storage/s3/bucket/more/results/s/a.zarr.zip"),
+    ]
+    first, *others = [published(*place) for place in places]
+    for name in ("x.pdf", "x.png", "x.table"):
+        for other in others:
+            assert (other / name).read_bytes() == (first / name).read_bytes()

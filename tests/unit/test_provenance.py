@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,8 @@ import pytest
 from wedgescape import provenance
 from wedgescape.errors import InputError
 from wedgescape.provenance import check_writable, digest, job
+
+REPOSITORY = Path(__file__).parents[2]
 
 # The frame around a job
 
@@ -197,3 +200,16 @@ def test_a_folder_that_is_not_writable_is_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=f"for {tmp_path} is not writable"):
         check_writable(tmp_path / "results" / "digits")
     assert asked == [(tmp_path, os.W_OK | os.X_OK)]
+
+
+# Rules
+
+
+def test_a_rule_is_called_what_its_script_is_and_tells_it_so():
+    """Records, stores and figures say the name that `settings` gives, whatever an importing workflow calls the rule."""
+    text = "".join(file.read_text() for file in (REPOSITORY / "workflow/rules").glob("*.smk"))
+    rules = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(rules) > 30
+    for name, body in rules:
+        assert re.findall(r'scripts/(\w+)\.py"', body) == [name]
+        assert re.findall(r'settings\(\s*"(\w+)\.py"', body) == [name]

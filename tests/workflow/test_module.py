@@ -173,7 +173,7 @@ use rule * from wedgescape
 
 @pytest.fixture
 def hosted(tmp_path, monkeypatch) -> Path:
-    """A repository that git finds where it is told to ask github.com, and a cache of sources that knows nothing of it."""
+    """A repository that git finds when told to ask github.com, and a cache of sources that knows nothing of it."""
     folder = copy_to(tmp_path / "host/owner/wedgescape").folder
     identity = ("-c", "user.name=me", "-c", "user.email=me@example.org")
     for arguments in (("init", "-q", "-b", "main"), ("add", "."), (*identity, "commit", "-qm", "first"), ("tag", "v1")):

@@ -80,13 +80,15 @@ for path in changed:
 
 # The image for `--sdm apptainer`, by its path from where Snakemake runs: another folder where this is a module. The path is
 # what the `software-env` trigger goes by, so it is not absolute: results stay when all is moved.
-IMAGE = os.path.relpath(WORKFLOW.parent / "envs" / "wedgescape.sif")
+IMAGE = "envs/wedgescape.sif"
+if HERE.is_local:
+    IMAGE = os.path.relpath(on_disk(IMAGE))
 if (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
     and not Path(IMAGE).exists()
 ):
     raise WorkflowError(
-        f"--sdm apptainer: found no image {IMAGE}. It is built in the folder {WORKFLOW.parent} by "
+        f"--sdm apptainer: found no image {IMAGE}. It is built in a clone of Wedgescape by "
         "`apptainer build envs/wedgescape.sif envs/apptainer.def`"
     )
 
