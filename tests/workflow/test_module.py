@@ -198,7 +198,7 @@ def deployed(folder: Path, snakefile: str) -> Project:
 @pytest.mark.parametrize("ref", ['tag="v1"', 'branch="main"'])
 def test_it_runs_from_where_it_is_hosted_to_the_same_bytes(hosted, smoke_project, tmp_path, ref):
     project = deployed(tmp_path / "mine", DEPLOYED.format(ref=ref))
-    project.smoke("plot_predictions")
+    project.smoke("--", "plot_predictions")
     alone, there = (made.folder / "results/smoke" for made in (smoke_project, project))
     made = digests(there)
     assert "figures/predictions.pdf" in made
@@ -206,7 +206,7 @@ def test_it_runs_from_where_it_is_hosted_to_the_same_bytes(hosted, smoke_project
     head = subprocess.run(["git", "-C", hosted, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     for record in records(there).values():
         assert record["source"] == {"commit": head.stdout.strip(), "dirty": False, "difference": None}
-    assert "Nothing to be done" in project.smoke("plot_predictions").stdout
+    assert "Nothing to be done" in project.smoke("--", "plot_predictions").stdout
 
 
 def test_where_its_files_cannot_be_listed_it_says_what_to_do(hosted, tmp_path):
