@@ -7,7 +7,7 @@ import yaml
 
 from wedgescape.archives import members, rule_graph, write_archive
 from wedgescape.provenance import job
-from wedgescape.records import SOURCES, read_records
+from wedgescape.records import read_records
 from wedgescape.stores import write_text
 
 with job(snakemake) as log:
@@ -17,8 +17,7 @@ with job(snakemake) as log:
     if not (study / "report.html").exists():
         log.warning("There is no report.html to put into the archive; `make archive` makes one first")
     files = members(study, settings["own"], settings["archive"]["weights"])
-    project = yaml.safe_load((SOURCES / "CITATION.cff").read_text())
-    versions = {"snakemake": version("snakemake"), "wedgescape": project["version"]}
+    versions = {"snakemake": version("snakemake"), "wedgescape": settings["version"]}
     write_archive(study, files, snakemake.output.archive, versions)
     log.info(
         "%s: %d files, %.1f MB",

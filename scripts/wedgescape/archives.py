@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from wedgescape.errors import InputError
-from wedgescape.records import FOLDER, SOURCES, described, read_records, sha256
+from wedgescape.records import FOLDER, SOURCES, read_records, sha256
 from wedgescape.verification import sidecar
 from wedgescape.whole_files import whole_file
 
@@ -161,8 +161,7 @@ class _Crate:
 
     def _add_files(self, files: Mapping[str, Path]) -> None:
         for name, path in files.items():
-            (facts,) = described([path]).values()
-            told = {"contentSize": str(facts["bytes"]), "sha256": facts["sha256"], "encodingFormat": _media(name)}
+            told = {"contentSize": str(path.stat().st_size), "sha256": sha256(path), "encodingFormat": _media(name)}
             if name == SNAKEFILE:
                 told["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
                 added = self.crate.add_workflow(path, name, main=True, lang="snakemake", properties=told)

@@ -14,6 +14,7 @@ from wedgescape.errors import InputError
 from wedgescape.records import described
 from wedgescape.verification import METADATA, as_text, figures, problems, sidecar
 
+CONFIG = {"results": "results/toy", "study": "toy"}
 VERSIONS = {"snakemake": "9", "wedgescape": "1"}
 SOURCES = ("workflow/Snakefile", "README.md", "config/config.yaml")
 RULES = ("train", "measure_planes", "plot_planes")
@@ -31,7 +32,7 @@ def put(path, text):
 def record(rule, inputs, outputs, name=None, **job):
     wildcards = {"point": name} if name else {}
     text = {
-        "rule": rule, "wildcards": wildcards, "input": described(inputs), "output": described(outputs),
+        "rule": rule, "wildcards": wildcards, "input": described(inputs, CONFIG), "output": described(outputs, CONFIG),
         "params": {"job": {"code": f"code of {rule}"} | job}, "started": 1e9, "ended": 1e9 + 5,
     }  # fmt: skip
     put(f"results/toy/provenance/{rule}/{name or rule}.json", json.dumps(text))
@@ -150,7 +151,7 @@ def test_a_sound_archive_has_no_problem_and_tells_where_a_figure_came_from(archi
     assert problems(archive) == []
     (figure,) = figures(archive)
     assert (figure.name, figure.seeds) == ("planes", [0, 1])
-    assert figure.stores == {name: described([name])[name]["sha256"] for name in (STORE, WEIGHTS)}
+    assert figure.stores == {name: described([name], CONFIG)[name]["sha256"] for name in (STORE, WEIGHTS)}
     assert figure.jobs == [
         ("plot_planes", "", "code of plot_planes"),
         ("measure_planes", "", "code of measure_planes"),
@@ -161,7 +162,7 @@ def test_a_sound_archive_has_no_problem_and_tells_where_a_figure_came_from(archi
 
 
 def test_the_checksum_beside_it_is_as_sha256sum_writes_it(archive):
-    assert sidecar(archive).read_text() == f"{described([archive])[str(archive)]['sha256']}  archive.zip\n"
+    assert sidecar(archive).read_text() == f"{described([archive], CONFIG)[str(archive)]['sha256']}  archive.zip\n"
 
 
 def test_every_byte_counts(archive):
@@ -172,7 +173,8 @@ def test_every_byte_counts(archive):
         for entry in packed.infolist():
             start = entry.header_offset + 30 + len(entry.filename.encode())  # and the extra field, which varies
             extra = int.from_bytes(content[entry.header_offset + 28 : entry.header_offset + 30], "little")
-            owner |= dict.fromkeys(range(start + extra, start + extra + entry.compress_size), entry.filename)
+            end = start + extra + entry.compress_size - 2  # where the mark of the end may begin, which is no content
+            owner |= dict.fromkeys(range(start + extra, end), entry.filename)
     lasts = [max(place for place, name in owner.items() if name == one) for one in set(owner.values())]
     positions = [*range(0, len(content), 7), *lasts]
     assert {owner[place] for place in positions if place in owner} == set(owner.values())
@@ -202,7 +204,7 @@ def forge(content, name, data):
     tree = json.loads(content[METADATA])
     facts = next(entity for entity in tree["@graph"] if entity["@id"] == name)
     put("forged", data.decode())
-    facts |= {"sha256": described(["forged"])["forged"]["sha256"], "contentSize": str(len(data))}
+    facts |= {"sha256": described(["forged"], CONFIG)["forged"]["sha256"], "contentSize": str(len(data))}
     content[METADATA] = json.dumps(tree).encode()
 
 
@@ -221,7 +223,7 @@ def forge(content, name, data):
                 content,
                 "results/toy/provenance/plot_planes/plot_planes.json",
                 content["results/toy/provenance/plot_planes/plot_planes.json"].replace(
-                    described([STORE])[STORE]["sha256"].encode(), b"0" * 64
+                    described([STORE], CONFIG)[STORE]["sha256"].encode(), b"0" * 64
                 ),
             ),
             f"{STORE}: the job of plot_planes read another version of it",
