@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from wedgescape import VERSION
 from wedgescape.archives import members, rule_graph, write_archive
 from wedgescape.provenance import job
 from wedgescape.records import read_records
@@ -17,7 +18,7 @@ with job(snakemake) as log:
     if not (study / "report.html").exists():
         log.warning("There is no report.html to put into the archive; `make archive` makes one first")
     files = members(study, settings["own"], settings["archive"]["weights"])
-    versions = {"snakemake": version("snakemake"), "wedgescape": settings["version"]}
+    versions = {"snakemake": version("snakemake"), "wedgescape": VERSION}
     write_archive(study, files, snakemake.output.archive, versions)
     log.info(
         "%s: %d files, %.1f MB",

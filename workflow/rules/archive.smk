@@ -1,6 +1,3 @@
-import yaml
-
-
 # All that a reader needs to see where every figure came from, in one file. Not part of `all`, so its inputs, which are all
 # results, are known when this file is included.
 rule archive:
@@ -27,7 +24,6 @@ rule archive:
         job=settings("archive.py", "archive")
         | {
             "config": study.config,
-            "version": yaml.safe_load(on_disk("CITATION.cff").read_text())["version"],
             "own": [*map(str, workflow.configfiles), *OWN_MODEL, *OWN_DATA],
         },
     message:
