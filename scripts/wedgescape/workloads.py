@@ -357,6 +357,7 @@ COUNTS: dict[str, Callable[[Case, dict], Work]] = {
     "fit_wedges": drawing,
     "judge_claims": drawing,
     "plot": drawing,
+    "archive": nothing,
 }
 
 

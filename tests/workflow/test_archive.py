@@ -53,7 +53,7 @@ def contexts(monkeypatch):
         headers = {"Content-Type": "application/ld+json"}
         return SimpleNamespace(status_code=200, headers=headers, text=text, json=lambda: json.loads(text))
 
-    monkeypatch.setattr(HttpRequester, "get", get)
+    monkeypatch.setattr(HttpRequester, "get", get, raising=False)
 
 
 def issues(path):
