@@ -6,20 +6,20 @@ from pathlib import Path
 import yaml
 
 from wedgescape import VERSION
-from wedgescape.archives import members, rule_graph, write_archive
+from wedgescape.archives import members, records_of, rule_graph, write_archive
 from wedgescape.provenance import job
-from wedgescape.records import read_records
 from wedgescape.stores import write_text
 
 with job(snakemake) as log:
     settings, study = snakemake.params.job, Path(snakemake.output.archive).parent
     write_text(yaml.safe_dump(settings["config"], sort_keys=False, allow_unicode=True), snakemake.output.config)
-    write_text(rule_graph(read_records(study)), snakemake.output.graph)
+    records, left = records_of(study, settings["results"])
+    write_text(rule_graph(records), snakemake.output.graph)
     if not (study / "report.html").exists():
         log.warning("There is no report.html to put into the archive; `make archive` makes one first")
-    files = members(study, settings["own"], settings["archive"]["weights"])
+    files = members(study, left, settings["own"], settings["archive"]["weights"])
     versions = {"snakemake": version("snakemake"), "wedgescape": VERSION}
-    write_archive(study, files, snakemake.output.archive, versions)
+    write_archive(study, records, files, snakemake.output.archive, versions)
     log.info(
         "%s: %d files, %.1f MB",
         snakemake.output.archive,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import mimetypes
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -45,11 +45,28 @@ MEDIA_TYPES |= {".yaml": "text/yaml", ".log": "text/plain", ".mmd": "text/vnd.me
 # What belongs to it
 
 
-def members(study: str | Path, own: Iterable[str | Path] = (), with_weights: bool = False) -> dict[str, Path]:
+def records_of(study: str | Path, results: Collection[str]) -> tuple[list[dict], list[dict]]:
+    """Return the records of the jobs that made a study's results, and those that an earlier config left behind.
+
+    Args:
+        study: its folder, `…/results/{study}`.
+        results: names of all that the present config asks for, weights among them.
+    """
+    present, left = [], []
+    for record in read_records(study):
+        if record["rule"] != "archive":
+            (present if record["output"].keys() & set(results) else left).append(record)
+    return present, left
+
+
+def members(
+    study: str | Path, left: Iterable[dict] = (), own: Iterable[str | Path] = (), with_weights: bool = False
+) -> dict[str, Path]:
     """Return the files that an archive of a study holds: name in the archive -> where the file is, in order of names.
 
     Args:
         study: its folder, `…/results/{study}`.
+        left: records of jobs that are not to be in it, and neither what they made (`records_of`).
         own: the user's files: configs, a model, data. Those outside of the working folder are left out; the complete
             config among the records tells what they said.
         with_weights: whether the networks' weights are among them.
@@ -61,7 +78,8 @@ def members(study: str | Path, own: Iterable[str | Path] = (), with_weights: boo
     for name, path in results.items():
         if name.as_posix() not in ITSELF and (with_weights or name.parts[0] != "weights"):
             found[f"results/{study.name}/{name.as_posix()}"] = path
-    kept = {name: path for name, path in found.items() if _belongs(PurePosixPath(name))}
+    without = {name for record in left for name in (*record["output"], _record_name(study, record))}
+    kept = {name: path for name, path in found.items() if name not in without and _belongs(PurePosixPath(name))}
     return dict(sorted((kept | _snakemake_metadata(f"results/{study.name}/")).items()))
 
 
@@ -95,13 +113,16 @@ def rule_graph(records: Iterable[dict]) -> str:
 # Writing
 
 
-def write_archive(study: str | Path, files: Mapping[str, Path], path: str | Path, versions: dict[str, str]) -> None:
+def write_archive(
+    study: str | Path, records: list[dict], files: Mapping[str, Path], path: str | Path, versions: dict[str, str]
+) -> None:
     """Write an archive, and beside it its SHA-256 as `sha256sum --check` reads it.
 
     Memory does not grow with the size of the files.
 
     Args:
         study: its folder.
+        records: of its jobs (`records_of`).
         files: `members`.
         path: of the archive.
         versions: of Snakemake and of this project: `{"snakemake": …, "wedgescape": …}`.
@@ -109,7 +130,9 @@ def write_archive(study: str | Path, files: Mapping[str, Path], path: str | Path
     Raises:
         InputError: if no job has left a record.
     """
-    crate = _Crate(Path(study), files, versions).crate
+    if not records:
+        raise InputError(f"{study}/{FOLDER}: found no job's record; run the workflow first")
+    crate = _Crate(Path(study), records, files, versions).crate
     with whole_file(path) as beside:
         crate.write_zip(beside)
         digest = sha256(beside)
@@ -120,12 +143,10 @@ def write_archive(study: str | Path, files: Mapping[str, Path], path: str | Path
 class _Crate:
     """The metadata of an archive, grown part by part."""
 
-    def __init__(self, study: Path, files: Mapping[str, Path], versions: dict[str, str]):
+    def __init__(self, study: Path, records: list[dict], files: Mapping[str, Path], versions: dict[str, str]):
         from rocrate.rocrate import ROCrate
 
-        self.study, self.records = study, list(read_records(study))
-        if not self.records:
-            raise InputError(f"{study / FOLDER}: found no job's record; run the workflow first")
+        self.study, self.records = study, records
         self.rules = _in_order(self.records)
         self.start = _time(min(record["started"] for record in self.records))
         self.end = _time(max(record["ended"] for record in self.records))
@@ -206,7 +227,7 @@ class _Crate:
             startTime=_time(record["started"]),
             endTime=_time(record["ended"]),
             actionStatus=COMPLETED,
-            subjectOf=self.things[f"results/{self.study.name}/{FOLDER}/{name}.json"],
+            subjectOf=self.things[_record_name(self.study, record)],
         )
 
     def _add_run(self, workflow, steps: dict, jobs: list, snakemake_version: str) -> None:
@@ -257,6 +278,10 @@ def _one_or_all(things: Iterable) -> object:
     """Return the only one of some things, or a list of them, as RO-Crate wants it."""
     things = list(things)
     return things[0] if len(things) == 1 else things
+
+
+def _record_name(study: Path, record: dict) -> str:
+    return f"results/{study.name}/{FOLDER}/{_job_name(record)}.json"
 
 
 def _job_name(record: dict) -> str:

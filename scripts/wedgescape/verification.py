@@ -15,6 +15,7 @@ from wedgescape.origins import DAMAGES
 from wedgescape.records import FOLDER, sha256
 
 METADATA = "ro-crate-metadata.json"
+RESULTS = (".zarr.zip", ".csv", ".png", ".pdf")  # of jobs
 PART = 1 << 20  # bytes that are read at once
 
 
@@ -43,9 +44,9 @@ def sidecar(path: str | Path) -> Path:
 def problems(path: str | Path) -> list[str]:
     """Return what is wrong with an archive, each by the name of the member that is concerned.
 
-    Members may be damaged, changed, missing, unknown or twice there; a result may not be what its job made; a job may
-    have read what no job of the archive made. One byte that differs anywhere is found: in a member by size and SHA-256,
-    elsewhere by the archive's own SHA-256 in the file beside it, where that is there.
+    Members may be damaged, changed, missing, unknown or twice there; a result may not be what its job made, or no
+    job's; a job may have read another version of a result. One byte that differs anywhere is found: in a member by
+    size and SHA-256, elsewhere by the archive's own SHA-256 in the file beside it, where that is there.
 
     Raises:
         InputError: if there is no such file.
@@ -115,6 +116,9 @@ def _check_records(packed: zipfile.ZipFile, digests: dict[str, str]) -> list[str
             made[name] = facts["sha256"]
             if digests.get(name, facts["sha256"]) != facts["sha256"]:
                 found.append(f"{name}: not what the job of {record['rule']} made, by its record")
+    for name in digests.keys() - made.keys():
+        if name.startswith("results/") and name.endswith(RESULTS):
+            found.append(f"{name}: no job's record tells what made it")
     for record in records:
         for name, facts in record["input"].items():
             if made.get(name, facts["sha256"]) != facts["sha256"]:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from wedgescape import VERSION, archives
-from wedgescape.archives import members, rule_graph, write_archive
+from wedgescape.archives import members, records_of, rule_graph, write_archive
 from wedgescape.errors import InputError
 from wedgescape.records import described
 from wedgescape.verification import METADATA, as_text, figures, problems, sidecar
@@ -23,6 +23,7 @@ RULES = ("train", "measure_planes", "plot_planes")
 WEIGHTS, STORE, PNG = (
     f"results/toy/{name}" for name in ("weights/lr~1/seeds~0-1.zarr.zip", "planes/a.zarr.zip", "figures/planes.png")
 )
+ALL = (WEIGHTS, STORE, PNG)
 
 
 def put(path, text):
@@ -68,7 +69,7 @@ def study(tmp_path, monkeypatch):
 @pytest.fixture
 def archive(study):
     path = study / "archive.zip"
-    write_archive(study, members(study), path, VERSIONS)
+    write_archive(study, records_of(study, ALL)[0], members(study), path, VERSIONS)
     return path
 
 
@@ -95,9 +96,30 @@ def test_an_archive_holds_the_project_the_results_and_what_snakemake_knows_of_th
 def test_weights_and_own_files_are_in_it_where_they_are_wanted(study, tmp_path):
     put("models/mine.py", "class Net: ...")
     put(tmp_path / "elsewhere.yaml", "study: toy")
-    names = members(study, ["models/mine.py", "absent.py", tmp_path / "elsewhere.yaml"], with_weights=True)
+    names = members(study, (), ["models/mine.py", "absent.py", tmp_path / "elsewhere.yaml"], with_weights=True)
     assert {WEIGHTS, "models/mine.py"} <= names.keys()
     assert not any("elsewhere" in name or "absent" in name for name in names)
+
+
+def test_what_an_earlier_config_left_behind_is_not_in_it(study):
+    put("results/toy/planes/trajectory.zarr.zip", "of a config that kept snapshots")
+    record("measure_more", [WEIGHTS], ["results/toy/planes/trajectory.zarr.zip"])
+    put(WEIGHTS, "trained again since")
+    record("train", [], [WEIGHTS], "lr~1", seeds=[0, 1])
+    record("measure_planes", [WEIGHTS], [STORE])
+    records, left = records_of(study, ALL)
+    assert [one["rule"] for one in left] == ["measure_more"]
+    assert len(records) == 3
+    files = members(study, left)
+    assert not [name for name in files if "trajectory" in name or "measure_more" in name]
+    write_archive(study, records, files, study / "archive.zip", VERSIONS)
+    assert problems(study / "archive.zip") == []
+
+
+def test_a_result_that_no_record_tells_of_is_a_problem(study):
+    put("results/toy/tables/mine.csv", "from elsewhere")
+    write_archive(study, records_of(study, ALL)[0], members(study), study / "archive.zip", VERSIONS)
+    assert problems(study / "archive.zip") == ["results/toy/tables/mine.csv: no job's record tells what made it"]
 
 
 def test_an_archive_does_not_hold_itself(study, archive):
@@ -136,7 +158,7 @@ def test_without_records_there_is_nothing_to_prove(study):
     for path in (study / "provenance").rglob("*.json"):
         path.unlink()
     with pytest.raises(InputError, match="found no job's record"):
-        write_archive(study, members(study), study / "archive.zip", VERSIONS)
+        write_archive(study, records_of(study, ALL)[0], members(study), study / "archive.zip", VERSIONS)
     assert not (study / "archive.zip").exists()
 
 
@@ -146,7 +168,7 @@ def test_memory_does_not_grow_with_the_files(study):
         Path(STORE).write_bytes(bytes(range(256)) * 4096 * size)
         record("measure_planes", [WEIGHTS], [STORE])
         tracemalloc.start()
-        write_archive(study, members(study), study / "archive.zip", VERSIONS)
+        write_archive(study, records_of(study, ALL)[0], members(study), study / "archive.zip", VERSIONS)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 1e6

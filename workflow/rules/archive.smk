@@ -24,6 +24,7 @@ rule archive:
         job=settings("archive.py", "archive")
         | {
             "config": study.config,
+            "results": sorted(RESULT_FILES | WEIGHTS),
             "own": [*map(str, workflow.configfiles), *OWN_MODEL, *OWN_DATA],
         },
     message:
