@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from projects import FIGURES, Project, copy_to, example
+from wedgescape.verification import figures, problems
 
 WHAT_VARIES = ("provenance", "logs", "benchmarks")  # from run to run
 
@@ -110,6 +111,15 @@ def test_the_report_holds_every_figure(importing, tmp_path):
     text = (tmp_path / "report.html").read_text()
     for figure in FIGURES:
         assert f"wedgescape_plot_{figure}" in text
+
+
+def test_the_archive_is_sound_and_names_results_without_the_prefix(importing):
+    importing.snakemake("--cores", "2", "wedgescape_archive")
+    archive = importing.folder / "wedges/results/smoke/archive.zip"
+    assert problems(archive) == []
+    found = figures(archive)
+    assert [figure.name for figure in found] == FIGURES
+    assert all(name.startswith("results/smoke/") for figure in found for name in figure.stores)
 
 
 # Several studies
