@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from projects import TRACING, Project, copy_to
 
@@ -15,17 +16,32 @@ def project(tmp_path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def calls(tmp_path_factory) -> Path:
-    """A folder with a file for each job of the smoke study, which says what functions of the library it called."""
-    return tmp_path_factory.mktemp("calls")
+def shared(tmp_path_factory, worker_id) -> Path:
+    """A folder in which the smoke study has run, once for all processes that run tests."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder if worker_id == "master" else folder.parent
+    with FileLock(folder / "smoke.lock"):
+        if not (folder / "smoke/complete").exists():
+            shutil.rmtree(folder / "smoke", ignore_errors=True)
+            (folder / "smoke/calls").mkdir(parents=True)
+            calls = {"CALLS_FOLDER": str(folder / "smoke/calls"), "PYTHONPATH": str(TRACING)}
+            copy_to(folder / "smoke/project").smoke(**calls)
+            (folder / "smoke/complete").touch()
+    return folder / "smoke"
 
 
 @pytest.fixture(scope="session")
-def smoke_project(tmp_path_factory, calls) -> Project:
+def calls(shared) -> Path:
+    """A folder with a file for each job of the smoke study, which says what functions of the library it called."""
+    return shared / "calls"
+
+
+@pytest.fixture(scope="session")
+def smoke_project(shared, tmp_path_factory) -> Project:
     """A copy in which the smoke study has run; tests leave it as they found it."""
-    made = copy_to(tmp_path_factory.mktemp("smoke") / "project")
-    made.smoke(CALLS_FOLDER=str(calls), PYTHONPATH=str(TRACING))
-    return made
+    folder = tmp_path_factory.mktemp("smoke") / "project"
+    shutil.copytree(shared / "project", folder, symlinks=True)
+    return Project(folder)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ class Project:
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=self.folder, env=kept | environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1200,
         )  # fmt: skip
         if check:
             assert done.returncode == 0, done.stdout

@@ -60,9 +60,11 @@ def cluster():
     """The cluster."""
     if reason := unfit():
         go_without(reason)
+    was_up = subprocess.run(["sinfo"], capture_output=True, check=False).returncode == 0
     bring_up()
     yield
-    subprocess.run([HERE / "slurm-down"], check=True)
+    if not was_up:
+        subprocess.run([HERE / "slurm-down"], check=True)
 
 
 @pytest.fixture(autouse=True)

@@ -161,7 +161,8 @@ def test_two_studies_stand_side_by_side(tmp_path):
     counts = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
     assert counts == {
         "first_prepare_data": 1, "first_train": 3, "first_measure_tunnels": 3, "first_plot_tunnels": 1,
-        "second_prepare_data": 1, "second_train": 1, "second_plot_training": 1, "total": 11,
+        "second_prepare_data": 1, "second_train": 1, "second_measure_training": 1, "second_plot_training": 1,
+        "total": 12,
     }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ def definition_at(file, line):
     raise AssertionError(f"{file}, line {line}: not in a statement")
 
 
-def test_every_function_that_a_job_calls_is_covered_by_its_fingerprint(smoke_project, calls):
+def test_every_function_that_a_job_calls_is_covered_by_its_fingerprint(calls):
     notes = [json.loads(path.read_text()) for path in calls.iterdir()]
     scripts = {note["script"] for note in notes}
     of_rules = {path.name for path in SCRIPTS.glob("*.py") if "with job(snakemake)" in path.read_text()}
