@@ -1,5 +1,6 @@
 """Copies of the project, with and without the finished smoke study."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -17,9 +18,10 @@ def project(tmp_path) -> Project:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory, worker_id) -> Path:
-    """A folder in which the smoke study has run, once for all processes that run tests."""
+    """A folder in which the smoke study has run, once for all processes that test; SMOKE_FOLDER, where it is set."""
     folder = tmp_path_factory.getbasetemp()
     folder = folder if worker_id == "master" else folder.parent
+    folder = Path(os.environ.get("SMOKE_FOLDER", folder))
     with FileLock(folder / "smoke.lock"):
         if not (folder / "smoke/complete").exists():
             shutil.rmtree(folder / "smoke", ignore_errors=True)
