@@ -127,7 +127,12 @@ def _check_records(packed: zipfile.ZipFile, digests: dict[str, str]) -> list[str
 
 
 def _records(packed: zipfile.ZipFile, names: Iterable[str]) -> Iterator[dict]:
-    """Yield the records of jobs, those that cannot be read passed over: a problem of the member already."""
+    """Yield the records of jobs.
+
+    Args:
+        packed: the archive.
+        names: of members that can be read.
+    """
     for name in names:
         parts = name.split("/")
         if len(parts) == 5 and parts[0] == "results" and parts[2] == FOLDER and name.endswith(".json"):

@@ -106,6 +106,15 @@ def test_a_result_that_was_changed_is_set_aside_and_made_again(importing):
     aside.unlink()
 
 
+def test_weights_that_are_missing_are_trained_again(importing):
+    (weights,) = importing.folder.glob("wedges/results/smoke/weights/lr~0.1_wd~0_width~8_*/*.zarr.zip")
+    weights.rename(weights.with_suffix(".kept"))
+    said = importing.snakemake("--cores", "2", "--dry-run", "wedgescape_all").stdout
+    weights.with_suffix(".kept").rename(weights)
+    assert "wedgescape_train" in said
+    assert "Nothing to be done" in importing.snakemake("--cores", "2", "wedgescape_all").stdout
+
+
 def test_the_report_holds_every_figure(importing, tmp_path):
     importing.snakemake("--report", str(tmp_path / "report.html"), "wedgescape_all")
     text = (tmp_path / "report.html").read_text()

@@ -161,6 +161,12 @@ def test_a_result_that_is_missing_is_made_again_and_what_follows(finished):
     assert finished.pending() == {"measure_planes", "plot_planes", "plot_surroundings"}
 
 
+def test_weights_that_are_missing_are_trained_again(finished):
+    (weights,) = (finished.folder / f"results/smoke/weights/{BASE.replace('0.05', '0.1')}").iterdir()
+    weights.unlink()
+    assert finished.planned()["train"] == 1
+
+
 def test_figures_are_drawn_again_without_weights(finished):
     """As from an archive without them: `snakemake plot_<figure>` for each figure, and no other job."""
     shutil.rmtree(finished.folder / "results/smoke/weights")
