@@ -189,7 +189,15 @@ def measured(measurement, points):
 # A cluster is asked before anything is submitted whether it takes the jobs, which else would fail one by one or wait for ever.
 onstart:
     if workflow.executor_plugin.name == "slurm":
-        submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+        needed = set(workflow.dag.needrun_jobs())
+        submitted = [
+            job
+            for layer in workflow.dag.toposorted(
+                needed
+            )  # in an order in which they can run
+            for job in sorted(layer, key=str)
+            if not job.is_local
+        ]
         try:
             slurm.check_requests(submitted, workflow.executor_settings)
             slurm.check_none_left(study.name, Path.cwd(), workflow.configfiles)
