@@ -41,13 +41,10 @@ def calls(shared) -> Path:
 @pytest.fixture(scope="session")
 def smoke_project(shared, tmp_path_factory) -> Project:
     """A copy in which the smoke study has run; tests leave it as they found it."""
-    folder = tmp_path_factory.mktemp("smoke") / "project"
-    shutil.copytree(shared / "project", folder, symlinks=True)
-    return Project(folder)
+    return Project(shared / "project").copied_to(tmp_path_factory.mktemp("smoke") / "project")
 
 
 @pytest.fixture
 def finished(smoke_project, tmp_path) -> Project:
     """A copy of the finished smoke study, to be changed at will."""
-    shutil.copytree(smoke_project.folder, tmp_path / "finished", symlinks=True)
-    return Project(tmp_path / "finished")
+    return smoke_project.copied_to(tmp_path / "finished")

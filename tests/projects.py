@@ -45,6 +45,11 @@ class Project:
         """The rules that a dry run of the smoke study wants to run."""
         return set(self.planned(*arguments))
 
+    def copied_to(self, folder: Path) -> "Project":
+        """A copy of all that is in it, results among them."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.folder / file
         text = path.read_text()

@@ -13,6 +13,7 @@ import contextlib
 import mimetypes
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from pathlib import Path, PurePosixPath
 
 from wedgescape.errors import InputError
@@ -299,13 +300,9 @@ def _time(seconds: float) -> str:
 
 
 def _in_order(records: list[dict]) -> list[str]:
-    """Return the rules, each after those whose results it reads, and by name where that leaves a choice."""
+    """Return the rules, each after those whose results it reads."""
     makers = {path: record["rule"] for record in records for path in record["output"]}
     needs: dict[str, set[str]] = {record["rule"]: set() for record in records}
     for record in records:
         needs[record["rule"]] |= {makers[path] for path in record["input"] if path in makers} - {record["rule"]}
-    order: list[str] = []
-    while waiting := sorted(needs.keys() - set(order)):
-        ready = [rule for rule in waiting if needs[rule] <= set(order)]
-        order += ready[:1] or waiting[:1]
-    return order
+    return list(TopologicalSorter({rule: sorted(needs[rule]) for rule in sorted(needs)}).static_order())

@@ -1,7 +1,6 @@
 """The smoke study's archive: valid, sound, and enough to go on from elsewhere."""
 
 import json
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -21,16 +20,10 @@ CRATE, TERMS = "https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/ter
 CHECKSUMS = ("md5", "sha1", "sha256", "sha512")
 
 
-def copied(project, folder):
-    """Copy a project with its files' dates."""
-    shutil.copytree(project.folder, folder / "project", symlinks=True)
-    return Project(folder / "project")
-
-
 @pytest.fixture(scope="module")
 def archived(smoke_project, tmp_path_factory) -> Project:
     """The finished study with its report and its archive."""
-    made = copied(smoke_project, tmp_path_factory.mktemp("archived"))
+    made = smoke_project.copied_to(tmp_path_factory.mktemp("archived") / "project")
     made.smoke("--report", "results/smoke/report.html")
     made.smoke("--", "archive")
     return made
@@ -129,7 +122,7 @@ def verify(project, check):
 
 
 def test_one_byte_is_found_and_named(archived, tmp_path):
-    made = copied(archived, tmp_path)
+    made = archived.copied_to(tmp_path / "project")
     path = made.folder / ARCHIVE
     with zipfile.ZipFile(path) as packed:
         entry = packed.getinfo("results/smoke/tunnels/lr~0.1_wd~0_width~16_dropout~0_batch~64.zarr.zip")
@@ -141,7 +134,7 @@ def test_one_byte_is_found_and_named(archived, tmp_path):
 
 @pytest.mark.parametrize("weights", [False, True])
 def test_unpacked_over_a_clone_elsewhere_nothing_is_to_be_done(archived, tmp_path, weights):
-    made = copied(archived, tmp_path)
+    made = archived.copied_to(tmp_path / "project")
     if weights:
         (made.folder / "with_weights.yaml").write_text("archive: {weights: true}\n")
         made.snakemake("--configfile", "config/smoke.yaml", "with_weights.yaml", "--", "archive")
