@@ -18,6 +18,7 @@ from wedgescape.verification import METADATA, figures, problems
 ARCHIVE = "results/smoke/archive.zip"
 CRATE, TERMS = "https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run"
 CHECKSUMS = ("md5", "sha1", "sha256", "sha512")
+pytestmark = pytest.mark.xdist_group("archive")  # they share one run
 
 
 @pytest.fixture(scope="module")

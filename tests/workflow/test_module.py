@@ -12,6 +12,7 @@ from projects import FIGURES, Project, copy_to, example
 from wedgescape.verification import figures, problems
 
 WHAT_VARIES = ("provenance", "logs", "benchmarks")  # from run to run
+pytestmark = pytest.mark.xdist_group("module")  # they share one run
 
 
 @pytest.fixture(scope="module")
