@@ -1,7 +1,7 @@
 """Python imports this when it starts: notes which functions of the library a job calls, where CALLS_FOLDER says so."""
 
 import atexit
-import inspect
+import importlib.util
 import json
 import os
 import sys
@@ -10,15 +10,37 @@ from pathlib import Path
 
 FOLDER = os.environ.get("CALLS_FOLDER")
 PART = f"{os.sep}scripts{os.sep}wedgescape{os.sep}"
+FRAME = "wedgescape.provenance"
 called = {}  # by identity: to hash a code object takes long
 
 
+class Start:
+    """Has the notes begin with the frame around the job: to trace imports as well takes long."""
+
+    def find_spec(self, name, _path=None, _target=None):
+        if name != FRAME:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def execute_and_wrap(module):
+            execute(module)
+            frame = module.job
+
+            def job(snakemake):
+                threading.settrace(note)
+                sys.settrace(note)
+                return frame(snakemake)
+
+            module.job = job
+
+        spec.loader.exec_module = execute_and_wrap
+        return spec
+
+
 def note(frame, _event, _argument):
-    """Keep a function; not the body of a file or a class, nor what a file of the library calls when it is imported."""
-    caller = frame.f_back.f_code if frame.f_back else None
-    importing = caller and caller.co_name == "<module>" and PART in caller.co_filename
-    if frame.f_code.co_flags & inspect.CO_OPTIMIZED and not importing:
-        called[id(frame.f_code)] = frame.f_code
+    called[id(frame.f_code)] = frame.f_code
 
 
 def write():
@@ -31,5 +53,4 @@ def write():
 
 if FOLDER and ".snakemake/scripts/" in " ".join(sys.orig_argv):
     atexit.register(write)
-    threading.settrace(note)
-    sys.settrace(note)
+    sys.meta_path.insert(0, Start())

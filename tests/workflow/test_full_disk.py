@@ -39,6 +39,9 @@ def small_disk(tmp_path):
         subprocess.run(["umount", folder], check=True)
 
 
+pytestmark = pytest.mark.xdist_group("full_disk")  # they share what the fixture makes
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """What is made where there is room."""

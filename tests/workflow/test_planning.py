@@ -38,6 +38,9 @@ def taken(project: Project) -> float:
     return sum(float(next(csv.DictReader(file.open(), delimiter="\t"))["cpu_time"]) for file in files)
 
 
+pytestmark = pytest.mark.xdist_group("planning")  # they share what the fixture makes
+
+
 @pytest.fixture(scope="module")
 def smoke_plan(tmp_path_factory):
     """The plan of the smoke study before it runs."""
