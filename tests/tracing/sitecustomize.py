@@ -2,6 +2,7 @@
 
 import atexit
 import importlib.util
+import inspect
 import json
 import os
 import sys
@@ -40,7 +41,8 @@ class Start:
 
 
 def note(frame, _event, _argument):
-    called[id(frame.f_code)] = frame.f_code
+    if frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # a function; not the body of a file or a class, which runs once
+        called[id(frame.f_code)] = frame.f_code
 
 
 def write():
