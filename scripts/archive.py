@@ -6,9 +6,9 @@ from pathlib import Path
 import yaml
 
 from wedgescape import VERSION
-from wedgescape.archives import members, records_of, rule_graph, write_archive
-from wedgescape.provenance import job
-from wedgescape.stores import write_text
+from wedgescape.provenance.archive import members, records_of, rule_graph, write_archive
+from wedgescape.provenance.frame import job
+from wedgescape.stores.zarr_stores import write_text
 
 with job(snakemake) as log:
     settings, study = snakemake.params.job, Path(snakemake.output.archive).parent

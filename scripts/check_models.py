@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from wedgescape import models
-from wedgescape.networks import choose_device
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_table
+from wedgescape.landscapes import models
+from wedgescape.landscapes.networks import choose_device
+from wedgescape.provenance.frame import job
+from wedgescape.stores.zarr_stores import open_store, write_table
 
 with job(snakemake):
     choose_device(snakemake.params.job["device"])

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from wedgescape.schema import schema_table
+from wedgescape.study.schema import schema_table
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- schema -->", "<!-- /schema -->"

@@ -1,9 +1,9 @@
 """Fit wedges to the base point's measurements by several routes, and let each fit predict all of them."""
 
-from wedgescape.fitted_wedges import fit
-from wedgescape.origins import origin
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_store
+from wedgescape.analysis.fitted_wedges import fit
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import open_store, write_store
 
 with job(snakemake):
     names = ("tunnels", "hyperplanes", "radii", "profiles", "connectors")

@@ -1,10 +1,10 @@
 """Judge what the paper claims by the rules that stand in the config."""
 
-from wedgescape import claims, claims_of_statistics
-from wedgescape.phase_diagram import MEASUREMENTS
-from wedgescape.provenance import job
-from wedgescape.stores import along, open_points, open_store, write_table, write_text
-from wedgescape.verdicts import Rules, as_page, as_table
+from wedgescape.analysis import claims, claims_of_statistics
+from wedgescape.analysis.phase_diagram import MEASUREMENTS
+from wedgescape.analysis.verdicts import Rules, as_page, as_table
+from wedgescape.provenance.frame import job
+from wedgescape.stores.zarr_stores import along, open_points, open_store, write_table, write_text
 
 with job(snakemake):
     given, settings = snakemake.input, snakemake.params.job

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from wedgescape.environments import PYTHON, canonical, conda_environment, image, lock, read_pins, resolved_pins
+from wedgescape.cluster.environments import PYTHON, canonical, conda_environment, image, lock, read_pins, resolved_pins
 from wedgescape.errors import InputError
 
 ENVS = Path(__file__).resolve().parent.parent / "envs"

@@ -1,10 +1,10 @@
 """Measure the centres of connectors between sets of the base point's optima whose units are aligned to the first's."""
 
-from wedgescape import alignment
-from wedgescape.origins import origin
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_store
-from wedgescape.training import sound_optima
+from wedgescape.measurements import alignment
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.training.train import sound_optima
 
 with job(snakemake):
     settings = snakemake.params.job["connectors"]

@@ -1,10 +1,11 @@
 """Measure the straight lines between optima of one point of the grid before and after their units are aligned."""
 
-from wedgescape import alignment
-from wedgescape.origins import origin, training_of
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, open_weights, write_store
-from wedgescape.training import sound_optima
+from wedgescape.measurements import alignment
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.attributes import training_of
+from wedgescape.stores.zarr_stores import open_store, open_weights, write_store
+from wedgescape.training.train import sound_optima
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])

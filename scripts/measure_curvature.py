@@ -1,10 +1,11 @@
 """Measure how curved the training loss is at the optima of one point of the grid."""
 
-from wedgescape import sharpness
-from wedgescape.origins import origin, training_of
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_store
-from wedgescape.training import trained_landscape
+from wedgescape.measurements import curvature as sharpness
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.attributes import training_of
+from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.training.train import trained_landscape
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])

@@ -1,10 +1,10 @@
 """Train curves between pairs of the base point's optima, and measure them beside the straight lines."""
 
-from wedgescape import curves
-from wedgescape.origins import origin
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_store
-from wedgescape.training import trained_landscape
+from wedgescape.measurements import curves
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.training.train import trained_landscape
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])

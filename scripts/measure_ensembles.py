@@ -1,11 +1,11 @@
 """Compare ensembles and other methods of finding solutions at one budget, and how alike networks are along paths."""
 
-from wedgescape import ensembles
-from wedgescape.methods import at_equal_budget
-from wedgescape.origins import origin
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, open_weights, write_store
-from wedgescape.training import sound_optima
+from wedgescape.analysis import ensembles
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import open_store, open_weights, write_store
+from wedgescape.study.methods import at_equal_budget
+from wedgescape.training.train import sound_optima
 
 with job(snakemake):
     settings = snakemake.params.job

@@ -2,11 +2,12 @@
 
 import torch
 
-from wedgescape import hyperplanes
-from wedgescape.origins import origin, training_of
-from wedgescape.provenance import job
-from wedgescape.stores import as_json, open_store, write_store
-from wedgescape.training import trained_landscape
+from wedgescape.measurements import hyperplanes
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.attributes import training_of
+from wedgescape.stores.zarr_stores import as_json, open_store, write_store
+from wedgescape.training.train import trained_landscape
 
 with job(snakemake) as log:
     data = open_store(snakemake.input.data[0])

@@ -4,12 +4,12 @@ import json
 
 import torch
 
-from wedgescape import planes
-from wedgescape.connectors import centre_recipe, find_centres
-from wedgescape.origins import origin
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_store
-from wedgescape.training import sound_optima
+from wedgescape.measurements import planes
+from wedgescape.measurements.connectors import centre_recipe, find_centres
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.training.train import sound_optima
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])

@@ -4,13 +4,13 @@ import json
 
 import torch
 
-from wedgescape import profiles
-from wedgescape.connectors import centre_recipe
 from wedgescape.errors import InputError
-from wedgescape.origins import origin
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_store
-from wedgescape.training import trained_landscape
+from wedgescape.measurements import profiles
+from wedgescape.measurements.connectors import centre_recipe
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.training.train import trained_landscape
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])

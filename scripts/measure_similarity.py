@@ -1,10 +1,10 @@
 """Measure how alike the networks of one point of the grid are, as functions and in weight space."""
 
-from wedgescape import similarity
-from wedgescape.origins import origin
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_store
-from wedgescape.training import trained_landscape
+from wedgescape.measurements import similarity
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.training.train import trained_landscape
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from wedgescape import goldilocks, spectra
-from wedgescape.origins import origin
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_store
-from wedgescape.training import sound_optima
+from wedgescape.measurements import goldilocks
+from wedgescape.measurements import spectrum as spectra
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.training.train import sound_optima
 
 with job(snakemake) as log:
     data = open_store(snakemake.input.data[0])

@@ -1,11 +1,11 @@
 """Measure connectors between sets of the base point's optima as subspaces: their loss between vertices."""
 
-from wedgescape import surfaces
-from wedgescape.connectors import centre_recipe
-from wedgescape.origins import origin
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_store
-from wedgescape.training import sound_optima
+from wedgescape.measurements import subspaces as surfaces
+from wedgescape.measurements.connectors import centre_recipe
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.training.train import sound_optima
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])

@@ -1,10 +1,10 @@
 """Measure the angular width of the tunnels around the optima of one point of the grid."""
 
-from wedgescape import tunnels
-from wedgescape.origins import origin
-from wedgescape.provenance import job
-from wedgescape.stores import open_store, write_store
-from wedgescape.training import trained_landscape
+from wedgescape.measurements import tunnels
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.training.train import trained_landscape
 
 with job(snakemake):
     data = open_store(snakemake.input.data[0])

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from wedgescape import slurm
+from wedgescape.cluster import slurm
 from wedgescape.errors import InputError
 
 POLL = 10.0  # seconds

@@ -6,8 +6,8 @@ python scripts/plan_study.py --configfile config/fashion.yaml --cores 4
 import argparse
 import sys
 
+from wedgescape.cluster.planning import as_text, jobs_of, plan
 from wedgescape.errors import InputError
-from wedgescape.planning import as_text, jobs_of, plan
 
 
 def positive(kind):

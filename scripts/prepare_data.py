@@ -1,9 +1,9 @@
 """Read the study's dataset, check it and write it as one store."""
 
-from wedgescape.datasets import load_dataset
-from wedgescape.origins import origin
-from wedgescape.provenance import job
-from wedgescape.stores import write_store
+from wedgescape.data.datasets import load_dataset
+from wedgescape.provenance.frame import job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import write_store
 
 with job(snakemake):
     settings, place = snakemake.params.job, snakemake.config["data"]

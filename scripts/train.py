@@ -4,12 +4,12 @@ from pathlib import Path
 
 import torch
 
-from wedgescape.checkpoints import Checkpoint
-from wedgescape.networks import network_landscape
-from wedgescape.origins import origin
-from wedgescape.provenance import digest, job
-from wedgescape.stores import open_store, open_weights, write_store
-from wedgescape.training import train
+from wedgescape.landscapes.networks import network_landscape
+from wedgescape.provenance.frame import digest, job
+from wedgescape.provenance.origins import origin
+from wedgescape.stores.zarr_stores import open_store, open_weights, write_store
+from wedgescape.training.checkpoints import Checkpoint
+from wedgescape.training.train import train
 
 with job(snakemake) as log:
     seeds, code = snakemake.params.job["seeds"], snakemake.params.job["code"]

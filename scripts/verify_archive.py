@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from wedgescape.errors import InputError
-from wedgescape.verification import as_text, figures, problems, sidecar
+from wedgescape.provenance.verify import as_text, figures, problems, sidecar
 
 
 def main() -> None:

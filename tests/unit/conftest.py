@@ -10,10 +10,10 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from wedgescape.landscape import Landscape
-from wedgescape.networks import network_landscape
-from wedgescape.stores import as_json
-from wedgescape.training import train
+from wedgescape.landscapes.base import Landscape
+from wedgescape.landscapes.networks import network_landscape
+from wedgescape.stores.zarr_stores import as_json
+from wedgescape.training.train import train
 
 torch.set_num_threads(1)  # the tests share their machine, and small networks want one thread
 

@@ -10,15 +10,17 @@ from matplotlib.collections import PathCollection
 from matplotlib.legend import Legend
 from torch import nn
 
-import plot_alignment
-from wedgescape import alignment, connectors, models, style
-from wedgescape.alignment import hidden_layers, match_weights, measure, measure_connectors, permute
-from wedgescape.curves import draw_pairs
 from wedgescape.errors import InputError
-from wedgescape.lines import barrier_along
-from wedgescape.networks import network_landscape
-from wedgescape.origins import Origin
-from wedgescape.stores import open_store, write_store
+from wedgescape.figures import alignment as plot_alignment
+from wedgescape.figures import style
+from wedgescape.landscapes import models
+from wedgescape.landscapes.lines import barrier_along
+from wedgescape.landscapes.networks import network_landscape
+from wedgescape.measurements import alignment, connectors
+from wedgescape.measurements.alignment import hidden_layers, match_weights, measure, measure_connectors, permute
+from wedgescape.measurements.curves import draw_pairs
+from wedgescape.stores.attributes import Origin
+from wedgescape.stores.zarr_stores import open_store, write_store
 
 CLAIMS = {"confidence": 0.95, "resamples": 100}
 CONNECTORS = {"sizes": [2, 3], "sets": 2, "steps": 20, "learning_rate": 0.01, "batch_size": None}

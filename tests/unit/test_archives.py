@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wedgescape import VERSION, archives
-from wedgescape.archives import members, records_of, rule_graph, write_archive
+from wedgescape import VERSION
 from wedgescape.errors import InputError
-from wedgescape.records import described
-from wedgescape.verification import METADATA, as_text, figures, problems, sidecar
+from wedgescape.provenance import archive as archives
+from wedgescape.provenance.archive import members, records_of, rule_graph, write_archive
+from wedgescape.provenance.records import described
+from wedgescape.provenance.verify import METADATA, as_text, figures, problems, sidecar
 
 CONFIG = {"results": "results/toy", "study": "toy"}
 VERSIONS = {"snakemake": "9", "wedgescape": "1"}

@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from wedgescape.calibration import SCORES, mixture, score
+from wedgescape.numerics.scores import SCORES, mixture, score
 
 
 def test_scores_of_three_predictions_by_hand():

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from wedgescape.checkpoints import Checkpoint
-from wedgescape.descent import Recipe, descend
 from wedgescape.errors import Stopped
+from wedgescape.training.checkpoints import Checkpoint
+from wedgescape.training.descent import Recipe, descend
 
 EIGENVALUES = [0.1, 0.5, 1.0, 2.0, 5.0]
 DOUBLE = torch.float64
@@ -171,10 +171,10 @@ KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
 import torch
-from wedgescape import models
-from wedgescape.checkpoints import Checkpoint
-from wedgescape.descent import Recipe, descend
-from wedgescape.networks import NetworkLandscape
+from wedgescape.landscapes import models
+from wedgescape.training.checkpoints import Checkpoint
+from wedgescape.training.descent import Recipe, descend
+from wedgescape.landscapes.networks import NetworkLandscape
 
 torch.set_num_threads(1)
 draw, folder, steps = random.Random(0), Path(sys.argv[1]), 400

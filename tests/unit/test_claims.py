@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from wedgescape import surfaces
-from wedgescape.claims import (
+from wedgescape.analysis.claims import (
     alignment_claims,
     connector_claims,
     short_direction_claims,
@@ -17,10 +16,11 @@ from wedgescape.claims import (
     tunnel_claims,
     wedge_claims,
 )
-from wedgescape.simulation import simulate
-from wedgescape.statistics import Interval, bootstrap_mean, bootstrap_trend
-from wedgescape.stores import write_table
-from wedgescape.verdicts import Rules, as_table, is_large, is_small, judge
+from wedgescape.analysis.verdicts import Rules, as_table, is_large, is_small, judge
+from wedgescape.measurements import subspaces as surfaces
+from wedgescape.measurements.wedges import simulate
+from wedgescape.numerics.intervals import Interval, bootstrap_mean, bootstrap_trend
+from wedgescape.stores.zarr_stores import write_table
 
 NAN = math.nan
 LIMITS = {

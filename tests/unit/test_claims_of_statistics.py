@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from wedgescape import sharpness
-from wedgescape.claims_of_statistics import (
+from wedgescape.analysis.claims_of_statistics import (
     curvature_claims,
     ensemble_claims,
     flatness_claims,
     likeness_claims,
     width_claims,
 )
-from wedgescape.verdicts import Rules
+from wedgescape.analysis.verdicts import Rules
+from wedgescape.measurements import curvature as sharpness
 
 LIMITS = {"confidence": 0.95, "resamples": 300, "minimum_correlation": 0.2, "minimum_likeness": 0.7}
 RULES = Rules(**{**dict.fromkeys(Rules.__dataclass_fields__, math.nan), **LIMITS})

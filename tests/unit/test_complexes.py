@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wedgescape.complexes import Complex, effective_dimension, rank, refine, skeleton, triangle
+from wedgescape.landscapes.complexes import Complex, effective_dimension, rank, refine, skeleton, triangle
 
 
 def area(corners: torch.Tensor) -> torch.Tensor:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from wedgescape.connectors import draw_sets, find_centres, measure, tidy
-from wedgescape.descent import Recipe
-from wedgescape.landscape import Landscape
-from wedgescape.subspaces import random_directions
-from wedgescape.wedges import WedgeLandscape, largest_connector
+from wedgescape.landscapes.base import Landscape
+from wedgescape.landscapes.spans import random_directions
+from wedgescape.landscapes.wedges import WedgeLandscape, largest_connector
+from wedgescape.measurements.connectors import draw_sets, find_centres, measure, tidy
+from wedgescape.training.descent import Recipe
 
 RECIPE = Recipe(optimizer="adam", learning_rate=0.03, schedule="cosine")
 

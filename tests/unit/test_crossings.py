@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from wedgescape.crossings import first_crossing, halvings
+from wedgescape.numerics.crossings import first_crossing, halvings
 
 GRID = [0.0, 1.0, 2.0, 4.0, 8.0]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wedgescape.curvature import hessian_eigenpairs
+from wedgescape.numerics.eigenpairs import hessian_eigenpairs
 
 
 def dense_hessian(landscape, point):

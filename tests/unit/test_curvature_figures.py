@@ -10,10 +10,13 @@ import torch
 import xarray as xr
 from matplotlib.collections import PathCollection
 
-import plot_curvature
-import plot_spectrum
-from wedgescape import goldilocks, sharpness, spectra, style
-from wedgescape.networks import network_landscape
+from wedgescape.figures import curvature as plot_curvature
+from wedgescape.figures import spectrum as plot_spectrum
+from wedgescape.figures import style
+from wedgescape.landscapes.networks import network_landscape
+from wedgescape.measurements import curvature as sharpness
+from wedgescape.measurements import goldilocks
+from wedgescape.measurements import spectrum as spectra
 
 CLAIMS = {"confidence": 0.95, "resamples": 100}
 

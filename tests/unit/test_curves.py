@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from wedgescape import curves
-from wedgescape.claims import curve_claims
-from wedgescape.curves import CurveLandscape, draw_pairs
-from wedgescape.descent import Recipe, descend
-from wedgescape.landscape import Batch, Landscape, Slice
-from wedgescape.lines import barrier
-from wedgescape.origins import Origin
-from wedgescape.randomness import stream
-from wedgescape.stores import open_store, write_store
-from wedgescape.subspaces import Span
+from wedgescape.analysis.claims import curve_claims
+from wedgescape.landscapes.base import Batch, Landscape, Slice
+from wedgescape.landscapes.lines import barrier
+from wedgescape.landscapes.spans import Span
+from wedgescape.measurements import curves
+from wedgescape.measurements.curves import CurveLandscape, draw_pairs
+from wedgescape.numerics.randomness import stream
+from wedgescape.stores.attributes import Origin
+from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.training.descent import Recipe, descend
 
 DOUBLE = torch.float64
 DIM, COUNT = 4, 3

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wedgescape import datasets
-from wedgescape.datasets import PUBLISHED, load_dataset, stratified_order
+from wedgescape.data import datasets
+from wedgescape.data.datasets import PUBLISHED, load_dataset, stratified_order
 from wedgescape.errors import InputError
 
 IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

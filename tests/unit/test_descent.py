@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from wedgescape.descent import Recipe, descend
-from wedgescape.landscape import Landscape
-from wedgescape.randomness import stream
-from wedgescape.subspaces import Orthogonal, random_directions
+from wedgescape.landscapes.base import Landscape
+from wedgescape.landscapes.spans import Orthogonal, random_directions
+from wedgescape.numerics.randomness import stream
+from wedgescape.training.descent import Recipe, descend
 
 EIGENVALUES = [0.1, 0.5, 1.0, 2.0, 5.0]
 DIM = len(EIGENVALUES)

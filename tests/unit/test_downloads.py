@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from wedgescape.downloads import fetch
+from wedgescape.data.downloads import fetch
 from wedgescape.errors import InputError
 
 CONTENT = bytes(range(256)) * 1000

@@ -7,12 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-import plot_averages
-import plot_ensembles
-import plot_similarity
-from wedgescape import ensembles, methods
-from wedgescape.calibration import SCORES, score
-from wedgescape.ensembles import (
+from wedgescape.analysis import ensembles
+from wedgescape.analysis.ensembles import (
     draw_subsets,
     gain,
     mean_over_pairs,
@@ -25,12 +21,25 @@ from wedgescape.ensembles import (
     to_first,
     weight_average,
 )
-from wedgescape.lines import barrier_along
-from wedgescape.members import Found, gradient_epochs, next_curves, next_optima, train_curves, trained, tunnel_samples
-from wedgescape.networks import network_landscape
-from wedgescape.origins import training_of
-from wedgescape.similarity import jensen_shannon, weight_distance
-from wedgescape.tunnels import keeps_accuracy
+from wedgescape.analysis.members import (
+    Found,
+    gradient_epochs,
+    next_curves,
+    next_optima,
+    train_curves,
+    trained,
+    tunnel_samples,
+)
+from wedgescape.figures import averages as plot_averages
+from wedgescape.figures import diversity as plot_similarity
+from wedgescape.figures import ensembles as plot_ensembles
+from wedgescape.landscapes.lines import barrier_along
+from wedgescape.landscapes.networks import network_landscape
+from wedgescape.measurements.similarity import jensen_shannon, weight_distance
+from wedgescape.measurements.tunnels import keeps_accuracy
+from wedgescape.numerics.scores import SCORES, score
+from wedgescape.stores.attributes import training_of
+from wedgescape.study import methods
 
 CURVES = {"kinds": ["chain"], "steps": 30, "learning_rate": 0.01, "batch_size": 16, "samples": 2, "points": 5}
 TUNNELS = {"directions": 2, "accuracy_fraction": 0.9, "loss_threshold": 0.5, "angle_error": 0.5}

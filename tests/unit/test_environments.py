@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-import wedgescape.environments
-from wedgescape.environments import (
+import wedgescape.cluster.environments
+from wedgescape.cluster.environments import (
     CONDA_NAMES,
     PYTHON,
     Pin,
@@ -167,7 +167,7 @@ def test_a_package_that_is_pinned_twice_is_named():
 
 def test_no_module_beside_the_errors_is_needed():
     """`make lock` runs before anything is installed."""
-    text = Path(wedgescape.environments.__file__).read_text()
+    text = Path(wedgescape.cluster.environments.__file__).read_text()
     imports = re.findall(r"^(?:from|import) ([\w.]+)", text, re.MULTILINE)
     assert all(name == "wedgescape.errors" or name in sys.stdlib_module_names for name in imports)
     assert "wedgescape.errors" in imports

@@ -12,14 +12,16 @@ import xarray as xr
 from matplotlib.collections import PathCollection
 from PIL import Image
 
-import plot_connectors
-import plot_planes
-import plot_predictions
-import plot_training
-import plot_tunnels
-import plot_wedges
-from wedgescape import connectors, scenes, simulation, style
-from wedgescape.figures import publish
+from wedgescape.figures import connectors as plot_connectors
+from wedgescape.figures import planes as plot_planes
+from wedgescape.figures import predictions as plot_predictions
+from wedgescape.figures import scenes, style
+from wedgescape.figures import training as plot_training
+from wedgescape.figures import tunnels as plot_tunnels
+from wedgescape.figures import wedges as plot_wedges
+from wedgescape.figures.publish import publish
+from wedgescape.measurements import connectors
+from wedgescape.measurements import wedges as simulation
 
 CLAIMS = {"confidence": 0.95, "resamples": 100}
 BASE = {"learning_rate": 0.1, "weight_decay": 0.0, "optimizer": "sgd", "width": 64}

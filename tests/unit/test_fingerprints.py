@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from wedgescape import fingerprints
-from wedgescape.fingerprints import fingerprint, reached
+from wedgescape.provenance import fingerprints
+from wedgescape.provenance.fingerprints import fingerprint, reached
 
 MODULES = {
     "deep.py": '''

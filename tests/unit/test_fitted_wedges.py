@@ -8,14 +8,15 @@ import torch
 import xarray as xr
 from test_figures import check_looks, titled
 
-import plot_fitted_wedges
-from wedgescape import fitted_wedges, hyperplanes, tunnels
-from wedgescape import wedge_routes as routes
-from wedgescape.connectors import draw_sets
-from wedgescape.descent import Recipe
-from wedgescape.statistics import Interval, bootstrap_mean
-from wedgescape.subspaces import gaussian, random_directions, unit
-from wedgescape.wedges import WedgeLandscape
+from wedgescape.analysis import fitted_wedges
+from wedgescape.analysis import wedge_routes as routes
+from wedgescape.figures import fitted_wedges as plot_fitted_wedges
+from wedgescape.landscapes.spans import gaussian, random_directions, unit
+from wedgescape.landscapes.wedges import WedgeLandscape
+from wedgescape.measurements import hyperplanes, tunnels
+from wedgescape.measurements.connectors import draw_sets
+from wedgescape.numerics.intervals import Interval, bootstrap_mean
+from wedgescape.training.descent import Recipe
 
 DIM, SHORT, RADIUS = 300, 30, 2.0
 SEEDS = 8

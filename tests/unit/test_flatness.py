@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-import plot_flatness
-from wedgescape.flatness import STATISTICS, gather, paired_differences
+from wedgescape.analysis.flatness import STATISTICS, gather, paired_differences
+from wedgescape.figures import flatness as plot_flatness
 
 METHODS = ["base", "longer", "swa", "sam"]
 SHIFT = {"base": -0.5, "longer": 0.0, "swa": 2.0, "sam": -1.0}

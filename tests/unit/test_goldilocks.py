@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from wedgescape.goldilocks import measure
-from wedgescape.subspaces import random_directions
+from wedgescape.landscapes.spans import random_directions
+from wedgescape.measurements.goldilocks import measure
 
 EIGENVALUES = np.concatenate([np.full(60, 1.0), np.full(40, -1.0)])
 

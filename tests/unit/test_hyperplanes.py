@@ -8,16 +8,24 @@ import torch
 import xarray as xr
 from matplotlib.collections import PathCollection
 
-import plot_hyperplanes
-from wedgescape import subspaces
-from wedgescape.claims import hyperplane_claims
-from wedgescape.descent import Recipe
+from wedgescape.analysis.claims import hyperplane_claims
+from wedgescape.analysis.verdicts import Rules
 from wedgescape.errors import InputError
-from wedgescape.hyperplanes import capped, descend_in_hyperplanes, first_reaching, mean_threshold, measure, search, tidy
-from wedgescape.networks import initial_points
-from wedgescape.subspaces import RandomSpan, random_directions
-from wedgescape.verdicts import Rules
-from wedgescape.wedges import WedgeLandscape, cut_loss
+from wedgescape.figures import hyperplanes as plot_hyperplanes
+from wedgescape.landscapes import spans as subspaces
+from wedgescape.landscapes.networks import initial_points
+from wedgescape.landscapes.spans import RandomSpan, random_directions
+from wedgescape.landscapes.wedges import WedgeLandscape, cut_loss
+from wedgescape.measurements.hyperplanes import (
+    capped,
+    descend_in_hyperplanes,
+    first_reaching,
+    mean_threshold,
+    measure,
+    search,
+    tidy,
+)
+from wedgescape.training.descent import Recipe
 
 DIM, SHORT, RADIUS, TRIALS = 200, 40, 2.0, 64
 RECIPE = Recipe(optimizer="adam", learning_rate=0.06, schedule="cosine")

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from wedgescape import landscape as module
-from wedgescape.landscape import Batch, Landscape, Slice
-from wedgescape.subspaces import Span
+from wedgescape.landscapes import base as module
+from wedgescape.landscapes.base import Batch, Landscape, Slice
+from wedgescape.landscapes.spans import Span
 
 EIGENVALUES = [-2.0, 0.0, 0.5, 1.0, 3.0, 10.0]
 DIM = len(EIGENVALUES)

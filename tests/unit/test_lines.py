@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wedgescape.lines import barrier, barrier_along
+from wedgescape.landscapes.lines import barrier, barrier_along
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from wedgescape import models
 from wedgescape.errors import InputError
+from wedgescape.landscapes import models
 
 CIFAR = (3, 32, 32)
 BUILT_IN = [

@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from wedgescape import models, networks
 from wedgescape.errors import InputError
-from wedgescape.landscape import Batch
-from wedgescape.networks import choose_device, choose_strategy, initial_points, network_landscape
-from wedgescape.randomness import stream
+from wedgescape.landscapes import models, networks
+from wedgescape.landscapes.base import Batch
+from wedgescape.landscapes.networks import choose_device, choose_strategy, initial_points, network_landscape
+from wedgescape.numerics.randomness import stream
 
 CNN = {"name": "simple_cnn", "width": 3}
 RESNET = {"name": "resnet20", "width": 2, "norm": "batch"}

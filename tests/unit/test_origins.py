@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from wedgescape import stores
 from wedgescape.errors import InputError
-from wedgescape.origins import Origin, check_inputs, origin, training_of
-from wedgescape.stores import described, open_store, write_store
+from wedgescape.provenance.origins import Origin, check_inputs, origin
+from wedgescape.stores import zarr_stores as stores
+from wedgescape.stores.attributes import training_of
+from wedgescape.stores.zarr_stores import described, open_store, write_store
 
 TRAINING = {"model": {"name": "mlp", "width": 8}, "training": {"epochs": 3, "momentum": 0.9}}
 CONFIG = {

@@ -9,9 +9,8 @@ import pytest
 import xarray as xr
 from sklearn.linear_model import LinearRegression
 
-import plot_phase_diagram
-from wedgescape import phase_diagram, style
-from wedgescape.phase_diagram import (
+from wedgescape.analysis import phase_diagram
+from wedgescape.analysis.phase_diagram import (
     STATISTICS,
     correlations,
     effects,
@@ -22,6 +21,8 @@ from wedgescape.phase_diagram import (
     tidy,
     varied,
 )
+from wedgescape.figures import phase_diagram as plot_phase_diagram
+from wedgescape.figures import style
 
 BASE = {"learning_rate": 0.1, "width": 8, "model": "mlp"}
 SEEDS = 10

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from wedgescape.errors import InputError
-from wedgescape.landscape import Landscape
-from wedgescape.models import layout
-from wedgescape.origins import Origin
-from wedgescape.planes import locate, plane_along, plane_around, plane_through, with_connector
-from wedgescape.stores import write_store
+from wedgescape.landscapes.base import Landscape
+from wedgescape.landscapes.models import layout
+from wedgescape.measurements.planes import locate, plane_along, plane_around, plane_through, with_connector
+from wedgescape.stores.attributes import Origin
+from wedgescape.stores.zarr_stores import write_store
 
 
 class Judged(Landscape):

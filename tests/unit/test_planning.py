@@ -10,28 +10,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from wedgescape import (
-    connectors,
-    curves,
-    hyperplanes,
-    planes,
-    planning,
-    profiles,
-    sharpness,
-    similarity,
-    surfaces,
-    training,
-    tunnels,
-    workloads,
-)
-from wedgescape.connectors import centre_recipe, find_centres
+from wedgescape.cluster import planning, workloads
+from wedgescape.cluster.planning import Job, Plan
+from wedgescape.cluster.workloads import Case
 from wedgescape.errors import InputError
-from wedgescape.networks import NetworkLandscape
-from wedgescape.operations import Bench, Comparison, Data, Evaluation, Product, Start, Step, WedgeStep, Work
-from wedgescape.origins import training_of
-from wedgescape.planning import Job, Plan
-from wedgescape.study import load_study
-from wedgescape.workloads import Case
+from wedgescape.landscapes.networks import NetworkLandscape
+from wedgescape.landscapes.operations import Bench, Comparison, Data, Evaluation, Product, Start, Step, WedgeStep, Work
+from wedgescape.measurements import connectors, curves, hyperplanes, planes, profiles, similarity, tunnels
+from wedgescape.measurements import curvature as sharpness
+from wedgescape.measurements import subspaces as surfaces
+from wedgescape.measurements.connectors import centre_recipe, find_centres
+from wedgescape.stores.attributes import training_of
+from wedgescape.study.study import load_study
+from wedgescape.training import train as training
 
 SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 CONFIG = {
@@ -256,7 +247,7 @@ def test_shapes_of_published_data_are_capped_by_the_config():
 
 
 def test_the_shape_of_the_digits_is_theirs():
-    from wedgescape.datasets import load_dataset
+    from wedgescape.data.datasets import load_dataset
 
     store = load_dataset("digits")
     shape, classes, train, test = planning.SHAPES["digits"]

@@ -8,14 +8,14 @@ import pytest
 import torch
 import xarray as xr
 
-from wedgescape import profiles
-from wedgescape.claims import profile_claims
-from wedgescape.landscape import Landscape
-from wedgescape.lines import barrier
-from wedgescape.models import filter_normalised, layout
-from wedgescape.origins import Origin
-from wedgescape.stores import write_store
-from wedgescape.wedges import WedgeLandscape
+from wedgescape.analysis.claims import profile_claims
+from wedgescape.landscapes.base import Landscape
+from wedgescape.landscapes.lines import barrier
+from wedgescape.landscapes.models import filter_normalised, layout
+from wedgescape.landscapes.wedges import WedgeLandscape
+from wedgescape.measurements import profiles
+from wedgescape.stores.attributes import Origin
+from wedgescape.stores.zarr_stores import write_store
 
 SETTINGS = {
     "random": 2, "hessian_top": 2, "hessian_bottom": 1, "components": 1, "reach": 4.0, "points": 12, "line_points": 9,

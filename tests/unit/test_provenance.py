@@ -12,9 +12,9 @@ from unittest import mock
 
 import pytest
 
-from wedgescape import provenance
 from wedgescape.errors import InputError
-from wedgescape.provenance import check_writable, digest, job
+from wedgescape.provenance import frame as provenance
+from wedgescape.provenance.frame import check_writable, digest, job
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from wedgescape import records
 from wedgescape.errors import InputError
-from wedgescape.records import described, result_name, set_aside_changed
+from wedgescape.provenance import records
+from wedgescape.provenance.records import described, result_name, set_aside_changed
 
 KNOWN = Path(".snakemake/wedgescape/digits.json")
 STUDY = Path("results/digits")

@@ -9,10 +9,9 @@ import torch
 import xarray as xr
 from scipy import stats
 
-from wedgescape import sharpness
-from wedgescape.networks import network_landscape
-from wedgescape.randomness import stream
-from wedgescape.sharpness import (
+from wedgescape.landscapes.networks import network_landscape
+from wedgescape.measurements import curvature as sharpness
+from wedgescape.measurements.curvature import (
     STATISTICS,
     correlations,
     energy_in,
@@ -23,7 +22,8 @@ from wedgescape.sharpness import (
     statistics_of,
     tidy,
 )
-from wedgescape.tunnels import rotate, tangents
+from wedgescape.measurements.tunnels import rotate, tangents
+from wedgescape.numerics.randomness import stream
 
 DOUBLE = torch.float64
 SETTINGS = {"batch_size": 16, "top": 4, "trace_samples": 8, "angle": 20.0, "directions": 3, "gradients": 5}

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.spatial.distance import cosine, jensenshannon
 
-from wedgescape import similarity
-from wedgescape.lines import barrier_along
-from wedgescape.similarity import (
+from wedgescape.landscapes.lines import barrier_along
+from wedgescape.measurements import similarity
+from wedgescape.measurements.similarity import (
     COMPARISONS,
     FUNCTIONS,
     disagreement,

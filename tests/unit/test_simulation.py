@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wedgescape import simulation, wedges
-from wedgescape.origins import Origin
-from wedgescape.stores import write_store
+from wedgescape.landscapes import wedges
+from wedgescape.measurements import wedges as simulation
+from wedgescape.stores.attributes import Origin
+from wedgescape.stores.zarr_stores import write_store
 
 DIM, SHORT, RADII, TRIALS = 80, [8, 16], [1.0, 3.0], 24
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from wedgescape import slurm
+from wedgescape.cluster import slurm
 from wedgescape.errors import InputError
 
 RUN = "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from wedgescape import spectra
-from wedgescape.curvature import hessian_eigenpairs
-from wedgescape.spectra import density, directions_above, hessian_moments, lanczos
-from wedgescape.subspaces import gaussian
+from wedgescape.landscapes.spans import gaussian
+from wedgescape.measurements import spectrum as spectra
+from wedgescape.measurements.spectrum import density, directions_above, hessian_moments, lanczos
+from wedgescape.numerics.eigenpairs import hessian_eigenpairs
 
 DIM = 120
 SPECTRUM = np.concatenate(

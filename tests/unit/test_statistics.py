@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wedgescape.randomness import stream
-from wedgescape.statistics import (
+from wedgescape.numerics.intervals import (
     bootstrap_correlation,
     bootstrap_mean,
     bootstrap_trend,
     exact_fraction,
     standard_error,
 )
+from wedgescape.numerics.randomness import stream
 
 UNBOUNDED = (-math.inf, math.inf)
 

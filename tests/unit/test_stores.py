@@ -14,10 +14,11 @@ import pytest
 import xarray as xr
 import zarr
 
-from wedgescape import stores
 from wedgescape.errors import InputError
-from wedgescape.origins import Origin, training_of
-from wedgescape.stores import (
+from wedgescape.provenance.origins import Origin
+from wedgescape.stores import zarr_stores as stores
+from wedgescape.stores.attributes import training_of
+from wedgescape.stores.zarr_stores import (
     along_sweeps,
     as_json,
     described,
@@ -312,7 +313,7 @@ def test_plain_pytorch_reproduces_the_stored_losses_without_this_project(tmp_pat
 
 
 def test_rows_and_columns_come_in_the_order_asked_for_whatever_the_store_s():
-    from wedgescape.stores import as_rows
+    from wedgescape.stores.zarr_stores import as_rows
 
     variables = {"b": (("y", "x"), np.arange(6).reshape(3, 2)), "a": (("x",), [10, 20]), "c": (("y",), [1, 2, 3])}
     tables = [

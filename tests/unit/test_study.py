@@ -13,8 +13,8 @@ from snakemake.utils import update_config
 
 import document_config
 from wedgescape.errors import InputError
-from wedgescape.schema import read_schema, schema_table
-from wedgescape.study import load_study, seeds_in
+from wedgescape.study.schema import read_schema, schema_table
+from wedgescape.study.study import load_study, seeds_in
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEMA = REPOSITORY / "workflow/schemas/config.schema.yaml"

@@ -12,14 +12,14 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from wedgescape import style
+from wedgescape.figures import style
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 METADATA = {"study": "digits", "code": "0123456789abcdef", "inputs": {"results/digits/a.zarr.zip": "f" * 64}}
 
 DRAW_AND_SAVE = """
 import sys
-from wedgescape import style
+from wedgescape.figures import style
 figure, axes = style.panels(1, 2, style.TWO_COLUMNS, 2.0)
 style.value_axis(axes[0, 0], [0, 1e-4, 1e-3])
 style.intervals(axes[0, 0], [0, 1e-4, 1e-3], [1, 2, 3], [0.5, 1, 2], [2, 3, 4], "#117733")

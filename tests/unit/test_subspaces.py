@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from wedgescape import subspaces
-from wedgescape.randomness import stream
-from wedgescape.subspaces import (
+from wedgescape.landscapes import spans as subspaces
+from wedgescape.landscapes.spans import (
     Orthogonal,
     RandomSpan,
     Span,
@@ -19,6 +18,7 @@ from wedgescape.subspaces import (
     random_directions,
     unit,
 )
+from wedgescape.numerics.randomness import stream
 
 # Streams
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from wedgescape import surfaces
-from wedgescape.complexes import Complex, skeleton, triangle
-from wedgescape.connectors import find_centres
-from wedgescape.descent import Recipe
-from wedgescape.landscape import Landscape
-from wedgescape.origins import Origin
-from wedgescape.stores import write_store
-from wedgescape.subspaces import random_directions
+from wedgescape.landscapes.base import Landscape
+from wedgescape.landscapes.complexes import Complex, skeleton, triangle
+from wedgescape.landscapes.spans import random_directions
+from wedgescape.measurements import subspaces as surfaces
+from wedgescape.measurements.connectors import find_centres
+from wedgescape.stores.attributes import Origin
+from wedgescape.stores.zarr_stores import write_store
+from wedgescape.training.descent import Recipe
 
 RECIPE = Recipe(learning_rate=0.1, momentum=0.9, schedule="cosine")
 

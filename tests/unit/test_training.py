@@ -7,13 +7,15 @@ import pytest
 import torch
 import xarray as xr
 
-from wedgescape import models, training
-from wedgescape.checkpoints import Checkpoint
-from wedgescape.descent import descend
-from wedgescape.networks import initial_points
-from wedgescape.origins import Origin, training_of
-from wedgescape.stores import open_weights, write_store
-from wedgescape.training import curves, recipe_of, train, trained_landscape
+from wedgescape.landscapes import models
+from wedgescape.landscapes.networks import initial_points
+from wedgescape.provenance.origins import Origin
+from wedgescape.stores.attributes import training_of
+from wedgescape.stores.zarr_stores import open_weights, write_store
+from wedgescape.training import train as training
+from wedgescape.training.checkpoints import Checkpoint
+from wedgescape.training.descent import descend
+from wedgescape.training.train import curves, recipe_of, train, trained_landscape
 
 MLP = {"name": "mlp", "width": 8, "depth": 2}
 CURVES = ["train_loss", "train_accuracy", "test_loss", "test_accuracy", "norm", "distance_from_init"]

@@ -8,10 +8,11 @@ import pytest
 import torch
 import xarray as xr
 
-from wedgescape import tunnels
-from wedgescape.landscape import Landscape
-from wedgescape.subspaces import random_directions
-from wedgescape.tunnels import (
+from wedgescape.landscapes.base import Landscape
+from wedgescape.landscapes.spans import random_directions
+from wedgescape.landscapes.wedges import WedgeLandscape, half_width
+from wedgescape.measurements import tunnels
+from wedgescape.measurements.tunnels import (
     angular_width,
     keeps_accuracy,
     keeps_loss,
@@ -22,7 +23,6 @@ from wedgescape.tunnels import (
     tangents,
     tidy,
 )
-from wedgescape.wedges import WedgeLandscape, half_width
 
 DEGREE = math.radians(1)
 

@@ -5,9 +5,9 @@ import math
 import pytest
 
 import document_results
-import plot_claims
-from wedgescape.statistics import Interval
-from wedgescape.verdicts import as_page, as_table, is_large, is_small, row
+from wedgescape.analysis.verdicts import as_page, as_table, is_large, is_small, row
+from wedgescape.figures import claims as plot_claims
+from wedgescape.numerics.intervals import Interval
 
 
 @pytest.fixture

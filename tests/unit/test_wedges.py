@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from wedgescape import wedges
-from wedgescape.subspaces import random_directions
-from wedgescape.wedges import WedgeLandscape
+from wedgescape.landscapes import wedges
+from wedgescape.landscapes.spans import random_directions
+from wedgescape.landscapes.wedges import WedgeLandscape
 
 
 def two_wedges(**options):

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from wedgescape.errors import InputError
-from wedgescape.whole_files import whole_file
+from wedgescape.stores.whole_files import whole_file
 
 
 def names(folder):

@@ -13,7 +13,7 @@ from rocrate_validator import models, services
 from rocrate_validator.utils.http import HttpRequester
 
 from projects import FIGURES, Project, copy_to
-from wedgescape.verification import METADATA, figures, problems
+from wedgescape.provenance.verify import METADATA, figures, problems
 
 ARCHIVE = "results/smoke/archive.zip"
 CRATE, TERMS = "https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from projects import FIGURES, Project, copy_to, example
-from wedgescape.verification import figures, problems
+from wedgescape.provenance.verify import figures, problems
 
 WHAT_VARIES = ("provenance", "logs", "benchmarks")  # from run to run
 pytestmark = pytest.mark.xdist_group("module")  # they share one run

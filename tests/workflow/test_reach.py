@@ -4,7 +4,7 @@ import ast
 import json
 
 from projects import REPOSITORY
-from wedgescape.fingerprints import IMPORTED, WHOLE, _defined, reached
+from wedgescape.provenance.fingerprints import IMPORTED, WHOLE, _defined, reached
 
 SCRIPTS = REPOSITORY / "scripts"
 

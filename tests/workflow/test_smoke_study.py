@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from projects import FIGURES
-from wedgescape.stores import open_store, open_weights
+from wedgescape.stores.zarr_stores import open_store, open_weights
 
 
 @pytest.fixture

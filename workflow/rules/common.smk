@@ -40,12 +40,12 @@ elif not isinstance(HERE, LocalSourceFile):
     )
 sys.path.insert(0, str(on_disk("scripts/wedgescape/__init__.py").parents[1]))
 
-from wedgescape import slurm
+from wedgescape.cluster import slurm
 from wedgescape.errors import InputError
-from wedgescape.fingerprints import fingerprint
-from wedgescape.provenance import check_writable
-from wedgescape.records import result_name, set_aside_changed
-from wedgescape.study import load_study, seeds_in
+from wedgescape.provenance.fingerprints import fingerprint
+from wedgescape.provenance.frame import check_writable
+from wedgescape.provenance.records import result_name, set_aside_changed
+from wedgescape.study.study import load_study, seeds_in
 
 try:
     study = load_study(config, on_disk("workflow/schemas/config.schema.yaml"))

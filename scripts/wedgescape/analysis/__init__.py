@@ -1,0 +1,1 @@
+"""What reads several measurements: ensembles, fitted wedges, phase diagrams, verdicts."""

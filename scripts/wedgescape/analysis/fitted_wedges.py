@@ -1,0 +1,431 @@
+"""One toy wedge for all that is measured of a network, fitted by several routes (science, section 11).
+
+A network's loss is modelled as kappa max(0, distance - eps): the distance, in weights, to a wedge with s short of D
+directions, a slope kappa (nats per weight) and a thickness eps (weights). All of it is our own definition, and each
+route estimates s without knowing kappa:
+
+- cuts: on a random cut of d dimensions L^2 falls linearly in d and is zero from d = s, so that the line fitted where L
+  is still large meets zero at s (`cut_line`), and so does the descents' threshold d_90, another s (`cut_threshold`);
+- tunnels: the share |u_S|^2 of a random unit u in R^n that lies in short directions follows Beta(s/2, (n - s)/2). A ray
+  along u from an optimum reaches any one loss at sin(phi) ~ |u_S|^-1, whatever kappa and eps and whatever rising
+  function of the distance the loss is: the spread of log sin(phi) over rays gives s (`tunnel_spread`);
+- random points: at radius r, L is a rising function of r |u_S|, so that the spread of log L over points, divided by
+  d log L / d log r, is that of log |u_S| (`point_spread`).
+
+Directions of a network are not all equally short. If the distance is the root of sum_i w_i x_i^2, spreads measure the
+participation ratio (sum w)^2 / sum w^2: an effective number, which the shortest directions dominate. Of many wedges the
+nearest counts, whose distance varies less than one wedge's: far from all optima, spreads then make s too large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from wedgescape.analysis import wedge_routes as routes
+from wedgescape.landscapes import wedges
+from wedgescape.measurements.hyperplanes import mean_threshold, measured
+from wedgescape.numerics.intervals import Interval, bootstrap_mean
+from wedgescape.stores.zarr_stores import as_rows, described
+
+ROUTES = ("cut_line", "cut_threshold", "tunnel_spread", "point_spread")
+# What is predicted: name -> (its axis, what the axis is, units).
+QUANTITIES = {
+    "cut": ("dimension", "dimensions of a random cut", "1"),
+    "ray": ("angle", "angle from the optimum along a random ray", "radian"),
+    "random": ("radius", "distance of a random point from the origin", "weights"),
+    "radial": ("scale", "length of the weights over the optimum's", "1"),
+    "line": ("alpha", "place on the straight line between two optima", "1"),
+    "centroid": ("size", "number of optima", "1"),
+}
+LEVELS = {
+    "level_cut": ("level", "cuts that reach a training loss"),
+    "level_ray": ("level", "rays that reach a training loss"),
+    "level_random": ("radius", "random points at a radius"),
+}
+ENDS = {"estimate": "mean", "low": "lower end of its interval", "high": "upper end of its interval"}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A wedge with a slope: what it predicts, in nats, one wedge an optimum and all optima at one radius.
+
+    Args:
+        dim: D.
+        short: s, not necessarily whole.
+        slope: kappa, nats per weight.
+        thickness: eps, weights.
+    """
+
+    dim: int
+    short: float
+    slope: float
+    thickness: float = 0.0
+
+    def loss(self, distance) -> np.ndarray:
+        """Return kappa max(0, distance - eps); 0 where the distance is 0."""
+        return self.slope * np.maximum(0.0, np.asarray(distance) - self.thickness)
+
+    def at_random(self, radius) -> np.ndarray:
+        """Loss of a random point at a radius."""
+        return self.loss(wedges.random_loss(radius, self.short, self.dim))
+
+    def on_cuts(self, radius: float, cut) -> np.ndarray:
+        """Lowest loss on a random cut of `cut` dimensions through a random point at a radius."""
+        return self.loss(wedges.cut_loss(radius, self.short, cut, self.dim))
+
+    def on_rays(self, radius: float, angle) -> np.ndarray:
+        """Loss at an angle along a random ray from an optimum."""
+        return self.loss(np.sin(angle) * wedges.random_loss(radius, self.short, self.dim))
+
+    def on_lines(self, radius: float, alpha) -> np.ndarray:
+        """Loss on the line between two optima: the nearer one's wedge is r sqrt(s/D) min(alpha, 1 - alpha) away."""
+        alpha = np.asarray(alpha)
+        return self.loss(np.minimum(alpha, 1 - alpha) * wedges.random_loss(radius, self.short, self.dim))
+
+    def at_centroids(self, radius: float, size) -> np.ndarray:
+        """Loss at the linear centroid of m optima: of their sum over m, m - 1 parts leave any one wedge."""
+        size = np.asarray(size)
+        return self.loss(np.sqrt(size - 1) / size * wedges.random_loss(radius, self.short, self.dim))
+
+    def largest_connector(self) -> float:
+        """Return the largest m with a connector; nan without a fit."""
+        return float(wedges.largest_connector(self.short, self.dim)) if np.isfinite(self.short) else np.nan
+
+
+# All of it, for one network.
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The arrays that are fitted, without seeds that diverged (nan).
+
+    Args:
+        dim: D.
+        radius: mean norm of the optima, weights.
+        start_radius: mean norm of the points that the cuts go through.
+        dimensions: (d,) of the cuts.
+        cuts: (d, K) lowest losses on them.
+        thresholds: (K,) d_90 of seeds.
+        threshold: their mean with its interval; nan where a seed never reached its own.
+        crossings: (K, U) angles at which rays reach the loss threshold.
+        crossing_error: half a bracket of those.
+        angles: (A,), radians.
+        rays: (K, U, A) losses at them.
+        radii: (R,) of random points.
+        randoms: (R, N) losses there.
+    """
+
+    dim: int
+    radius: float
+    start_radius: float
+    dimensions: np.ndarray
+    cuts: np.ndarray
+    thresholds: np.ndarray
+    threshold: Interval
+    crossings: np.ndarray
+    crossing_error: float
+    angles: np.ndarray
+    rays: np.ndarray
+    radii: np.ndarray
+    randoms: np.ndarray
+
+
+def take(tunnels: xr.Dataset, hyperplanes: xr.Dataset, radii: xr.Dataset, start_radii, confidence, resamples):
+    """Return what is fitted from the stores of `fit`."""
+    radii = radii.sortby("radius")
+    tunnels = tunnels.where(~tunnels["diverged"].astype(bool))
+    kept = ~hyperplanes["diverged"].astype(bool)
+    cuts = hyperplanes["loss"].sel(split="train", dimension=measured(hyperplanes)).where(kept)
+    return Measured(
+        dim=int(hyperplanes.attrs["parameters"]),
+        radius=float(tunnels["radius"].mean()),
+        start_radius=_mean(start_radii),
+        dimensions=cuts["dimension"].values,
+        cuts=cuts.transpose("dimension", "seed").values,
+        thresholds=hyperplanes["threshold"].where(kept).values,
+        threshold=mean_threshold(hyperplanes, confidence, resamples),
+        crossings=tunnels["width_loss"].transpose("seed", "direction").values,
+        crossing_error=float(tunnels.attrs["angle_error"]),
+        angles=tunnels["angle"].values,
+        rays=tunnels["loss"].transpose("seed", "direction", "angle").values,
+        radii=radii["radius"].values,
+        randoms=radii["loss"].transpose("radius", "point").values,
+    )
+
+
+def short_directions(
+    taken: Measured, over: Callable[[np.ndarray], Interval], confidence: float
+) -> dict[str, tuple[Interval, np.ndarray]]:
+    """Return s with its interval, and each seed's s, by every route; at most D."""
+    dim, across = taken.dim, taken.dim - 1  # rays are orthogonal to their optimum
+    lines = np.minimum(
+        routes.cut_line(taken.dimensions, taken.cuts)[0], dim
+    )  # cuts that hardly fall would make it more
+    variances = routes.ray_variances(taken.crossings, taken.crossing_error)
+    squares = routes.at_radius(taken.radii, routes.point_squares(taken.radii, taken.randoms), taken.radius)
+    of_seeds = np.array([routes.short_of(variance, across) for variance in variances])
+    return {
+        "cut_line": (over(lines), lines),
+        "cut_threshold": (taken.threshold, taken.thresholds),
+        "tunnel_spread": (routes.short_interval(over(variances), across), of_seeds),
+        "point_spread": (
+            routes.short_interval(routes.variance_interval(squares, confidence), dim),
+            np.empty(0),
+        ),  # points belong to no seed
+    }
+
+
+def wedge_fits(taken: Measured, shorts: dict[str, float]) -> dict[str, Fit]:
+    """Return the wedge of every route, with the slope that makes it equal to the route's own losses.
+
+    Those are L_0 of the cuts, the line fitted along rays, and the loss of random points as far out as the optima. Along
+    rays alone a thickness shows: the loss stays zero up to an onset. Elsewhere it is taken as zero.
+    """
+    start = _mean(routes.cut_line(taken.dimensions, taken.cuts)[1]) / taken.start_radius
+    rise, kink = (_mean(column) for column in onsets(taken).T)
+    out = np.exp(routes.at_radius(taken.radii, np.log(taken.randoms.mean(1)), taken.radius)) / taken.radius
+    steepness = {"cut_line": start, "cut_threshold": start, "tunnel_spread": rise / taken.radius, "point_spread": out}
+    fits = {}
+    for route, short in shorts.items():
+        slope = float(steepness[route]) / np.sqrt(short / taken.dim)
+        fits[route] = Fit(taken.dim, short, slope, float(kink) / slope if route == "tunnel_spread" else 0.0)
+    return fits
+
+
+def onsets(taken: Measured) -> np.ndarray:
+    """Return kappa r sqrt(s/D) and kappa eps (seed, 2) from the loss along rays, averaged over them."""
+    sines = np.sin(taken.angles)
+    return np.array([routes.hinge(sines, row) for row in taken.rays.mean(1)])
+
+
+def found_connector(connectors: xr.Dataset, threshold: float) -> int:
+    """Return the largest m whose connectors have a mean training loss of at most a threshold at the centre; else 0."""
+    centres = connectors["loss"].sel(place="centre", split="train").mean("set").values
+    found = connectors["size"].values[centres <= threshold]
+    return int(found.max()) if len(found) else 0
+
+
+def misfit(observed, predicted) -> np.ndarray:
+    """Return the root mean square of predictions (route, x) less what was observed (x,), over that of the latter."""
+    return np.sqrt(((predicted - observed) ** 2).mean(-1) / (np.asarray(observed) ** 2).mean())
+
+
+def fit(
+    tunnels: xr.Dataset,
+    hyperplanes: xr.Dataset,
+    radii: xr.Dataset,
+    profiles: xr.Dataset,
+    connectors: xr.Dataset,
+    start_radii,
+    confidence: float,
+    resamples: int,
+) -> xr.Dataset:
+    """Fit wedges to the measurements of one point of the grid by every route, and predict all of them with each fit.
+
+    Nothing is shared between routes but D and the radius of the optima.
+
+    Args:
+        tunnels: as `tunnels.measure` returns it, with `diverged`.
+        hyperplanes: as `hyperplanes.measure` returns it, with `diverged`.
+        radii: `loss` (radius, point) at random points, `radius` in weights.
+        profiles: as `profiles.measure` returns it.
+        connectors: as `connectors.measure` returns it.
+        start_radii: (seed,), norms of the points that the cuts of `hyperplanes` go through.
+        confidence: of intervals, over seeds; over points for random points, by the distribution that a wedge has.
+        resamples: of their bootstrap.
+
+    Returns:
+        A dataset over `route` with s / D, its interval and each seed's; per quantity of `QUANTITIES` what was measured
+        and what each route's fit predicts; and s / D again at other losses.
+    """
+
+    def over(values) -> Interval:
+        return bootstrap_mean(values, confidence, resamples)
+
+    taken = take(tunnels, hyperplanes, radii, start_radii, confidence, resamples)
+    shorts = short_directions(taken, over, confidence)
+    fits = wedge_fits(taken, {route: interval.estimate for route, (interval, _seeds) in shorts.items()})
+    seeds = {"tunnel_spread": tunnels["seed"].values, "point_spread": np.empty(0, int)}
+    of_seeds = [
+        xr.DataArray(values, {"seed": seeds.get(route, hyperplanes["seed"].values)}, ("seed",)).reindex(
+            seed=tunnels["seed"].values
+        )
+        for route, (_interval, values) in shorts.items()
+    ]
+    along = np.array([[vars(interval)[end] for end in ENDS] for interval, _seeds in shorts.values()]) / taken.dim
+    kinks = onsets(taken)
+    variables = {
+        "fraction": described(("route",), along[:, 0], "short fraction s / D", "1"),
+        "fraction_low": described(("route",), along[:, 1], "lower end of its interval", "1"),
+        "fraction_high": described(("route",), along[:, 2], "upper end of its interval", "1"),
+        "fraction_seed": described(("route", "seed"), np.stack(of_seeds) / taken.dim, "s / D of one seed", "1"),
+        "slope": described(("route",), [wedge.slope for wedge in fits.values()], "kappa", "nat / weight"),
+        "thickness": described(
+            ("route",),
+            [wedge.thickness for wedge in fits.values()],
+            "eps; 0 where a route tells nothing of it",
+            "weight",
+        ),
+        "onset": described(("seed",), kinks[:, 1] / kinks[:, 0], "sin(phi) where the loss along rays sets in", "1"),
+        "largest_predicted": described(
+            ("route",),
+            [wedge.largest_connector() for wedge in fits.values()],
+            "largest m with a connector, by each fit",
+        ),
+        "ray_deviation": described(
+            ("seed", "direction"), routes.ray_deviations(taken.crossings), "log |u_S| of a ray less its optimum's mean"
+        ),
+        "point_deviation": described(
+            ("point",),
+            routes.at_radius(taken.radii, routes.point_deviations(taken.radii, taken.randoms), taken.radius),
+            "log |u_S| of random points as far out as the optima, less their mean",
+        ),
+        **_predictions(taken, fits, profiles, connectors, over),
+        **_levels(taken, over, confidence),
+    }
+    coordinates = {
+        "route": list(ROUTES),
+        "seed": tunnels["seed"].values,
+        "direction": tunnels["direction"].values,
+        "quantity": list(QUANTITIES),
+        "level": described(("level",), list(routes.LEVELS), "training loss at which s is estimated again", "nat"),
+    }
+    places = (
+        taken.dimensions,
+        taken.angles,
+        taken.radii,
+        _outwards(profiles)[1],
+        profiles["alpha"],
+        connectors["size"],
+    )
+    for (axis, text, units), place in zip(QUANTITIES.values(), places, strict=True):
+        coordinates[axis] = described((axis,), place, text, units)
+    attributes = {
+        "parameters": taken.dim,
+        "optima_radius": taken.radius,
+        "start_radius": taken.start_radius,
+        "loss_threshold": float(tunnels.attrs["loss_threshold"]),
+        "accuracy_fraction": float(hyperplanes.attrs["accuracy_fraction"]),
+        "largest_found": found_connector(connectors, float(tunnels.attrs["loss_threshold"])),
+        "largest_tried": int(connectors["size"].max()),
+        "diverged": int(tunnels["diverged"].sum()),
+    }
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+def _predictions(taken: Measured, fits: dict[str, Fit], profiles, connectors, over) -> dict[str, tuple]:
+    """Return what was measured of every quantity, what each fit predicts, and the misfit of both."""
+    kept, scale = _outwards(profiles)
+    train = profiles.sel(split="train")
+    start, radius = taken.start_radius, taken.radius
+    sizes = connectors["size"].values
+    lines = np.full((train.sizes["alpha"], 1), np.nan)  # one optimum alone has no straight line to another
+    if "pair_loss" in train:
+        lines = train["pair_loss"].transpose("alpha", "pair").values
+    # name -> (measured (x, n), a fit's prediction (x,))
+    cases: dict[str, tuple[np.ndarray, Callable[[Fit], np.ndarray]]] = {
+        "cut": (taken.cuts, lambda wedge: wedge.on_cuts(start, taken.dimensions)),
+        "ray": (taken.rays.mean(1).T, lambda wedge: wedge.on_rays(radius, taken.angles)),
+        "random": (taken.randoms, lambda wedge: wedge.at_random(taken.radii)),
+        # A wedge is a cone and an optimum lies on it.
+        "radial": (
+            train["loss"].sel(direction="radial").transpose("step", "seed").values[kept],
+            lambda wedge: wedge.loss(np.zeros(len(scale))),
+        ),
+        "line": (
+            lines,
+            lambda wedge: wedge.on_lines(radius, train["alpha"].values),
+        ),
+        "centroid": (
+            connectors["loss"].sel(place="centroid", split="train").transpose("size", "set").values,
+            lambda wedge: wedge.at_centroids(radius, sizes),
+        ),
+    }
+    variables, misfits = {}, []
+    for name, (values, predict) in cases.items():
+        axis = QUANTITIES[name][0]
+        found = [over(row) for row in values]
+        for end, text in ENDS.items():
+            row = [vars(interval)[end] for interval in found]
+            variables[f"{name}_{end}"] = described((axis,), row, f"measured training loss, {name}: {text}", "nat")
+        predicted = np.stack([predict(wedge) for wedge in fits.values()])
+        variables[f"{name}_predicted"] = described(("route", axis), predicted, f"loss by each fit, {name}", "nat")
+        misfits.append(misfit(variables[f"{name}_estimate"][1], predicted))
+    text = "root mean square of prediction less measurement, over that of the measurement; 1: as bad as zero everywhere"
+    variables["misfit"] = described(("route", "quantity"), np.stack(misfits, 1), text, "1")
+    return variables
+
+
+def _levels(taken: Measured, over, confidence: float) -> dict[str, tuple]:
+    """Return s / D where losses are higher or lower: on a wedge it would be the same."""
+    rays = routes.ray_levels(taken.angles, taken.rays)
+    points = routes.point_squares(taken.radii, taken.randoms)
+    found = {
+        "level_cut": [over(row) for row in routes.cut_levels(taken.dimensions, taken.cuts)],
+        "level_ray": [routes.short_interval(over(row), taken.dim - 1) for row in rays],
+        "level_random": [routes.short_interval(routes.variance_interval(row, confidence), taken.dim) for row in points],
+    }
+    return {
+        f"{name}_{end}": described(
+            (LEVELS[name][0],),
+            np.array([vars(interval)[end] for interval in row]) / taken.dim,
+            f"s / D by {LEVELS[name][1]}: {text}",
+            "1",
+        )
+        for name, row in found.items()
+        for end, text in ENDS.items()
+    }
+
+
+def _outwards(profiles: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Which steps of the radial profile keep the sign of the weights, and their lengths over the optimum's."""
+    scale = 1 + profiles["t"].values
+    return scale > 0, scale[scale > 0]
+
+
+def _mean(values) -> float:
+    """Mean of what is finite; nan of nothing."""
+    return bootstrap_mean(values, resamples=1).estimate
+
+
+def agreement(store: xr.Dataset) -> tuple[bool, float]:
+    """Return whether the intervals of all routes share a point, and the largest estimate of s / D over the smallest."""
+    known = store[["fraction", "fraction_low", "fraction_high"]].dropna("route", subset=["fraction"])
+    if known.sizes["route"] < 2:
+        return True, np.nan
+    shared = float(known["fraction_low"].max()) <= float(known["fraction_high"].min())
+    return shared, float(known["fraction"].max() / known["fraction"].min())
+
+
+def tidy(store: xr.Dataset) -> pd.DataFrame:
+    """Return one row an observation.
+
+    `quantity` is `fraction` (s / D by a route, with interval; one row a seed too), one of `QUANTITIES` (measured with
+    interval, and by each route's fit), `largest_connector`, or one of `LEVELS`.
+    """
+    parts = [as_rows(store[["fraction", "fraction_low", "fraction_high"]], ("route",),
+                     ("fraction", "fraction_low", "fraction_high")).set_axis(
+                         ["route", "estimate", "low", "high"], axis=1).assign(quantity="fraction")]  # fmt: skip
+    parts.append(
+        as_rows(store[["fraction_seed"]], ("route", "seed"), ("fraction_seed",))
+        .rename(columns={"fraction_seed": "estimate"})
+        .dropna(subset="estimate")
+        .assign(quantity="fraction")
+    )
+    for name, (axis, _text, _units) in QUANTITIES.items():
+        columns = [f"{name}_{end}" for end in (*ENDS, "predicted")]
+        part = as_rows(store[columns], ("route", axis), columns)
+        parts.append(part.set_axis(["route", "x", *ENDS, "predicted"], axis=1).assign(quantity=name))
+    for name, (axis, _text) in LEVELS.items():
+        columns = [f"{name}_{end}" for end in ENDS]
+        parts.append(as_rows(store[columns], (axis,), columns).set_axis(["x", *ENDS], axis=1).assign(quantity=name))
+    largest = as_rows(store[["largest_predicted"]], ("route",), ("largest_predicted",))
+    largest = largest.rename(columns={"largest_predicted": "predicted"})
+    parts.append(largest.assign(quantity="largest_connector", estimate=store.attrs["largest_found"]))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["quantity", "route", "seed", "x", "estimate", "low", "high", "predicted"]]

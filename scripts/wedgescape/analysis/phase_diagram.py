@@ -1,0 +1,286 @@
+"""Phase diagrams: what whole grids of hyperparameters do to the landscape, and how alike (science, section 10).
+
+A *statistic* is one number a network: how wide its tunnel is, how curved, how far from other seeds, how good. Networks
+that were trained at the points of a grid give a table of statistics, from which come the correlations between them and
+the effect of each hyperparameter on all of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from wedgescape.measurements.curvature import statistics_of
+from wedgescape.numerics.intervals import Interval, bootstrap_correlation
+from wedgescape.numerics.randomness import stream
+from wedgescape.stores.zarr_stores import as_rows, described
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One number a network.
+
+    Args:
+        measurement: whose store it comes from.
+        of: (the store of a point) -> (seed).
+        text: what it is.
+        units: of it.
+    """
+
+    measurement: str
+    of: Callable[[xr.Dataset], xr.DataArray]
+    text: str
+    units: str
+
+
+STATISTICS = {
+    "angular_width": Statistic(
+        "tunnels",
+        lambda store: store["width_accuracy"].mean("direction") * (180 / math.pi),
+        "angular width of the tunnel by the accuracy threshold, mean over rays",
+        "degree",
+    ),
+    "large_scale": Statistic(
+        "curvature",
+        lambda store: statistics_of(store)["large_scale"],
+        "large-scale curvature of the training loss, mean over directions",
+        "nat/radian^2",
+    ),
+    "top_eigenvalue": Statistic(
+        "curvature",
+        lambda store: statistics_of(store)["top_eigenvalue"],
+        "largest eigenvalue of the Hessian of the training loss",
+        "nat/weight^2",
+    ),
+    "trace": Statistic(
+        "curvature",
+        lambda store: statistics_of(store)["trace"],
+        "trace of the Hessian of the training loss",
+        "nat/weight^2",
+    ),
+    "barrier": Statistic(
+        "similarity",
+        lambda store: store["barrier"].sel(split="train", drop=True),
+        "barrier of the training loss on the straight line to the next seed",
+        "nat",
+    ),
+    "disagreement": Statistic(
+        "similarity",
+        lambda store: store["disagreement"].where(store["other"] != store["seed"]).mean("other"),
+        "fraction of test examples on which another seed predicts another class, mean over the other seeds",
+        "1",
+    ),
+    "test_error": Statistic(
+        "similarity", lambda store: store["error"].sel(split="test", drop=True), "fraction of test examples wrong", "1"
+    ),
+}
+MEASUREMENTS = tuple(dict.fromkeys(statistic.measurement for statistic in STATISTICS.values()))
+
+
+def gather(points: dict[str, dict], stores: dict[str, dict[str, xr.Dataset]]) -> xr.Dataset:
+    """Return all statistics of all points over (point, seed), with the points' hyperparameters as coordinates.
+
+    Args:
+        points: name of a point -> its hyperparameters.
+        stores: measurement -> {name of a point: its store}; those of `MEASUREMENTS`.
+
+    Returns:
+        `STATISTICS`, nan where a run diverged or a seed was not measured, and `diverged`.
+    """
+    seeds = next(iter(stores["similarity"].values()))["seed"].values.tolist()
+    diverged = np.array([stores["similarity"][point]["diverged"].values for point in points], dtype=bool)
+    variables = {"diverged": described(("point", "seed"), diverged, "the run left the finite numbers")}
+    for name, statistic in STATISTICS.items():
+        rows = [statistic.of(stores[statistic.measurement][point]).reindex(seed=seeds).values for point in points]
+        values = np.where(diverged, np.nan, np.array(rows, dtype=float))
+        variables[name] = described(("point", "seed"), values, statistic.text, statistic.units)
+    coordinates = {"point": list(points), "seed": seeds}
+    for key in next(iter(points.values())):
+        coordinates[key] = ("point", np.array([values[key] for values in points.values()]))
+    return xr.Dataset(variables, coordinates)
+
+
+def points_of(grids: dict[str, dict]) -> dict[str, dict]:
+    """Return the points of all grids, each once: name -> hyperparameters."""
+    return {name: values for grid in grids.values() for name, values in grid["points"].items()}
+
+
+def varied(grids: dict[str, dict], ordered: bool = False) -> list[str]:
+    """Return the hyperparameters that grids vary, in the grids' order; those alone whose values have an order, on wish.
+
+    Args:
+        grids: name -> `keys` of the grid, and its `points` {name: hyperparameters}.
+        ordered: leave out those whose values are text.
+    """
+    points = points_of(grids).values()
+    taken = {key: {point[key] for point in points} for grid in grids.values() for key in grid["keys"]}
+    return [
+        key
+        for key, values in taken.items()
+        if len(values) > 1 and not (ordered and any(isinstance(value, str) for value in values))
+    ]
+
+
+def tidy(data: xr.Dataset, keys: list[str]) -> pd.DataFrame:
+    """Return one row a (point, seed): the hyperparameters `keys`, all statistics, and whether the run diverged."""
+    return as_rows(data, ("point", "seed"), (*keys, *STATISTICS, "diverged"))
+
+
+def plane_of(points: dict[str, dict], keys: list[str], base: dict) -> tuple[list, list, list[list[str]]]:
+    """Return which points of a grid form the plane over its first two hyperparameters.
+
+    Args:
+        points: name -> hyperparameters, a full product of the values of `keys`.
+        keys: the grid's hyperparameters; all beyond the first two stay at the base point's value, where it is among the
+            grid's, else at the grid's first.
+        base: the base point's hyperparameters.
+
+    Returns:
+        The values of the first, those of the second, and names (second, first).
+    """
+    values = {key: list(dict.fromkeys(point[key] for point in points.values())) for key in keys}
+    held = {key: base[key] if base[key] in values[key] else values[key][0] for key in keys[2:]}
+    names = {tuple(point[key] for key in keys): name for name, point in points.items()}
+    first, second = (values[key] for key in keys[:2])
+    return first, second, [[names[(x, y, *held.values())] for x in first] for y in second]
+
+
+# How alike
+
+
+COLUMNS = ["quantity", "first", "second", "estimate", "low", "high", "points", "seeds"]
+
+
+def _counts(there: np.ndarray) -> dict[str, int]:
+    """Return how many points and seeds have any of what is there (point, seed)."""
+    return {"points": int(there.any(1).sum()), "seeds": int(there.any(0).sum())}
+
+
+def correlations(data: xr.Dataset, confidence: float, resamples: int) -> pd.DataFrame:
+    """Return Spearman's rho of each pair of statistics over all (point, seed) pairs, with its interval.
+
+    The interval is bootstrapped over seeds: it tells what other seeds would give at the same points. Barrier and
+    disagreement are about pairs of seeds, which a bootstrap over single seeds takes for independent.
+
+    Args:
+        data: of `gather`.
+        confidence: of the interval.
+        resamples: of the bootstrap.
+    """
+    rows = []
+    for first, second in itertools.combinations(STATISTICS, 2):
+        x, y = data[first].values, data[second].values
+        both = np.isfinite(x) & np.isfinite(y)
+        interval = vars(bootstrap_correlation(x, y, confidence, resamples))
+        rows.append({"quantity": "correlation", "first": first, "second": second, **interval, **_counts(both)})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def effects(data: xr.Dataset, keys: list[str], confidence: float, resamples: int) -> pd.DataFrame:
+    """Return the standardised effect of each hyperparameter on each statistic (our definition).
+
+    A statistic is replaced by its rank over all (point, seed) pairs and scaled to a standard deviation of 1, so that
+    units and outliers do not matter; a hyperparameter by the place of its value among those it takes, from -1/2 at the
+    lowest to 1/2 at the highest. The effects are the coefficients of the least-squares fit of the one by all of the
+    other, without interactions: by how many standard deviations a statistic changes from the lowest to the highest
+    value, the other hyperparameters held fixed.
+
+    Args:
+        data: of `gather`.
+        keys: the hyperparameters, numbers all of them.
+        confidence: of the interval.
+        resamples: of the bootstrap over seeds.
+    """
+    drawn = _draw_effects(data, keys, resamples)  # (1 + resample, key, statistic)
+    rows = [
+        {"quantity": "effect", "first": key, "second": name, **vars(_interval(drawn[:, j, m], confidence))}
+        | _counts(np.isfinite(data[name].values))
+        for j, key in enumerate(keys)
+        for m, name in enumerate(STATISTICS)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def likeness(data: xr.Dataset, keys: list[str], confidence: float, resamples: int) -> pd.DataFrame:
+    """Return how alike two hyperparameters act (our definition): the cosine of their vectors of effects (`effects`).
+
+    1: raising the one changes all statistics in the same proportions as raising the other; -1: as lowering it; 0: they
+    have nothing in common. A cosine and not a correlation: it stays the same when a statistic is counted the other way
+    round, and no effect is zero and not the mean effect. Noise in the effects pulls the cosine towards 0.
+
+    Statistics depend on one another: were all of them signs of one thing, every cosine would be 1 or -1. `chance` is
+    the root mean square of the cosine of random vectors with the correlations of the statistics, 1 / sqrt(effective
+    number of statistics), (sum of eigenvalues)^2 / (sum of their squares) of the correlation matrix.
+
+    Args:
+        data: of `gather`.
+        keys: the hyperparameters, numbers all of them.
+        confidence: of the interval.
+        resamples: of the bootstrap over seeds.
+    """
+    drawn = _draw_effects(data, keys, resamples)
+    drawn = drawn[:, :, np.isfinite(drawn[0]).all(0)]
+    counts = _counts(~data["diverged"].values)
+    chance, rows = _chance(data), []
+    for (j, first), (k, second) in itertools.combinations(enumerate(keys), 2):
+        x, y = drawn[:, j], drawn[:, k]
+        with np.errstate(invalid="ignore"):
+            cosine = (x * y).sum(1) / np.sqrt((x * x).sum(1) * (y * y).sum(1))
+        interval = vars(_interval(cosine, confidence))
+        rows.append({"quantity": "likeness", "first": first, "second": second, **interval, **counts, "chance": chance})
+    return pd.DataFrame(rows, columns=[*COLUMNS, "chance"])
+
+
+def _draw_effects(data: xr.Dataset, keys: list[str], resamples: int) -> np.ndarray:
+    """Return effects (1 + resample, key, statistic): of all seeds, then of seeds drawn with replacement.
+
+    The fit is linear in sums over a seed's points, so that a resample is a sum of these by how often a seed was drawn.
+    """
+    shape = (data.sizes["point"], data.sizes["seed"])
+    design = np.stack([np.ones(shape[0]), *(_places(data[key].values) for key in keys)], 1)  # (point, 1 + key)
+    draws = stream("bootstrap").integers(shape[1], size=(resamples, shape[1]))
+    times = np.apply_along_axis(np.bincount, 1, draws, minlength=shape[1])
+    times = np.concatenate([np.ones((1, shape[1]), int), times])  # (1 + resample, seed)
+    found = np.full((len(times), len(keys), len(STATISTICS)), np.nan)
+    for m, name in enumerate(STATISTICS):
+        values = data[name].values
+        finite = np.isfinite(values)
+        if not finite.any() or np.ptp(values[finite]) == 0:
+            continue
+        scores = np.zeros(shape)
+        ranks = pd.Series(values[finite]).rank()
+        scores[finite] = (ranks - ranks.mean()) / ranks.std(ddof=0)
+        squares = np.einsum("ps,pi,pj->sij", finite, design, design)
+        products = np.einsum("ps,pi->si", scores, design)
+        inverse = np.linalg.pinv(np.einsum("rs,sij->rij", times, squares), hermitian=True)
+        found[:, :, m] = np.einsum("rij,rs,sj->ri", inverse, times, products)[:, 1:]
+    return found
+
+
+def _places(values: np.ndarray) -> np.ndarray:
+    """Return where values lie among the different ones: -1/2 for the lowest, 1/2 for the highest."""
+    levels, place = np.unique(values, return_inverse=True)
+    return place / max(1, len(levels) - 1) - 0.5
+
+
+def _interval(drawn: np.ndarray, confidence: float) -> Interval:
+    """Return the interval of the estimate drawn[0] by its resamples drawn[1:]; unbounded where they do not differ."""
+    resamples = drawn[1:][np.isfinite(drawn[1:])]
+    if not len(resamples) or not np.ptp(resamples) > 0:
+        return Interval(float(drawn[0]), -np.inf, np.inf)
+    low, high = np.quantile(resamples, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(drawn[0]), float(low), float(high))
+
+
+def _chance(data: xr.Dataset) -> float:
+    table = tidy(data, [])[list(STATISTICS)]
+    matrix = table.corr(method="spearman").to_numpy()
+    known = np.isfinite(np.diag(matrix))
+    matrix = matrix[known][:, known]
+    return float(np.sqrt((matrix**2).sum()) / len(matrix)) if len(matrix) else np.nan

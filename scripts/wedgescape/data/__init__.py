@@ -1,0 +1,1 @@
+"""Data sets: published ones, downloads, and a user's own."""

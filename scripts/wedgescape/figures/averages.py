@@ -1,0 +1,103 @@
+"""Draw weight averages beside their members, the barriers between members, and the gain of ensembles.
+
+(a) Training and (b) test loss at the average of a group's members against their own mean loss; on the line they are
+equal. (c) The largest barrier on the straight lines from each member to the next. (d) What an ensemble gains in
+log-likelihood over its members against their disagreement, with Spearman's rho. Dots are groups, diamonds means with
+the bootstrap interval.
+"""
+
+import numpy as np
+import xarray as xr
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from wedgescape.analysis.ensembles import gain, several, summarise, tidy_averages
+from wedgescape.figures import style
+from wedgescape.figures.publish import interval_settings, publish
+from wedgescape.numerics.intervals import bootstrap_correlation
+from wedgescape.provenance.frame import job
+from wedgescape.stores.zarr_stores import open_store
+
+SPREAD = 0.44  # rows, over which the groups of a method are spread
+SIZES = {"swa": 7.5, "snapshots": 5.5, "fge": 3.5}  # points, of their diamonds, which would hide each other
+SMALL_BARRIER = 1e-3  # nats, below which the axis is linear
+LETTERS = {"train": ("a", "Training loss"), "test": ("b", "Test loss")}
+
+
+def draw(store: xr.Dataset, confidence: float, resamples: int) -> Figure:
+    """Draw the figure.
+
+    Args:
+        store: `methods` of `measure_ensembles`.
+        confidence: of the intervals.
+        resamples: of the bootstrap.
+    """
+    store = several(store)
+    figure, axes = style.panels(2, 2, style.TWO_COLUMNS, 5.0)
+    for panel, (split, (letter, text)) in zip(axes[0], LETTERS.items(), strict=True):
+        _draw_averages(panel, store.sel(split=split), confidence, resamples)
+        style.title(panel, letter, text, "dashed: equal; colours as in c")
+    _draw_barriers(axes[1, 0], store["barrier"].sel(split="train"), confidence, resamples)
+    style.title(axes[1, 0], "c", "Barriers between members")
+    _draw_gains(axes[1, 1], store, confidence, resamples)
+    style.title(axes[1, 1], "d", "Gain of ensembles")
+    return figure
+
+
+def _cloud(axes: Axes, x: xr.DataArray, y: xr.DataArray, confidence: float, resamples: int) -> None:
+    """Draw each group as a dot and each method's means as a diamond with both intervals."""
+    ends_x, ends_y = (summarise(part, confidence, resamples) for part in (x, y))
+    for row, method in enumerate(x["ensemble"].values):
+        colour = style.METHODS[method]
+        axes.scatter(x.values[row], y.values[row], s=7, color=colour, alpha=0.45, linewidths=0, zorder=3)
+        mean, other = ends_x[row], ends_y[row]
+        if np.isfinite([*mean, *other]).all():
+            axes.plot(mean[1:], [other[0]] * 2, color=colour, linewidth=1, zorder=4)
+            axes.plot([mean[0]] * 2, other[1:], color=colour, linewidth=1, zorder=4)
+        look = {"markersize": SIZES.get(method, 4.5), "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 5}
+        axes.plot(mean[0], other[0], "D", color=colour, **look)
+
+
+def _draw_averages(axes: Axes, store: xr.Dataset, confidence: float, resamples: int) -> None:
+    _cloud(axes, store["members_loss"], store["average_loss"], confidence, resamples)
+    axes.set(xscale="log", xlabel="members' mean loss (nats)", ylabel="loss at their average (nats)")
+    axes.margins(0.08)
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(ticker.FixedLocator(style.log_ticks(low, high)))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _place: style.number(value)))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    style.log_axis(axes)
+    bottom, top = axes.get_ylim()
+    axes.axline((1, 1), (2, 2), color=style.FAINT, linestyle="--", linewidth=0.8, zorder=1)
+    axes.set(xlim=(low, high), ylim=(bottom, top))
+
+
+def _draw_barriers(axes: Axes, values: xr.DataArray, confidence: float, resamples: int) -> None:
+    means = summarise(values, confidence, resamples)
+    axes.set_xscale("symlog", linthresh=SMALL_BARRIER)
+    for row, method in enumerate(values["ensemble"].values):
+        style.strip(axes, row, values.values[row], means[row], style.METHODS[method], SPREAD)
+    axes.set_yticks(range(len(means)), [style.METHOD_NAMES[method] for method in values["ensemble"].values])
+    for label, method in zip(axes.get_yticklabels(), values["ensemble"].values, strict=True):
+        label.set_color(style.METHODS[method])
+    axes.set(ylim=(len(means) - 0.5, -0.5), xlabel="largest barrier, training loss (nats)")
+    axes.grid(axis="y", color=style.FAINT, linewidth=0.3)
+
+
+def _draw_gains(axes: Axes, store: xr.Dataset, confidence: float, resamples: int) -> None:
+    gains = gain(store["nll"])
+    kept = np.isfinite(gains).any("seed").values
+    x, y = store["disagreement"].isel(ensemble=kept), gains.isel(ensemble=kept)
+    _cloud(axes, x, y, confidence, resamples)
+    rho = bootstrap_correlation(x.values, y.values, confidence, resamples)
+    text = rf"$\rho = {rho.estimate:.2f}$ [{rho.low:.2f}, {rho.high:.2f}]"
+    axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=7)
+    axes.set(xlabel="members' disagreement (fraction)", ylabel="gain in log-likelihood (nats)")
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        store = open_store(snakemake.input[0]).load()
+        intervals = interval_settings(snakemake)
+        publish(snakemake, draw(store, **intervals), tidy_averages(store))

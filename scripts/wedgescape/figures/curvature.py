@@ -1,0 +1,193 @@
+"""Draw the curvature of the training loss at optima against each hyperparameter, and beside the tunnels' widths.
+
+Columns are sweeps. Rows: trace and largest eigenvalue of the Hessian; curvature at a finite and at a vanishing angle;
+curvature of the error rate. Dots are seeds, diamonds and squares means over seeds, bars the bootstrap interval of the
+mean. A triangle on the axis marks the base point's value; runs that diverged are counted beside a cross and are in no
+mean. Below: Spearman's rho between each statistic and the angular width of the tunnel around the same optimum, over all
+optima and over those of each sweep, with intervals bootstrapped over seeds.
+"""
+
+import math
+import string
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from wedgescape.figures import style
+from wedgescape.figures.publish import interval_settings, publish
+from wedgescape.measurements.curvature import STATISTICS, correlations, tidy
+from wedgescape.measurements.tunnels import summarise
+from wedgescape.provenance.frame import job
+from wedgescape.stores.zarr_stores import along_sweeps, write_table
+
+ALL = "all"  # the points of all sweeps, each once
+COLUMNS = 5  # sweeps beside each other; more begin a second block
+ROW_HEIGHT, LINE_HEIGHT = 1.25, 0.3  # inches: of a row of panels, of a line of correlations
+
+# What a row of panels shows, in full colour and lighter, and its axis.
+ROWS = (
+    (("trace", "top_eigenvalue"), "Hessian\n(nats/weight²)"),
+    (("large_scale", "small_scale"), "loss curvature\n(nats/rad²)"),
+    (("large_scale_error",), "error curvature\n(1/rad²)"),
+)
+NAMES = {
+    "top_eigenvalue": "largest eigenvalue",
+    "trace": "trace",
+    "frobenius": "Frobenius norm",
+    "small_scale": "loss curvature, angle → 0",
+    "large_scale": "loss curvature, {angle:.3g}°",
+    "large_scale_error": "error curvature, {angle:.3g}°",
+    "gradient_energy": "gradient energy in top {top}",
+}
+
+
+def tabulate(stores: dict[str, xr.Dataset]) -> pd.DataFrame:
+    """Return one row a (sweep, value, seed) of stores of `measure_curvature` by the names of their sweeps."""
+    return pd.concat([tidy(store, sweep) for sweep, store in stores.items()], ignore_index=True)
+
+
+def draw(stores: dict[str, xr.Dataset], related: pd.DataFrame, base: dict, confidence: float, resamples: int) -> Figure:
+    """Draw the figure.
+
+    Args:
+        stores: of `measure_curvature`, by the names of their sweeps.
+        related: of `sharpness.correlations`, over the sweeps and `ALL`.
+        base: the base point's value of every sweep.
+        confidence: of the intervals.
+        resamples: of the bootstrap.
+    """
+    style.apply()
+    blocks = [list(stores)[first : first + COLUMNS] for first in range(0, len(stores), COLUMNS)]
+    columns, first = max(map(len, blocks)), next(iter(stores.values()))
+    heights = [*[len(ROWS) * ROW_HEIGHT + 0.3] * len(blocks), len(STATISTICS) * LINE_HEIGHT + 0.5]
+    figure = Figure(figsize=(style.TWO_COLUMNS, sum(heights) + 0.55))
+    *parts, last = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))
+    letters = iter(string.ascii_letters)
+    table = tabulate(stores)
+    for part, sweeps in zip(parts, blocks, strict=True):
+        axes = part.subplots(len(ROWS), columns, squeeze=False, sharex="col", sharey="row")
+        for (shown, label), row in zip(ROWS, axes, strict=True):
+            for panel, sweep in zip(row, sweeps, strict=False):
+                _draw_panel(panel, table[table["sweep"] == sweep], shown, base.get(sweep), confidence, resamples)
+                style.title(panel, next(letters))
+            for panel in row[len(sweeps) :]:
+                panel.set_axis_off()
+            values = table[list(shown)].to_numpy()
+            values = values[np.isfinite(values)]
+            if values.size and values.min() > 0:
+                style.log_axis(row[0])
+            row[0].set_ylabel(label)
+        for panel, sweep in zip(axes[-1], sweeps, strict=False):
+            panel.set_xlabel(style.NAMES.get(sweep, sweep).replace(" (", "\n("))
+    panel = last.subplots()
+    style.title(panel, next(letters), "Correlation with the angular width of the tunnel around the same optimum")
+    _draw_correlations(panel, related, _names(first))
+    _legend(figure, first, table, confidence)
+    style.thin_labels(figure)
+    return figure
+
+
+def _names(store: xr.Dataset) -> dict[str, str]:
+    angle, top = math.degrees(store.attrs["angle"]), store.sizes["rank"]
+    return {name: text.format(angle=angle, top=top) for name, text in NAMES.items()}
+
+
+def _draw_panel(
+    axes: Axes, table: pd.DataFrame, shown: tuple[str, ...], base, confidence: float, resamples: int
+) -> None:
+    sweep, values = table["sweep"].iloc[0], table["value"].unique().tolist()
+    positions = style.value_axis(axes, values)
+    for column, colour, marker in zip(
+        shown, (style.SWEEPS[sweep], style.lighter(style.SWEEPS[sweep])), "Ds", strict=False
+    ):
+        kept = table.assign(**{column: table[column].where(~table["diverged"].astype(bool))})
+        seen = kept.pivot_table(column, "value", "seed", sort=False, dropna=False, observed=False)
+        style.dots(axes, positions, seen.loc[values].to_numpy(), colour, spread=4.0, s=3)
+        means = summarise(table, column, confidence, resamples).set_index("value").loc[values]
+        joined = all(isinstance(value, Real) for value in values)
+        ends = (means["estimate"], means["low"], means["high"])
+        style.intervals(axes, positions, *ends, colour, joined=joined, marker=marker)
+    below = {"transform": axes.get_xaxis_transform(), "clip_on": False, "markersize": 4}
+    for value, position in zip(values, positions, strict=True):
+        lost = int(table.loc[table["value"] == value, "diverged"].sum())
+        if lost:
+            axes.plot(position, 0.06, "x", color=style.NEUTRAL, **below)
+            place = {"xycoords": below["transform"], "textcoords": "offset points", "va": "center", "fontsize": 6.5}
+            axes.annotate(f"{lost}", (position, 0.06), (4, 0), color=style.NEUTRAL, **place)
+        if value == base:
+            axes.plot(position, 0, "^", color="black", zorder=6, **below)
+
+
+def _draw_correlations(axes: Axes, related: pd.DataFrame, names: dict[str, str]) -> None:
+    """One line a statistic: all points in black, each sweep in its colour below."""
+    places = dict(zip(names, range(len(names)), strict=True))
+    sets = list(dict.fromkeys(related["points"]))
+    steps = np.linspace(-0.36, 0.36, len(sets)) if len(sets) > 1 else [0.0]
+    for step, name in zip(steps, sorted(sets, key=lambda name: name != ALL), strict=True):
+        rows = related[related["points"] == name].set_index("statistic").loc[list(places)]
+        finite = np.isfinite(rows["low"]) & np.isfinite(rows["high"])
+        reach = np.where(finite, [rows["estimate"] - rows["low"], rows["high"] - rows["estimate"]], 0.0)
+        axes.errorbar(
+            rows["estimate"],
+            np.arange(len(places)) + step,
+            xerr=np.clip(np.nan_to_num(reach), 0, None),
+            color="black" if name == ALL else style.SWEEPS[name],
+            marker="D" if name == ALL else "o",
+            markersize=3.6 if name == ALL else 2.4,
+            elinewidth=1,
+            linestyle="none",
+        )
+    axes.axvline(0, color=style.FAINT, linewidth=0.6, zorder=0)
+    for place in range(1, len(places)):
+        axes.axhline(place - 0.5, color=style.FAINT, linewidth=0.3, zorder=0)
+    axes.set_yticks(list(places.values()), [names[name] for name in places])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(places) - 0.5, -0.5)
+    axes.set_xlim(-1.03, 1.03)
+    axes.set_xlabel("Spearman's $\\rho$: $-1$ where the more curved optimum always has the narrower tunnel")
+    handles = [
+        Line2D([], [], color="black", marker="D", markersize=3.6, linestyle="none", label="all optima")
+        if name == ALL
+        else Line2D(
+            [], [], color=style.SWEEPS[name], marker="o", markersize=2.4, linestyle="none",
+            label=style.NAMES.get(name, name).split(" (")[0],
+        )
+        for name in sorted(sets, key=lambda name: name != ALL)
+    ]  # fmt: skip
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), title="optima of …", alignment="left")
+
+
+def _legend(figure: Figure, store: xr.Dataset, table: pd.DataFrame, confidence: float) -> None:
+    light, seeds = style.lighter(style.NEUTRAL), table["seed"].nunique()
+    handles = [
+        Line2D(
+            [], [], color=style.NEUTRAL, marker="D", markersize=3,
+            label=f"trace; curvature at {math.degrees(store.attrs['angle']):.3g}°",
+        ),
+        Line2D([], [], color=light, marker="s", markersize=3, label="largest eigenvalue; curvature at angle → 0"),
+        Line2D([], [], color=style.NEUTRAL, marker=".", linestyle="none", label=f"each of {seeds} seeds"),
+        Line2D([], [], color=style.NEUTRAL, linewidth=1.4, label=f"mean, {confidence:.0%} interval"),
+        Line2D([], [], color="black", marker="^", linestyle="none", label="base point"),
+    ]  # fmt: skip
+    if table["diverged"].any():
+        text = "number that diverged, in no mean"
+        handles.append(Line2D([], [], color=style.NEUTRAL, marker="x", linestyle="none", label=text))
+    figure.legend(handles=handles, loc="outside upper center", ncols=3)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        sweeps, points = snakemake.params.job["sweeps"], snakemake.params.job["points"]
+        sets = {ALL: {point: place for place, point in enumerate(points)}} | sweeps
+        curvature = along_sweeps(snakemake.input.curvature, sets)
+        tunnels = along_sweeps(snakemake.input.tunnels, sets)
+        intervals = interval_settings(snakemake)
+        related = correlations(curvature, tunnels, **intervals)
+        curvature.pop(ALL)
+        write_table(related, snakemake.output.correlations)
+        publish(snakemake, draw(curvature, related, snakemake.params.job["base"], **intervals), tabulate(curvature))

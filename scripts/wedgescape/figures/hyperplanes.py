@@ -1,0 +1,181 @@
+"""Draw how far networks descend in random hyperplanes of d dimensions, and how many dimensions are enough.
+
+(a) The test accuracy at the end of a descent over what the same seed reaches in the full space, against d; marks on the
+dashed line are the thresholds, the means over seeds. (b) The training loss there; at the right, the full space's. Thin
+lines are seeds, thick ones their mean, bands the bootstrap interval of the mean. (c) The threshold of each seed (dots)
+against the number P of parameters, with means and intervals. A seed that never reached it is an open triangle at the
+largest d tried; then no mean is drawn, since that of the others would be too low. Seeds that diverged in the full space
+are left out and counted.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from wedgescape.figures import style
+from wedgescape.figures.publish import interval_settings, publish
+from wedgescape.measurements.hyperplanes import mean_threshold, measured, tidy
+from wedgescape.numerics.intervals import Interval, bootstrap_mean
+from wedgescape.provenance.frame import job
+from wedgescape.stores.zarr_stores import open_store
+
+HEIGHT = 2.6  # inches
+GUIDE = {"color": style.FAINT, "linestyle": "--", "linewidth": 0.8, "zorder": 1}
+
+
+def tabulate(stores: list[xr.Dataset]) -> pd.DataFrame:
+    """Return one row a (width, dimension, seed) that was measured."""
+    parts = [tidy(store).assign(width=store.attrs["width"]) for store in stores]
+    return pd.concat(parts, ignore_index=True)
+
+
+def draw(stores: list[xr.Dataset], confidence: float, resamples: int, rule: float) -> Figure:
+    """Draw the figure.
+
+    Args:
+        stores: of `measure_hyperplanes`, one a width.
+        confidence: of the interval.
+        resamples: of the bootstrap.
+        rule: the fraction of the parameters below which a threshold is judged small.
+    """
+    figure, axes = style.panels(1, 3, style.TWO_COLUMNS, HEIGHT)
+    accuracy, loss, threshold = axes[0]
+    fraction = stores[0].attrs["accuracy_fraction"]
+    name = rf"$d_{{{100 * fraction:g}}}$"
+    stores = sorted(stores, key=lambda store: store.attrs["parameters"])
+    looks = [
+        {"color": colour, "marker": style.MARKERS[place % len(style.MARKERS)]}
+        for place, colour in enumerate(style.levels(len(stores)))
+    ]
+    accuracy.axhline(fraction, **GUIDE)
+    accuracy.annotate(
+        f"{100 * fraction:g} %",
+        (0, fraction),
+        (3, 2),
+        xycoords=accuracy.get_yaxis_transform(),
+        textcoords="offset points",
+        fontsize=6.5,
+        color=style.NEUTRAL,
+    )
+    for store, look in zip(stores, looks, strict=True):
+        kept = store.isel(seed=np.flatnonzero(~store["diverged"].values.astype(bool)))
+        relative = (kept["accuracy"] / kept["full_accuracy"]).sel(split="test")
+        mean = mean_threshold(store, confidence, resamples)
+        _draw_along(accuracy, relative, look["color"], confidence, resamples)
+        _draw_along(loss, kept["loss"].sel(split="train"), look["color"], confidence, resamples)
+        accuracy.plot(mean.estimate, fraction, **look, markersize=3.5, zorder=5, clip_on=False)
+        loss.axhline(float(kept["full_loss"].sel(split="train").mean()), 0.95, 1, color=look["color"], linewidth=1.2)
+        _draw_thresholds(threshold, kept, mean, look)
+    for panel in (accuracy, loss):
+        _dimension_axis(panel, stores)
+    accuracy.set(ylabel="test accuracy / full space's", ylim=(0, 1.02))
+    loss.set_ylabel("training loss (nats)")
+    style.log_axis(loss)
+    middle = np.exp(np.mean([np.log(store["full_loss"].sel(split="train").mean()) for store in stores]))
+    loss.text(
+        0.93,
+        middle,
+        "full space",
+        transform=loss.get_yaxis_transform(),
+        ha="right",
+        va="center",
+        fontsize=6.5,
+        color=style.NEUTRAL,
+    )
+    _finish_thresholds(threshold, [store.attrs["parameters"] for store in stores], rule)
+    threshold.set_ylabel(f"dimensions {name} that are enough")
+    for panel, letter, text in zip(axes[0], "abc", ("Accuracy", "Loss", f"Threshold {name}"), strict=True):
+        style.title(panel, letter, text)
+    _legend(figure, stores, looks, confidence, name)
+    style.thin_labels(figure)
+    return figure
+
+
+def _draw_along(axes: Axes, values: xr.DataArray, colour, confidence: float, resamples: int) -> None:
+    """Draw all seeds, their mean and its interval, as far as was measured."""
+    dims, seen = values["dimension"].values, values.transpose("dimension", "seed").values.astype(float)
+    axes.plot(dims, seen, color=colour, linewidth=0.4, alpha=0.3)
+    means = [bootstrap_mean(row, confidence, resamples) for row in seen]
+    mean, low, high = np.array([(part.estimate, part.low, part.high) for part in means]).T
+    style.band(axes, dims, mean, low, high, colour, linewidth=1.2)
+
+
+def _dimension_axis(axes: Axes, stores: list[xr.Dataset]) -> None:
+    """Lay out the x axis for all dimensions that were tried: a tick at each, six numbers at most, the last one too."""
+    dims = np.unique(np.concatenate([measured(store) for store in stores]))
+    style.value_axis(axes, dims.tolist())
+    every = math.ceil(len(dims) / 6)
+    numbered = [style.number(d) if (len(dims) - 1 - place) % every == 0 else "" for place, d in enumerate(dims)]
+    axes.xaxis.set_major_formatter(ticker.FixedFormatter(numbered))
+    axes.set_xlabel("dimensions $d$ of the hyperplane")
+
+
+def _draw_thresholds(axes: Axes, store: xr.Dataset, mean: Interval, look: dict) -> None:
+    parameters, censored = store.attrs["parameters"], store["censored"].values == "above"
+    axes.set_xscale("log")
+    style.dots(axes, [parameters], store["threshold"].values[None], look["color"], spread=8.0)
+    style.intervals(axes, [parameters], [mean.estimate], [mean.low], [mean.high], look["color"], joined=False)
+    if censored.any():
+        lost = np.where(censored, float(measured(store).max()), np.nan)[None]
+        outline = {"edgecolors": [look["color"]], "linewidths": 0.7, "alpha": 1}
+        style.dots(axes, [parameters], lost, "none", spread=8.0, s=12, marker="^", **outline)
+    elif np.isfinite(mean.estimate):
+        share = f"{100 * mean.estimate / parameters:.2g} %"
+        place = (parameters, np.nanmin(store["threshold"].values))
+        axes.annotate(share, place, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=6.5)
+
+
+def _finish_thresholds(axes: Axes, parameters: list[int], rule: float) -> None:
+    """Lay out the axes and draw the whole space and the rule that the threshold is judged by."""
+    lowest = min(axes.dataLim.y0, 0.5 * rule * min(parameters))
+    style.value_axis(axes, parameters)
+    ends = np.array(axes.get_xlim())
+    middle = math.sqrt(min(parameters) * max(parameters))
+    for share, text in ((1.0, "$d = P$"), (rule, f"${style.number(100 * rule)}$ % of $P$")):
+        axes.plot(ends, share * ends, **GUIDE)
+        axes.text(
+            middle,
+            1.08 * share * middle,
+            text,
+            rotation=math.degrees(math.atan(share)),
+            rotation_mode="anchor",
+            transform_rotates_text=True,
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            color=style.NEUTRAL,
+        )
+    axes.set_ylim(lowest / 2, max(max(parameters), 2.5 * middle))
+    axes.set_xlabel("parameters $P$")
+    style.log_axis(axes)
+
+
+def _legend(figure: Figure, stores: list[xr.Dataset], looks: list[dict], confidence: float, name: str) -> None:
+    seeds = max(store.sizes["seed"] for store in stores)
+    handles = [
+        Line2D([], [], label=f"width {store.attrs['width']}", markersize=4, **look)
+        for store, look in zip(stores, looks, strict=True)
+    ]
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=0.5, label=f"each of {seeds} seeds"))
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=f"mean, {confidence:.0%} interval"))
+    if any((store["censored"].values == "above").any() for store in stores):
+        look = {"color": style.NEUTRAL, "linestyle": "none", "marker": "^", "markerfacecolor": "none"}
+        handles.append(Line2D([], [], label=f"{name} not reached", **look))
+    lost = sum(int(store["diverged"].sum()) for store in stores)
+    if lost:
+        handles.append(Line2D([], [], linestyle="none", label=f"diverged: {lost}"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 7), columnspacing=1.2)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        stores = [open_store(path).load() for path in snakemake.input]
+        few = snakemake.params.job["claims.maximum_threshold_fraction"]
+        figure = draw(stores, rule=few, **interval_settings(snakemake))
+        publish(snakemake, figure, tabulate(stores))

@@ -1,0 +1,151 @@
+"""Draw the spectrum of the Hessian at the base point's optima, and what random points look like at any distance.
+
+Above: the spectral density, and how many eigenvalues lie above a threshold. Lines are seeds, ticks their largest
+eigenvalues. Below, against the distance from the origin: loss, accuracy, trace over Frobenius norm of the Hessian, and
+the share of random directions along which the loss curves upwards; dots are random points, diamonds their means, bars
+the bootstrap interval of the mean.
+"""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from wedgescape.figures import style
+from wedgescape.figures.publish import interval_settings, publish
+from wedgescape.numerics.intervals import bootstrap_mean
+from wedgescape.provenance.frame import job
+from wedgescape.stores.zarr_stores import as_rows, open_store
+
+# What is drawn of random points: variable, title, axis, whether logarithmic. Their accuracy is chance everywhere.
+PANELS = (
+    ("loss", "Loss at random points", "training loss (nats)", True),
+    ("trace_over_norm", "Excess of positive curvature", "trace / Frobenius norm", False),
+    ("positive", "Directions that curve upwards", "share of directions", False),
+)
+
+
+def tabulate(density: xr.Dataset, radii: xr.Dataset) -> pd.DataFrame:
+    """Return the numbers of directions above thresholds (part "spectrum") and the random points (part "radii")."""
+    names = ["directions_above", "directions_above_error"]
+    counts = as_rows(density[names], ("seed", "threshold"), names)
+    names = ["loss", "accuracy", "trace", "trace_error", "frobenius", "trace_over_norm", "positive"]
+    points = as_rows(radii[names], ("radius", "point"), ("radius_factor", *names))
+    return pd.concat([counts.assign(part="spectrum"), points.assign(part="radii")], ignore_index=True)
+
+
+def draw(density: xr.Dataset, radii: xr.Dataset, confidence: float, resamples: int) -> Figure:
+    """Draw the figure.
+
+    Args:
+        density: of `measure_spectrum`, at optima.
+        radii: of `measure_spectrum`, at random points.
+        confidence: of the intervals.
+        resamples: of the bootstrap.
+    """
+    style.apply()
+    figure = Figure(figsize=(style.TWO_COLUMNS, 4.6))
+    above, below = figure.subfigures(2, 1, height_ratios=[2.3, 2.0])
+    spectrum, counts = above.subplots(1, 2)
+    _draw_density(spectrum, density)
+    _draw_counts(counts, density)
+    style.title(spectrum, "a", "Spectral density", f"kernel {density.attrs['kernel_width']:.2g} nats/weight²")
+    style.title(counts, "b", "Directions above an eigenvalue")
+    for panel, letter, (name, text, label, is_log) in zip(below.subplots(1, len(PANELS)), "cde", PANELS, strict=True):
+        _draw_radii(panel, radii, name, confidence, resamples)
+        optima = float(density["radius"].mean()) / radii.attrs["initial_norm"]
+        panel.axvline(optima, color=style.PLACES["optima"], linewidth=0.8, linestyle=":", zorder=0)
+        if is_log:
+            style.log_axis(panel)
+        panel.set_ylabel(label)
+        style.title(panel, letter, text)
+    below.supxlabel("distance from the origin (in units of the initialisation's norm)", fontsize=8)
+    _legend(figure, density, radii, confidence)
+    style.thin_labels(figure)
+    return figure
+
+
+def _draw_density(axes: Axes, store: xr.Dataset) -> None:
+    """The density on a logarithmic axis, down to less than one eigenvalue adds; ticks below, a row a seed."""
+    width, parameters = store.attrs["kernel_width"], store.attrs["parameters"]
+    single = 1 / (parameters * width * np.sqrt(2 * np.pi))
+    highest = float(store["density"].max())
+    for row in store["density"].transpose("seed", "grid").values:
+        axes.plot(
+            store["grid"], np.where(row > 0.1 * single, row, np.nan), color=style.NEUTRAL, linewidth=0.8, alpha=0.7
+        )
+    axes.set_ylim(single / 300, 3 * highest)
+    axes.set_yscale("log")
+    places = np.linspace(0.03, 0.03 + 0.035 * (store.sizes["seed"] - 1), store.sizes["seed"])
+    for place, values in zip(places, store["eigenvalue"].transpose("seed", "rank").values, strict=True):
+        short = values > store.attrs["short_eigenvalue"]
+        for some, kind in ((short, "short"), (~short, "long")):
+            axes.plot(
+                values[some], np.full(some.sum(), place), "|", color=style.DIRECTIONS[kind], markersize=4,
+                transform=axes.get_xaxis_transform(), markeredgewidth=0.8,
+            )  # fmt: skip
+    axes.set_xlabel("eigenvalue (nats/weight²)")
+    axes.set_ylabel("density (weight²/nat)")
+
+
+def _draw_counts(axes: Axes, store: xr.Dataset) -> None:
+    """Numbers of eigenvalues, with a band of twice the standard error; none below one eigenvalue."""
+    threshold = store["threshold"].values
+    for count, error in zip(
+        *(store[name].transpose("seed", "threshold").values for name in ("directions_above", "directions_above_error")),
+        strict=True,
+    ):
+        seen = count >= 0.5
+        low = np.clip(count - 2 * error, 0.3, None)
+        axes.fill_between(threshold[seen], low[seen], (count + 2 * error)[seen], color=style.FAINT, alpha=0.4, lw=0)
+        axes.plot(threshold[seen], count[seen], color=style.NEUTRAL, linewidth=0.8, alpha=0.7)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_ylim(0.7, None)
+    limit, parameters = store.attrs["short_eigenvalue"], store.attrs["parameters"]
+    axes.axvline(limit, color=style.DIRECTIONS["short"], linewidth=1)
+    count, share = float(store["short_directions"].mean()), float(store["short_fraction"].mean())
+    text = f" short: {count:.0f} of {parameters:,}\n ({share:.2%} of all directions)"
+    axes.annotate(text, (limit, 0.97), xycoords=axes.get_xaxis_transform(), va="top", fontsize=6.5)
+    axes.set_xlabel("eigenvalue (nats/weight²)")
+    axes.set_ylabel("number of larger eigenvalues")
+
+
+def _draw_radii(axes: Axes, store: xr.Dataset, name: str, confidence: float, resamples: int) -> None:
+    positions = style.value_axis(axes, store["radius_factor"].values.tolist())
+    values = store[name].transpose("radius", "point").values
+    style.dots(axes, positions, values, style.NEUTRAL, spread=4.0, s=3)
+    means = [bootstrap_mean(row, confidence, resamples) for row in values]
+    ends = ([getattr(mean, end) for mean in means] for end in ("estimate", "low", "high"))
+    style.intervals(axes, positions, *ends, style.NEUTRAL)
+    axes.axvline(1, color=style.FAINT, linewidth=0.8, linestyle="--", zorder=0)
+
+
+def _legend(figure: Figure, density: xr.Dataset, radii: xr.Dataset, confidence: float) -> None:
+    limit, points = density.attrs["short_eigenvalue"], radii.sizes["point"]
+    handles = [
+        Line2D([], [], color=style.NEUTRAL, linewidth=0.8, label=f"each of {density.sizes['seed']} optima"),
+        *(
+            Line2D(
+                [], [], color=style.DIRECTIONS[kind], marker="|", linestyle="none",
+                label=f"one of the {density.sizes['rank']} largest eigenvalues, {sign} {limit:g}",
+            )
+            for kind, sign in (("short", ">"), ("long", "≤"))
+            if bool(((density["eigenvalue"] > limit) == (kind == "short")).any())
+        ),
+        Line2D([], [], color=style.FAINT, linewidth=4, alpha=0.4, label="± 2 standard errors"),
+        Line2D([], [], color=style.NEUTRAL, marker=".", linestyle="none", label=f"each of {points} random points"),
+        Line2D([], [], color=style.NEUTRAL, marker="D", markersize=3, label=f"mean, {confidence:.0%} interval"),
+        Line2D([], [], color=style.FAINT, linewidth=0.8, linestyle="--", label="norm of the initialisation"),
+        Line2D([], [], color=style.PLACES["optima"], linewidth=0.8, linestyle=":", label="norm of the optima"),
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper center", ncols=3)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        density, radii = (open_store(snakemake.input[name]).load() for name in ("density", "radii"))
+        intervals = interval_settings(snakemake)
+        publish(snakemake, draw(density, radii, **intervals), tabulate(density, radii))

@@ -1,0 +1,104 @@
+"""Draw how the base point's networks were trained: loss, accuracy and the length of the weights over epochs.
+
+Thin lines are seeds, thick ones their mean, bands the bootstrap interval of the mean. Runs that diverged are dotted and
+grey; they stay out of means and intervals.
+"""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from wedgescape.figures import style
+from wedgescape.figures.publish import interval_settings, publish
+from wedgescape.numerics.intervals import Interval, bootstrap_mean
+from wedgescape.provenance.frame import job
+from wedgescape.stores.zarr_stores import as_rows, open_store
+
+CURVES = [f"{split}_{name}" for name in ("loss", "accuracy") for split in style.SPLITS] + ["norm", "distance_from_init"]
+DIVERGED = {"color": style.FAINT, "linestyle": ":", "linewidth": 0.8}
+
+
+def tabulate(training: xr.Dataset) -> pd.DataFrame:
+    """Return one row a (seed, epoch)."""
+    return as_rows(training, ("seed", "epoch"), [*CURVES, "diverged"])
+
+
+def draw(training: xr.Dataset, confidence: float, resamples: int) -> Figure:
+    """Draw the figure.
+
+    Args:
+        training: of `measure_training`, at the base point.
+        confidence: of the interval.
+        resamples: of the bootstrap.
+    """
+    figure, axes = style.panels(1, 3, style.TWO_COLUMNS, 2.5)
+    loss, accuracy, size = axes[0]
+    diverged = training["diverged"].values.astype(bool)
+    drawn = [(loss, f"{split}_loss", colour, "-") for split, colour in style.SPLITS.items()]
+    drawn += [(accuracy, f"{split}_accuracy", colour, "-") for split, colour in style.SPLITS.items()]
+    drawn += [(size, "norm", style.NEUTRAL, "-"), (size, "distance_from_init", style.NEUTRAL, "--")]
+    ends = ["after the last epoch:"]
+    for panel, name, colour, line in drawn:
+        last = _curves(panel, training[name], diverged, colour, line, confidence, resamples)
+        if panel is accuracy:
+            ends.append(f"{name.removesuffix('_accuracy')} {last.estimate:.3f} [{last.low:.3f}, {last.high:.3f}]")
+    style.log_axis(loss)
+    loss.set_ylabel("loss (nats)")
+    accuracy.set(ylabel="accuracy (fraction)", ylim=(None, 1.02))
+    size.set(ylabel="length (weights)", ylim=(0, None))
+    _say(accuracy, ends, low=float(training["test_accuracy"][:, -1].mean()) > 0.5)
+    for panel, letter, text in zip(axes[0], "abc", ("Loss", "Accuracy", "Weights"), strict=True):
+        panel.set(xlabel="epoch", xlim=(training["epoch"].min(), training["epoch"].max()))
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        style.title(panel, letter, text)
+    size.legend(
+        handles=[
+            Line2D([], [], color=style.NEUTRAL, label="norm"),
+            Line2D([], [], color=style.NEUTRAL, ls="--", label="distance from the start"),
+        ],
+        loc="best",
+    )
+    figure.legend(handles=_legend(diverged, confidence), loc="outside upper center", ncols=5, columnspacing=1.4)
+    return figure
+
+
+def _say(axes: Axes, lines: list[str], low: bool) -> None:
+    """Write lines into the lower or the upper right corner, whichever the curves leave free."""
+    place = (0.98, 0.04 if low else 0.96)
+    va = "bottom" if low else "top"
+    axes.text(*place, "\n".join(lines), transform=axes.transAxes, ha="right", va=va, fontsize=7, color=style.NEUTRAL)
+
+
+def _curves(
+    axes: Axes, curves: xr.DataArray, diverged: np.ndarray, colour: str, line: str, confidence: float, resamples: int
+) -> Interval:
+    """Draw all seeds, their mean and its interval, and return both for the last epoch."""
+    epochs, values = curves["epoch"].values, curves.transpose("seed", "epoch").values.astype(float)
+    for row, lost in zip(values, diverged, strict=True):
+        look = DIVERGED if lost else {"color": colour, "linestyle": line, "linewidth": 0.4, "alpha": 0.35}
+        axes.plot(epochs, np.where(np.isfinite(row), row, np.nan), **look)
+    means = [bootstrap_mean(column, confidence, resamples) for column in values[~diverged].T]
+    mean, low, high = np.array([(part.estimate, part.low, part.high) for part in means]).T
+    style.band(axes, epochs, mean, low, high, colour, linestyle=line, linewidth=1.2)
+    return means[-1]
+
+
+def _legend(diverged: np.ndarray, confidence: float) -> list[Line2D]:
+    handles = [Line2D([], [], color=colour, label=split) for split, colour in style.SPLITS.items()]
+    kept = int((~diverged).sum())
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=0.5, label=f"each of {kept} seeds"))
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=f"mean, {confidence:.0%} interval"))
+    if diverged.any():
+        handles.append(Line2D([], [], label=f"diverged: {int(diverged.sum())}", **DIVERGED))
+    return handles
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        training = open_store(snakemake.input[0]).load()
+        intervals = interval_settings(snakemake)
+        publish(snakemake, draw(training, **intervals), tabulate(training))

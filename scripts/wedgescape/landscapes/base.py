@@ -1,0 +1,131 @@
+"""The one abstraction: a landscape is a loss over points.
+
+A base class and not a bare protocol: gradients and Hessian-vector products follow from the losses, so a landscape
+that can be differentiated as it stands (a wedge, a quadratic) defines `losses` alone. A network overrides them, since
+it knows about minibatches, dropout and memory.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from wedgescape.landscapes.spans import Span
+
+SPLITS = ("train", "test")  # of a landscape that is a loss over examples
+POINTS_IN_MEMORY = 2**26  # bytes of points that a slice lifts into the full space at once
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one stochastic gradient at K points looks at.
+
+    Args:
+        examples: (K, B) indices into the training split, one row a point; None for the full loss of a noisy landscape.
+        streams: K random streams (`numpy.random.Generator`), for dropout or a landscape's own noise.
+        dropout: (K,) probabilities with which a unit is dropped.
+    """
+
+    examples: Tensor | None
+    streams: list
+    dropout: Tensor
+
+
+class Landscape(ABC):
+    """A function from R^P to the reals, evaluated at K points at once.
+
+    Attributes:
+        dim: P, the number of dimensions.
+        examples: how many training examples a minibatch draws from; 0 where the loss is not a mean over examples.
+        noise: what stochastic gradients draw random numbers for even without dropout, the purpose of their streams;
+            empty where they draw none.
+        device: where points live.
+        dtype: of points.
+    """
+
+    dim: int
+    examples: int = 0
+    noise: str = ""
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+
+    @abstractmethod
+    def losses(self, points: Tensor, split: str = "train") -> Tensor:
+        """Return the losses (K,) at points (K, P); nats for networks, a distance for wedges."""
+
+    def evaluate(self, points: Tensor, split: str = "train") -> dict[str, Tensor]:
+        """Return all that one pass yields at points (K, P): at least `loss` (K,); classifiers add `accuracy` (K,)."""
+        with torch.no_grad():
+            return {"loss": self.losses(points, split)}
+
+    def gradients(self, points: Tensor, batch: Batch | None = None) -> Tensor:
+        """Return the gradients (K, P) of the training loss at points (K, P), on a minibatch or in full."""
+        points = points.detach().requires_grad_()
+        return torch.autograd.grad(self.losses(points).sum(), points)[0]
+
+    def hvp(self, point: Tensor, vectors: Tensor) -> Tensor:
+        """Return the products (V, P) of the Hessian of the training loss at a point (P,) with vectors (V, P)."""
+        point = point.detach().requires_grad_()
+        gradient = torch.autograd.grad(self.losses(point[None]).sum(), point, create_graph=True)[0]
+        if not gradient.requires_grad:  # piecewise linear: the Hessian is zero
+            return torch.zeros_like(vectors)
+        return torch.stack(
+            [
+                torch.autograd.grad(gradient, point, vector, retain_graph=True, materialize_grads=True)[0]
+                for vector in vectors
+            ]
+        )
+
+    def hessian_at(self, point: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return `hvp` at a point (P,) as a linear map (V, P) -> (V, P), for many calls there."""
+        return partial(self.hvp, point)
+
+
+class Slice(Landscape):
+    """A landscape seen from inside affine subspaces: a point is its coordinates c, and stands for origin + c A.
+
+    So lines, planes and random hyperplanes are landscapes themselves, and whatever evaluates or descends a landscape
+    does so inside of them.
+
+    Args:
+        landscape: the landscape that is cut.
+        origin: (P,), or (K, P) where each of K points lives in a slice of its own.
+        span: the d directions A, shared or one set a point (`wedgescape.landscapes.spans`).
+    """
+
+    def __init__(self, landscape: Landscape, origin: Tensor, span: Span):
+        self.landscape, self.origin, self.span = landscape, origin, span
+        self.dim = span.count
+        self.examples, self.device, self.dtype = landscape.examples, landscape.device, landscape.dtype
+        self.noise = landscape.noise
+
+    def lift(self, coordinates: Tensor) -> Tensor:
+        """Return the points (K, P) of the full space that coordinates (K, d) stand for."""
+        return self.origin + self.span.combine(coordinates)
+
+    def losses(self, points: Tensor, split: str = "train") -> Tensor:
+        """See `Landscape.losses`."""
+        return self.evaluate(points, split)["loss"]
+
+    def evaluate(self, points: Tensor, split: str = "train") -> dict[str, Tensor]:
+        """See `Landscape.evaluate`; many points of one shared slice are lifted a few at a time."""
+        if self.origin.ndim > 1 or self.span.batched:
+            return self.landscape.evaluate(self.lift(points), split)
+        at_once = max(1, POINTS_IN_MEMORY // (4 * self.landscape.dim))
+        parts = [self.landscape.evaluate(self.lift(some), split) for some in points.split(at_once)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def gradients(self, points: Tensor, batch: Batch | None = None) -> Tensor:
+        """See `Landscape.gradients`: the chain rule, A times the gradient in the full space."""
+        return self.span.project(self.landscape.gradients(self.lift(points), batch))
+
+    def hvp(self, point: Tensor, vectors: Tensor) -> Tensor:
+        """See `Landscape.hvp`: A H A^T."""
+        return self.span.project(self.landscape.hvp(self.lift(point[None])[0], self.span.combine(vectors)))

@@ -1,0 +1,252 @@
+"""How curved the training loss is at optima, at small and at large scale, to compare with tunnels (science, section 8).
+
+All of it is over the training loss without weight decay, also where the networks were trained with it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from torch import Tensor
+
+from wedgescape.landscapes.base import Batch, Landscape
+from wedgescape.landscapes.spans import gaussian, unit
+from wedgescape.measurements.spectrum import hessian_moments
+from wedgescape.measurements.tunnels import rotate, tangents
+from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
+from wedgescape.numerics.intervals import bootstrap_correlation
+from wedgescape.numerics.randomness import stream
+from wedgescape.stores.zarr_stores import as_rows, described
+
+GRADIENTS_AT_ONCE = 32
+
+# What a table and a figure hold of each optimum.
+STATISTICS = {
+    "top_eigenvalue": ("largest Hessian eigenvalue", "nat/weight^2"),
+    "trace": ("trace of the Hessian", "nat/weight^2"),
+    "frobenius": ("Frobenius norm of the Hessian", "nat/weight^2"),
+    "small_scale": ("second derivative along random tangents, averaged over all of them", "nat/radian^2"),
+    "large_scale": ("second difference of the loss at a finite angle, averaged over directions", "nat/radian^2"),
+    "large_scale_error": ("second difference of the error rate, averaged over directions", "1/radian^2"),
+    "gradient_energy": ("share of minibatch gradients' energy in the top eigenspace", "1"),
+}
+
+
+def large_scale_curvature(landscape: Landscape, optima: Tensor, directions: Tensor, angle: float) -> dict[str, Tensor]:
+    """Measure the curvature of the training loss at a finite angle (our definition).
+
+    [f(theta(phi)) + f(theta(-phi)) - 2 f(theta)] / phi^2, where theta(phi) rotates an optimum theta towards a random
+    tangent u (`tunnels.rotate`): at a vanishing phi the second derivative of f along the sphere of radius |theta|.
+
+    Args:
+        landscape: in R^P.
+        optima: (K, P).
+        directions: (K, U, P), unit vectors orthogonal to the optima (`tunnels.tangents`).
+        angle: phi, radians.
+
+    Returns:
+        (K, U), for each f that the landscape evaluates: `loss`, in nats / radian^2; of a classifier, `accuracy` too.
+    """
+    count, rays = directions.shape[:2]
+    starts, ways = optima.repeat_interleave(rays, 0), directions.flatten(0, 1)
+    at_rest = landscape.evaluate(optima)
+    sides = [
+        landscape.evaluate(rotate(starts, ways, starts.new_full((count * rays,), turn))) for turn in (angle, -angle)
+    ]
+    return {
+        name: (sides[0][name] + sides[1][name]).reshape(count, rays).sub(2 * value[:, None]) / angle**2
+        for name, value in at_rest.items()
+    }
+
+
+def small_scale_curvature(landscape: Landscape, optimum: Tensor, gradient: Tensor, trace: float) -> float:
+    """Return what the large-scale curvature tends to at a vanishing angle, averaged over all tangents.
+
+    r^2 (tr H - n^T H n) / (P - 1) - theta . grad L, with r = |theta| and n = theta / r; in nats / radian^2.
+
+    Args:
+        landscape: in R^P.
+        optimum: (P,).
+        gradient: (P,), of the training loss there.
+        trace: of its Hessian there.
+    """
+    radial = unit(optimum)
+    along = float(landscape.hvp(optimum, radial[None])[0].double() @ radial.double())
+    square = float(optimum.double().square().sum())
+    return square * (trace - along) / (len(optimum) - 1) - float(optimum.double() @ gradient.double())
+
+
+def energy_in(vectors: Tensor, gradients: Tensor) -> Tensor:
+    """Return |V g|^2 / |g|^2 of gradients (n, P) in the span of orthonormal vectors (k, P): (n,), nan of a zero one.
+
+    Of a random direction it would be k / P.
+    """
+    gradients = gradients.double()
+    return (gradients @ vectors.to(gradients).T).square().sum(1) / gradients.square().sum(1)
+
+
+def gradient_energy(
+    landscape: Landscape, point: Tensor, vectors: Tensor, seed: int, count: int, batch_size: int
+) -> Tensor:
+    """Return the energy (count,) of minibatch gradients at a point in the span of vectors (k, P).
+
+    Minibatches are drawn without replacement, each from its own stream, and without dropout.
+    """
+    found = []
+    for some in torch.arange(count).split(GRADIENTS_AT_ONCE):
+        streams = [stream("gradient energy", seed, int(number)) for number in some]
+        size = min(batch_size, landscape.examples)
+        chosen = np.stack([draw.choice(landscape.examples, size, replace=False) for draw in streams])
+        batch = Batch(torch.from_numpy(chosen).to(point.device), streams, torch.zeros(len(some)))
+        found.append(energy_in(vectors, landscape.gradients(point.expand(len(some), -1), batch)))
+    return torch.cat(found).cpu()
+
+
+def measure(
+    landscape: Landscape,
+    optima: Tensor,
+    seeds,
+    diverged,
+    batch_size: int,
+    top: int,
+    trace_samples: int,
+    angle: float,
+    directions: int,
+    gradients: int,
+) -> xr.Dataset:
+    """Measure the curvature of the training loss, without weight decay, at networks' optima.
+
+    Args:
+        landscape: that also evaluates accuracy and draws minibatches.
+        optima: (K, P).
+        seeds: K seeds, each of which draws its own probes; rays are the first of those of its tunnels.
+        diverged: (K,) bool; these rows are nan.
+        batch_size: of the minibatches that gradients are taken on.
+        top: k, number of the largest eigenvalues; at most P.
+        trace_samples: random probes for trace and Frobenius norm.
+        angle: of the large-scale curvature, degrees.
+        directions: U, of the large-scale curvature.
+        gradients: minibatch gradients for the energy in the top eigenspace.
+
+    Returns:
+        A dataset over (seed,), (seed, rank) and (seed, direction).
+    """
+    count, dim = optima.shape
+    top, phi = min(top, dim), math.radians(angle)
+    diverged = np.asarray(diverged, dtype=bool) | ~optima.isfinite().all(1).cpu().numpy()
+    shapes = {"eigenvalue": top, "residual": top, "large_scale": directions, "large_scale_error": directions}
+    rows = {name: np.full((count, *([shapes[name]] if name in shapes else [])), np.nan) for name in TEXTS}
+    for k in np.flatnonzero(~diverged):
+        seed, optimum = int(seeds[k]), optima[k]
+        pairs = hessian_eigenpairs(landscape, optimum, top, 0)
+        found = _of_one(landscape, optimum, seed, pairs, trace_samples, gradients, batch_size)
+        turned = large_scale_curvature(landscape, optimum[None], tangents(optimum[None], directions, [seed]), phi)
+        found |= {"large_scale": turned["loss"][0].cpu()}
+        found |= {"large_scale_error": -turned["accuracy"][0].cpu()} if "accuracy" in turned else {}
+        for split in ("train", "test"):
+            seen = landscape.evaluate(optimum[None], split)
+            found[f"{split}_loss"] = float(seen["loss"])
+            found[f"{split}_error"] = 1 - float(seen["accuracy"]) if "accuracy" in seen else np.nan
+        for name, value in found.items():
+            rows[name][k] = value
+    dims = {"eigenvalue": "rank", "residual": "rank", "large_scale": "direction", "large_scale_error": "direction"}
+    variables = {
+        name: described(("seed", dims[name]) if name in dims else ("seed",), rows[name], *text)
+        for name, text in TEXTS.items()
+    }
+    variables["diverged"] = described(("seed",), diverged, "the run left the finite numbers; its rows are nan")
+    coordinates = {"seed": list(seeds), "rank": range(1, top + 1), "direction": range(directions)}
+    attributes = {
+        "angle": phi,
+        "parameters": dim,
+        "batch_size": batch_size,
+        "random_energy": top / dim,
+        "directions": "tangents(optima, directions, seeds) regenerates the rays",
+    }
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+def _of_one(
+    landscape: Landscape, optimum: Tensor, seed: int, pairs: Eigenpairs, samples: int, gradients: int, batch_size: int
+) -> dict:
+    probes = gaussian(samples, len(optimum), "trace probes", seed).to(optimum)
+    moments = hessian_moments(landscape, optimum, probes, pairs)
+    gradient = landscape.gradients(optimum[None])[0]
+    energy = gradient_energy(landscape, optimum, pairs.top_vectors, seed, gradients, batch_size)
+    return {
+        "eigenvalue": pairs.top,
+        "residual": pairs.top_residuals,
+        **vars(moments),
+        "small_scale": small_scale_curvature(landscape, optimum, gradient, moments.trace),
+        "gradient_energy": float(energy.nanmean()),
+        "full_gradient_energy": float(energy_in(pairs.top_vectors, gradient[None])[0]),
+        "gradient_norm": float(gradient.norm()),
+        "radius": float(optimum.norm()),
+    }
+
+
+TEXTS = {
+    "eigenvalue": ("largest eigenvalues of the Hessian of the training loss without weight decay", "nat/weight^2"),
+    "residual": ("|H v - lambda v| of each eigenpair", "nat/weight^2"),
+    "trace": ("trace of the Hessian", "nat/weight^2"),
+    "trace_error": ("standard error of the trace", "nat/weight^2"),
+    "frobenius": ("Frobenius norm of the Hessian", "nat/weight^2"),
+    "frobenius_error": ("standard error of the Frobenius norm", "nat/weight^2"),
+    "small_scale": ("second derivative of the loss by the angle, averaged over all tangents", "nat/radian^2"),
+    "large_scale": ("second difference of the loss at the attribute angle along random tangents", "nat/radian^2"),
+    "large_scale_error": ("the same second difference of the error rate", "1/radian^2"),
+    "gradient_energy": ("mean share of minibatch gradients' energy in the top eigenspace", "1"),
+    "full_gradient_energy": ("the same share of the full gradient", "1"),
+    "gradient_norm": ("Euclidean norm of the full gradient", "nat/weight"),
+    "radius": ("Euclidean norm of the optimum", "weights"),
+    "train_loss": ("mean cross-entropy on the training split", "nat"),
+    "train_error": ("share of the training split that is misclassified", "1"),
+    "test_loss": ("mean cross-entropy on the test split", "nat"),
+    "test_error": ("share of the test split that is misclassified", "1"),
+}
+
+
+def statistics_of(store: xr.Dataset) -> xr.Dataset:
+    """Return `STATISTICS` of each optimum of a store of `measure`, averaged over directions, and `diverged`."""
+    means = store[["large_scale", "large_scale_error"]].mean("direction", skipna=False)
+    top = store["eigenvalue"].isel(rank=0, drop=True).rename("top_eigenvalue")
+    others = [name for name in STATISTICS if name not in (*means, "top_eigenvalue")]
+    return xr.merge([means, top, store[[*others, "diverged"]]], compat="override")
+
+
+def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
+    """Return one row a (value, seed) of a sweep: its name, its value and `STATISTICS`."""
+    rows = as_rows(statistics_of(sweep), ("value", "seed"), (*STATISTICS, "diverged"))
+    rows.insert(0, "sweep", name)
+    return rows
+
+
+def correlations(
+    curvature: dict[str, xr.Dataset], tunnels: dict[str, xr.Dataset], confidence: float, resamples: int
+) -> pd.DataFrame:
+    """Correlate each statistic with the angular width of the tunnel around the same optimum.
+
+    Args:
+        curvature: name of a set of points -> stores of `measure`, joined over `value`.
+        tunnels: the same of `measure_tunnels`; seeds that one of the two lacks are left out.
+        confidence: of the intervals.
+        resamples: of the bootstrap over seeds.
+
+    Returns:
+        One row a (set, statistic): Spearman's rho over all (point, seed) that did not diverge, with its interval.
+    """
+    rows = []
+    for name, store in curvature.items():
+        width = tunnels[name]["width_accuracy"].mean("direction")
+        found, width = xr.align(statistics_of(store), width, join="inner", exclude=["value"])
+        width = width.transpose("value", "seed").values
+        for statistic in STATISTICS:
+            values = found[statistic].transpose("value", "seed").where(~found["diverged"].astype(bool)).values
+            interval = bootstrap_correlation(values, width, confidence, resamples)
+            count = int((np.isfinite(values) & np.isfinite(width)).sum())
+            rows.append({"points": name, "statistic": statistic, **vars(interval), "count": count})
+    return pd.DataFrame(rows)

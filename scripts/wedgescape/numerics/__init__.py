@@ -1,0 +1,1 @@
+"""Numbers without networks: random streams, crossings, eigenpairs, intervals, scores."""

@@ -1,0 +1,1 @@
+"""Where every result came from: job frame, records, origins, fingerprints, archive."""

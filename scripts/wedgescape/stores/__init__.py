@@ -1,0 +1,1 @@
+"""Zarr stores and files that are complete or absent."""

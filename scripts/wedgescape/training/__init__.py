@@ -1,0 +1,1 @@
+"""The one optimiser, its checkpoints, and training from many seeds."""

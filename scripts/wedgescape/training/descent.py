@@ -1,0 +1,250 @@
+"""The one optimiser: it moves K points at once through a landscape.
+
+Each point has its own seed, hyperparameters and random streams; none of them depends on its neighbours, so a seed
+gives the same weights alone, among others or in another job. Training, random hyperplanes, connectors, snapshots
+and curves are this loop on different landscapes, under different constraints.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from wedgescape.landscapes.base import Batch, Landscape
+from wedgescape.numerics.randomness import stream
+from wedgescape.training.checkpoints import Checkpoint
+
+ADAM_DECAYS, ADAM_EPSILON = (0.9, 0.999), 1e-8
+SMALLEST = 1e-30  # a gradient of zero has no direction and is left as it is
+STEP_DROPS = (0.5, 0.75)  # the parts of a run after which the step schedule divides the rate by ten
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How points descend. Numbers marked * may be given as one for all points or as a sequence, one a point.
+
+    Args:
+        optimizer: `sgd`, `adam` (weight decay added to the gradient, as for sgd) or `adamw` (decoupled).
+        learning_rate: * of the first step after the warm-up.
+        momentum: * of sgd.
+        nesterov: look ahead along the momentum.
+        weight_decay: * the coefficient of the weights in the update; L2 of half of it times the squared norm.
+        dropout: * probability with which a unit is dropped.
+        batch_size: examples a step; None for the full training loss.
+        schedule: `constant`, `cosine` (to zero), `step` (a tenth at half and at three quarters), `triangular` (down
+            and up again, linearly) or `cyclic_cosine` (to zero, then from the start).
+        warmup_steps: over which the rate rises linearly from zero.
+        cycles: of triangular and cyclic_cosine.
+        clip_norm: * gradients longer than this are shortened to it; None for never.
+        sharpness_radius: * of sharpness-aware minimisation (Foret et al. 2021): each gradient is taken this far up the
+            slope, at theta + radius g / |g| on the same minibatch, which costs a second gradient; 0 for not at all.
+    """
+
+    optimizer: str = "sgd"
+    learning_rate: float | Sequence[float] = 0.05
+    momentum: float | Sequence[float] = 0.9
+    nesterov: bool = False
+    weight_decay: float | Sequence[float] = 0.0
+    dropout: float | Sequence[float] = 0.0
+    batch_size: int | None = None
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    cycles: int = 1
+    clip_norm: float | Sequence[float] | None = None
+    sharpness_radius: float | Sequence[float] = 0.0
+
+    def rate(self, step: int, steps: int) -> float:
+        """Return what the learning rate is multiplied by at a step (0, 1, …) of a run of `steps`."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        part = (step - self.warmup_steps) / max(1, steps - self.warmup_steps)  # in [0, 1)
+        phase = (part * self.cycles) % 1.0
+        match self.schedule:
+            case "constant":
+                return 1.0
+            case "cosine":
+                return 0.5 * (1 + math.cos(math.pi * part))
+            case "step":
+                return 0.1 ** sum(part >= drop for drop in STEP_DROPS)
+            case "triangular":
+                return abs(1 - 2 * phase)
+            case "cyclic_cosine":
+                return 0.5 * (1 + math.cos(math.pi * phase))
+        allowed = "constant, cosine, step, triangular, cyclic_cosine"
+        raise ValueError(f"schedule: found {self.schedule!r}, allowed are {allowed}")
+
+    def low_points(self, steps: int) -> list[int]:
+        """Return after how many steps of a run of `steps` each cycle's rate is lowest; none without cycles."""
+        lowest = {"triangular": 0.5, "cyclic_cosine": 1.0}.get(self.schedule)
+        if lowest is None:
+            return []
+        length = (steps - self.warmup_steps) / self.cycles
+        return [self.warmup_steps + round(length * (cycle + lowest)) for cycle in range(self.cycles)]
+
+    def steps_per_epoch(self, examples: int) -> int:
+        """Return in how many steps every example is seen once; the last batch may be smaller."""
+        return math.ceil(examples / self.batch_size) if self.batch_size and examples else 1
+
+
+@dataclass
+class Descent:
+    """What a descent leaves behind.
+
+    Args:
+        points: (K, P), where the points ended.
+        diverged: (K,) bool, points that left the finite numbers.
+        history: name -> (T, K), what was observed.
+        snapshots: (S, K, P), the points at the steps that were to be kept.
+        average: (K, P), the mean of the points at the steps that were to be averaged.
+    """
+
+    points: Tensor
+    diverged: Tensor
+    history: dict[str, Tensor] = field(default_factory=dict)
+    snapshots: Tensor | None = None
+    average: Tensor | None = None
+
+
+class _Batches:
+    """Each point's own order of examples, drawn anew every epoch from the stream of its seed."""
+
+    def __init__(self, landscape: Landscape, recipe: Recipe, seeds: Sequence[int], dropout: Tensor):
+        self.landscape, self.recipe, self.seeds, self.dropout = landscape, recipe, seeds, dropout
+        self.per_epoch = recipe.steps_per_epoch(landscape.examples)
+        self._epoch, self._orders = -1, None
+
+    def __getitem__(self, step: int) -> Batch | None:
+        """Return what the gradients of a step look at, or None for the full loss without noise."""
+        drops = bool(self.dropout.any()) and self.landscape.examples > 0
+        noise = self.landscape.noise or ("dropout" if drops else "")
+        examples = self._examples(step) if self.landscape.examples and (self.recipe.batch_size or drops) else None
+        if examples is None and not noise:
+            return None
+        streams = [stream(noise, seed, step) for seed in self.seeds] if noise else []
+        return Batch(examples, streams, self.dropout)
+
+    def _examples(self, step: int) -> Tensor:
+        """Return the examples (K, B) of a step; all of them where there is no batch size."""
+        epoch, position = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            orders = [
+                torch.from_numpy(stream("order", seed, epoch).permutation(self.landscape.examples))
+                for seed in self.seeds
+            ]
+            self._epoch, self._orders = epoch, torch.stack(orders).to(self.landscape.device)
+        size = self.recipe.batch_size or self.landscape.examples
+        return self._orders[:, position * size : (position + 1) * size]
+
+
+def descend(
+    landscape: Landscape,
+    starts: Tensor,
+    recipe: Recipe,
+    steps: int,
+    seeds: Sequence[int] | None = None,
+    constraint: Callable[[Tensor], Tensor] | None = None,
+    observe: Callable[[int, Tensor], dict[str, Tensor]] | None = None,
+    observe_at: Sequence[int] = (),
+    keep_at: Sequence[int] = (),
+    average_at: Sequence[int] = (),
+    checkpoint: Checkpoint | None = None,
+) -> Descent:
+    """Move K points down a landscape.
+
+    Args:
+        landscape: whose training loss falls.
+        starts: (K, P).
+        recipe: optimiser, rates, schedule.
+        steps: how many.
+        seeds: K whole numbers, each the seed of a point's random streams; 0 … K-1 by default.
+        constraint: a linear map of moves (K, P) that leaves only allowed ones, e.g. `subspaces.Orthogonal`.
+        observe: called with (step, points (K, P)), returns name -> (K,); collected in the history.
+        observe_at: after how many steps (0 … steps) to observe.
+        keep_at: after how many steps to keep the points.
+        average_at: after how many steps the points enter their equal average (Izmailov et al. 2018).
+        checkpoint: where to keep the state; an existing one is continued.
+
+    Returns:
+        A `Descent`. A point that leaves the finite numbers is flagged and does not disturb its neighbours.
+    """
+    points = starts.detach().clone()
+    seeds = list(range(len(points))) if seeds is None else list(seeds)
+
+    def column(value) -> Tensor:
+        numbers = torch.as_tensor(value, dtype=points.dtype, device=points.device)
+        return numbers.expand(len(points)).reshape(-1, 1)
+
+    learning_rate, momentum, decay = map(column, (recipe.learning_rate, recipe.momentum, recipe.weight_decay))
+    radius = column(recipe.sharpness_radius)
+    sharpness_aware = bool((radius > 0).any())
+    longest = None if recipe.clip_norm is None else column(recipe.clip_norm)
+    batches = _Batches(landscape, recipe, seeds, column(recipe.dropout)[:, 0].cpu())
+    moments = [torch.zeros_like(points) for _ in range(1 if recipe.optimizer == "sgd" else 2)]
+    history: list[dict[str, Tensor]] = []
+    kept: list[Tensor] = []
+    total = torch.zeros(points.shape, dtype=torch.float64)  # of the points to be averaged; a float sum would drift
+    first = 0
+
+    if checkpoint and (state := checkpoint.load()):
+        points, moments = state["points"].to(points.device), [moment.to(points.device) for moment in state["moments"]]
+        history, kept, total, first = state["history"], state["kept"], state["total"], state["step"]
+
+    observe_at, keep_at, average_at = set(observe_at), set(keep_at), set(average_at)
+
+    def look(step: int) -> None:
+        if observe and step in observe_at:
+            history.append({name: value.detach().cpu() for name, value in observe(step, points).items()})
+        if step in keep_at:
+            kept.append(points.detach().cpu().clone())
+        if step in average_at:
+            total.add_(points.detach().cpu())
+
+    if first == 0:
+        look(0)
+    with checkpoint or nullcontext():
+        for step in range(first, steps):
+            gradient = landscape.gradients(points, batches[step])
+            if sharpness_aware:  # the batch is asked for again, so that the second gradient sees the same dropout
+                gradient = landscape.gradients(points + radius * _unit(gradient), batches[step])
+            if longest is not None:
+                gradient = gradient * (longest / gradient.norm(dim=1, keepdim=True).clamp_min(SMALLEST)).clamp_max(1.0)
+            move = _move(recipe, gradient, points, moments, momentum, decay, step) * (
+                learning_rate * recipe.rate(step, steps)
+            )
+            points = points - (constraint(move) if constraint else move)
+            look(step + 1)
+            if checkpoint:
+                checkpoint.save({"points": points.cpu(), "moments": [moment.cpu() for moment in moments],
+                                 "history": history, "kept": kept, "total": total, "step": step + 1})  # fmt: skip
+
+    names = history[0] if history else {}
+    return Descent(
+        points=points,
+        diverged=~points.isfinite().all(1),
+        history={name: torch.stack([seen[name] for seen in history]) for name in names},
+        snapshots=torch.stack(kept) if kept else None,
+        average=(total / len(average_at)).to(points) if average_at else None,
+    )
+
+
+def _unit(gradient: Tensor) -> Tensor:
+    return gradient / gradient.norm(dim=1, keepdim=True).clamp_min(SMALLEST)
+
+
+def _move(recipe: Recipe, gradient, points, moments: list[Tensor], momentum, decay, step: int) -> Tensor:
+    """Return the move (K, P) of one step at rate 1, and update the moments in place; the formulas are PyTorch's."""
+    if recipe.optimizer != "adamw":
+        gradient = gradient + decay * points
+    if recipe.optimizer == "sgd":
+        moments[0] = moments[0] * momentum + gradient
+        return gradient + momentum * moments[0] if recipe.nesterov else moments[0]
+    for index, (beta, value) in enumerate(zip(ADAM_DECAYS, (gradient, gradient.square()), strict=True)):
+        moments[index] = beta * moments[index] + (1 - beta) * value
+    mean, square = (moment / (1 - beta ** (step + 1)) for moment, beta in zip(moments, ADAM_DECAYS, strict=True))
+    move = mean / (square.sqrt() + ADAM_EPSILON)
+    return move + decay * points if recipe.optimizer == "adamw" else move

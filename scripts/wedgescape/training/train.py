@@ -1,0 +1,170 @@
+"""Training many seeds at one point of the grid, and opening what was trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from wedgescape.errors import InputError
+from wedgescape.landscapes import models
+from wedgescape.landscapes.networks import NetworkLandscape, initial_points, network_landscape
+from wedgescape.stores.attributes import training_of
+from wedgescape.stores.zarr_stores import as_json, described, open_weights
+from wedgescape.training.checkpoints import Checkpoint
+from wedgescape.training.descent import Recipe, descend
+
+REPORT_EVERY = 10.0  # seconds between two lines of progress
+
+
+def recipe_of(training: dict, examples: int) -> Recipe:
+    """Return the descent that a config's `training` section asks for; epochs become steps."""
+    recipe = Recipe(**{key: value for key, value in training.items() if key in Recipe.__dataclass_fields__})
+    warmup = round(training["warmup_epochs"] * recipe.steps_per_epoch(examples))
+    return Recipe(**{**vars(recipe), "warmup_steps": warmup})
+
+
+def train(
+    landscape: NetworkLandscape,
+    data: xr.Dataset,
+    settings: dict,
+    seeds: Sequence[int],
+    checkpoint: Checkpoint | None = None,
+    tell: Callable[[str], None] = lambda _text: None,
+    starts: Tensor | None = None,
+) -> xr.Dataset:
+    """Train networks from several seeds together and return their weights store.
+
+    Where `average_epochs` is set, the weights are the equal average of the iterates at the ends of that many last
+    epochs (Izmailov et al. 2018), and the curves' last values are those of the average; the landscape recomputes
+    batch-norm statistics for it, as for any point. Where a schedule has cycles, a snapshot is taken where the rate was
+    lowest last.
+
+    Args:
+        landscape: of the model on the data.
+        data: the data store; its checksum is kept with the weights.
+        settings: `model` and `training` of the config, complete.
+        seeds: of initialisation, order of examples and dropout.
+        checkpoint: where a killed run is continued from.
+        tell: receives a line of progress now and then.
+        starts: (seed, P), weights to go on from; PyTorch's initialisations by default.
+
+    Returns:
+        `theta`, `theta_init`, curves over epochs and `diverged`, over seeds; `trajectory` where snapshots are kept.
+    """
+    training = settings["training"]
+    recipe = recipe_of(training, landscape.examples)
+    per_epoch = recipe.steps_per_epoch(landscape.examples)
+    epochs = training["epochs"]
+    if starts is None:
+        starts = initial_points(landscape, data, settings["model"], list(seeds))
+    told = time.monotonic()
+
+    def observe(step: int, points: Tensor) -> dict[str, Tensor]:
+        nonlocal told
+        seen = {
+            f"{split}_{name}": value
+            for split in ("train", "test")
+            for name, value in landscape.evaluate(points, split).items()
+        }
+        if time.monotonic() - told > REPORT_EVERY:
+            told = time.monotonic()
+            tell(f"epoch {step // per_epoch} of {epochs}: median training loss {seen['train_loss'].median():.4f} nats")
+        return {**seen, "norm": points.norm(dim=1), "distance_from_init": (points - starts).norm(dim=1)}
+
+    kept = _snapshot_steps(recipe, per_epoch, epochs, training["snapshot_epochs"])
+    averaged = range(epochs + 1 - (training["average_epochs"] or 0), epochs + 1)
+    descent = descend(
+        landscape,
+        starts,
+        recipe,
+        per_epoch * epochs,
+        seeds,
+        observe=observe,
+        observe_at=range(0, per_epoch * epochs + 1, per_epoch),
+        keep_at=kept,
+        average_at=[per_epoch * epoch for epoch in averaged],
+        checkpoint=checkpoint,
+    )
+    theta = descent.points
+    if descent.average is not None:
+        theta = descent.average
+        for name, value in observe(per_epoch * epochs, theta).items():
+            descent.history[name][-1] = value.cpu()
+
+    history = {name: described(("seed", "epoch"), values.T, *CURVES[name]) for name, values in descent.history.items()}
+    final = descent.history["train_loss"][-1]
+    variables = {
+        "theta": described(("seed", "param"), theta.cpu(), "final weights, flat"),
+        "theta_init": described(("seed", "param"), starts.cpu(), "where the training began: the initialisation"),
+        **history,
+        "diverged": described(("seed",), descent.diverged.cpu() | ~final.isfinite(), "the run left the finite numbers"),
+    }
+    coordinates = {"seed": list(seeds), "epoch": range(epochs + 1)}
+    if descent.snapshots is not None:
+        variables["trajectory"] = described(
+            ("seed", "step", "param"), descent.snapshots.transpose(0, 1), "weights on the way"
+        )
+        coordinates["step"] = kept
+    attributes = {
+        "layout": as_json(models.layout(landscape.module)),
+        "dataset_sha256": data.attrs["sha256"],
+    }
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+def _snapshot_steps(recipe: Recipe, per_epoch: int, epochs: int, every: int | None) -> list[int]:
+    """Return after how many steps snapshots are kept; with cycles, at the lowest rate before each such epoch."""
+    if every is None:
+        return []
+    steps = [per_epoch * epoch for epoch in sorted({*range(0, epochs, every), epochs})]
+    low_points = recipe.low_points(per_epoch * epochs)
+    return sorted({max([low for low in low_points if low <= step], default=step) for step in steps})
+
+
+CURVES = {
+    "train_loss": ("mean cross-entropy on the whole training split", "nat"),
+    "train_accuracy": ("accuracy on the whole training split", "1"),
+    "test_loss": ("mean cross-entropy on the whole test split", "nat"),
+    "test_accuracy": ("accuracy on the whole test split", "1"),
+    "norm": ("Euclidean norm of the weights", "weights"),
+    "distance_from_init": ("Euclidean distance from the initialisation", "weights"),
+}
+
+
+def curves(weights: xr.Dataset) -> xr.Dataset:
+    """Return how networks were trained: the curves of a weights store over (seed, epoch), and `diverged`, in memory.
+
+    So what is drawn of training needs no weights, the largest of all stores.
+    """
+    return weights[[*CURVES, "diverged"]].drop_attrs(deep=False).load()
+
+
+def trained_landscape(
+    data: xr.Dataset, stores: Sequence[str], device: str
+) -> tuple[NetworkLandscape, Tensor, xr.Dataset]:
+    """Open a point of the grid: its landscape, its optima (seed, P) on the device, and its weights store."""
+    weights = open_weights(stores)
+    landscape = network_landscape(data, training_of(weights.attrs)["model"], device)
+    return landscape, torch.from_numpy(weights["theta"].values).to(landscape.device), weights
+
+
+def sound_optima(
+    data: xr.Dataset, stores: Sequence[str], device: str, at_least: int
+) -> tuple[NetworkLandscape, Tensor, xr.Dataset]:
+    """Open a point of the grid without the runs that diverged, as `trained_landscape` does.
+
+    Raises:
+        InputError: if fewer runs than `at_least` stayed finite.
+    """
+    landscape, optima, weights = trained_landscape(data, stores, device)
+    sound = (~weights["diverged"].values).nonzero()[0]
+    if len(sound) < at_least:
+        place = Path(stores[0]).parent.name
+        text = f"{len(sound)} of {len(optima)} runs stayed finite; allowed here: at least {at_least}"
+        raise InputError(f"{place}: {text}. Lower training.learning_rate, or set training.clip_norm")
+    return landscape, optima[torch.from_numpy(sound).to(optima.device)], weights.isel(seed=sound)
