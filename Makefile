@@ -2,9 +2,13 @@
 # make plan       what the study has still to run, and how long that takes (GPU_TFLOPS=8: on a GPU that is not here)
 # make archive    the study, its report and an archive of both that proves where every figure came from
 # make verify     check every checksum of the archive (ARCHIVE=…: of another one)
-# make test       run the tests (TESTS=tests/unit: some of them)
+# make test       run the quick tests: units and one smoke study (TESTS=tests/unit: some of them)
+# make test-all   run all tests
 # make orphans    list the Slurm jobs that a killed run left behind; DO=wait or DO=cancel
+# make lock       rewrite the lock and the conda environment from envs/requirements.txt (UPGRADE="--upgrade-package rich")
 # Options: CONFIG=config/fashion.yaml  CORES=4  PYTHON=python3.12  TORCH_INDEX=<a package index with the PyTorch build you want>
+# Without TORCH_INDEX, PyTorch comes from where pip is configured to look. On Linux the public index has its CUDA build of
+# several GB. On a machine without a GPU, give PyTorch's own index of CPU builds.
 
 CONFIG ?= config/config.yaml
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -14,11 +18,12 @@ TORCH_INDEX ?=
 
 BIN := .venv/bin
 READY := .venv/.complete
+UV := $(BIN)/uv
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logger rich)
 RUN = $(SNAKEMAKE) --configfile $(CONFIG)
 RESULTS = results/$(shell $(BIN)/python -c "import yaml; print(yaml.safe_load(open('$(lastword $(CONFIG))'))['study'])")
 
-.PHONY: all study plan report archive verify test orphans lint format lock docs clean
+.PHONY: all study plan report archive verify test test-all orphans lint format lock docs clean
 .DELETE_ON_ERROR:
 
 all: study report
@@ -44,8 +49,16 @@ ARCHIVE ?= $(RESULTS)/archive.zip
 verify: $(READY)
 	@$(BIN)/python scripts/verify_archive.py $(ARCHIVE)
 
+# Two processes share the tests. Those of one xdist_group, such as the users of one run, stay in one process.
+PYTEST := $(BIN)/python -m pytest --durations=20
+IN_TWO := -n 2 --dist loadgroup
 test: $(READY)
-	$(BIN)/python -m pytest $(TESTS)
+	$(PYTEST) $(IN_TWO) -m "not slow" $(or $(TESTS),tests/unit tests/workflow)
+
+# The tests on Slurm share one cluster, so they run one after the other.
+test-all: $(READY)
+	$(if $(TESTS),$(PYTEST) $(if $(findstring tests/slurm,$(TESTS)),,$(IN_TWO)) $(TESTS),\
+		$(PYTEST) $(IN_TWO) tests/unit tests/workflow && $(PYTEST) tests/slurm)
 
 DO ?= list
 orphans: $(READY)
@@ -55,6 +68,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow
+	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache
 	$(BIN)/snakemake --lint
 	$(BIN)/python scripts/document_config.py --check
 
@@ -64,22 +78,30 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python scripts/document_config.py
 
-INDEX = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+# Versions in the lock change only if requirements.txt or UPGRADE asks for it. The lock needs the hashes for all platforms,
+# so uv resolves from the public index, or from the one in UV_DEFAULT_INDEX, and not from where pip is configured to look.
+lock: $(UV)
+	$(BIN)/python scripts/lock.py $(UPGRADE)
 
-# Packages that requirements.txt does not name keep the versions that the lock has: delete a line there to let one move.
-lock:
-	rm -rf .lock && $(PYTHON) -m venv .lock
-	.lock/bin/python scripts/lock_environment.py $(INDEX) || { rm -rf .lock; exit 1; }
-	rm -rf .lock
+# uv does not read pip's configuration. This prints its indexes and folders of wheels as options of uv.
+AS_PIP = $(BIN)/python -m pip config list | awk -F "'" '/[.](index-url|extra-index-url|find-links)=/ { \
+	sub(/.*[.]/, "--", $$1); n = split($$2, places, / |\\n/); \
+	for (i = 1; i <= n; i++) if (places[i] && !($$1 == "--index-url=" && seen++)) print $$1 places[i] }'
 
-# pip wants the hashes of all packages or of none: those that have one, then those whose files differ between platforms.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-$(READY): envs/requirements.lock
+# pip installs uv, and uv installs the rest. Like pip, uv takes a package from any index that has the version (best match),
+# and it checks the hashes in the lock. Only PyTorch has none there, because its wheels differ from index to index.
+$(UV):
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found; give one: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
-	grep -e --hash= $< | $(INSTALL) --require-hashes --no-deps -r /dev/stdin
-	grep -v -e --hash= $< | $(INSTALL) -r /dev/stdin $(INDEX)
-	$(BIN)/python -m pip check
+	sed -n '/^uv==/,/[^\]$$/p' envs/requirements.lock | \
+		$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r /dev/stdin
+
+# Python compiles modules at their first import, except where this variable forbids it.
+COMPILED := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
+$(READY): envs/requirements.lock | $(UV)
+	@echo "Installing $< into .venv"
+	@$(UV) pip install --python $(BIN)/python --index-strategy unsafe-best-match -r $< $(COMPILED) \
+		$$($(AS_PIP)) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 	touch $@
 
 clean:

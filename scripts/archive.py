@@ -17,7 +17,7 @@ with job(snakemake) as log:
     write_text(rule_graph(records), snakemake.output.graph)
     if not (study / "report.html").exists():
         log.warning("There is no report.html to put into the archive; `make archive` makes one first")
-    files = members(study, left, settings["own"], settings["archive"]["weights"])
+    files = members(study, left, settings["own"], settings["sections"]["archive"]["weights"])
     versions = {"snakemake": version("snakemake"), "wedgescape": VERSION}
     write_archive(study, records, files, snakemake.output.archive, versions)
     log.info(

@@ -8,7 +8,7 @@ from wedgescape.provenance.frame import job
 from wedgescape.stores.zarr_stores import open_store, write_table
 
 with job(snakemake):
-    choose_device(snakemake.params.job["device"])
+    choose_device(snakemake.params.job["sections"]["device"])
     data = open_store(snakemake.input.data[0])
     shape, classes = tuple(data["images"].shape[1:]), int(data.attrs["classes"])
     rows = [

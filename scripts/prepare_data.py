@@ -6,7 +6,7 @@ from wedgescape.provenance.origins import origin
 from wedgescape.stores.zarr_stores import write_store
 
 with job(snakemake):
-    settings, place = snakemake.params.job, snakemake.config["data"]
+    settings, place = snakemake.params.job["sections"], snakemake.config["data"]
     examples = (settings["data.train_examples"], settings["data.test_examples"])
     data = load_dataset(settings["dataset"], place["folder"], place["download"], *examples)
     write_store(data, snakemake.output[0], origin(snakemake))

@@ -1,4 +1,4 @@
-"""Train a chunk of seeds at one point of the grid, all together, and store their weights and curves."""
+"""Train a chunk of seeds at one setting of hyperparameters, all together, and store their weights and curves."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from wedgescape.training.train import train
 
 with job(snakemake) as log:
     seeds, code = snakemake.params.job["seeds"], snakemake.params.job["code"]
-    settings = snakemake.params.job["points"][snakemake.wildcards.point]
+    (settings,) = snakemake.params.job["trains"].values()
     data = open_store(snakemake.input.data[0])
     landscape = network_landscape(data, settings["model"], snakemake.config["device"])
     # Named by all that determines the run, so that only this very run is ever continued.

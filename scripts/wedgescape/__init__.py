@@ -6,4 +6,4 @@ import os
 # MKL goes by the address on some processors. It reads this at its first use.
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
-VERSION = "0.1.0"  # also in CITATION.cff and pyproject.toml
+VERSION = "0.1.0"  # pyproject.toml reads it here; CITATION.cff repeats it

@@ -13,6 +13,7 @@ from torch import Tensor
 from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.networks import network_landscape
 from wedgescape.stores.zarr_stores import as_json
+from wedgescape.training.optima import Optima
 from wedgescape.training.train import train
 
 torch.set_num_threads(1)  # the tests share their machine, and small networks want one thread
@@ -121,7 +122,7 @@ def train_small(data):
     def trained(seeds, model=MLP, **changes) -> xr.Dataset:
         settings = {"model": model, "training": {**TRAINING, **changes}}
         store = train(network_landscape(data, model, "cpu"), data, settings, seeds)
-        return store.assign_attrs(config=as_json({"sections": {}, "points": {"here": settings}}))
+        return store.assign_attrs(config=as_json({"sections": {}, "settings": {"here": settings}}))
 
     return trained
 
@@ -130,3 +131,9 @@ def train_small(data):
 def weights(train_small) -> xr.Dataset:
     """The weights store of seeds 0 to 3, in memory."""
     return train_small(range(4), epochs=12, snapshot_epochs=4)
+
+
+@pytest.fixture
+def optima(mlp, weights) -> Optima:
+    """The optima of seeds 0 to 3, with their landscape."""
+    return Optima(mlp, weights)

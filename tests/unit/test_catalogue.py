@@ -1,10 +1,13 @@
-"""What the Snakemake workflow catalogue asks of a workflow with "standardized usage"."""
+"""What catalogues read: the usage for the Snakemake workflow catalogue, and the version to cite."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import yaml
 from snakemake.cli import get_argument_parser
+
+from wedgescape import VERSION
 
 REPOSITORY = Path(__file__).parents[2]
 USAGE = yaml.safe_load((REPOSITORY / ".snakemake-workflow-catalog.yml").read_text())["usage"]
@@ -40,3 +43,10 @@ def test_what_deploys_the_software_is_what_rules_declare():
     wanted = {"conda": conda, "apptainer": container, "apptainer+conda": conda and container}
     assert USAGE["software-stack-deployment"] == wanted
     assert USAGE["report"] == bool(re.search(r"^report:", SNAKEFILES, re.MULTILINE))
+
+
+def test_the_version_to_cite_is_the_librarys():
+    """pyproject.toml takes it from the library, so a release changes VERSION and CITATION.cff."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "wedgescape.VERSION"}
+    assert yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())["version"] == VERSION

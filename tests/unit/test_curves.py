@@ -1,28 +1,33 @@
 """Curves between optima: their formulas on quadratics, a ring whose barrier is known, networks of every kind."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import PathCollection
 
-from wedgescape.analysis.claims import curve_claims
+from wedgescape.errors import InputError
+from wedgescape.figures import curves as plot_curves
+from wedgescape.figures import style
 from wedgescape.landscapes.base import Batch, Landscape, Slice
+from wedgescape.landscapes.curves import CurveLandscape
 from wedgescape.landscapes.lines import barrier
 from wedgescape.landscapes.spans import Span
 from wedgescape.measurements import curves
-from wedgescape.measurements.curves import CurveLandscape, draw_pairs
+from wedgescape.measurements.curves import Settings, claims, draw_pairs, train_curves
+from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.attributes import Origin
 from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Recipe, descend
+from wedgescape.training.optima import Optima
 
 DOUBLE = torch.float64
 DIM, COUNT = 4, 3
 SHAPES = [("bezier", 1), ("bezier", 3), ("chain", 1), ("chain", 3)]
-SETTINGS = {"kinds": ["bezier", "chain"], "bends": 2, "pairs": 2, "steps": 60, "learning_rate": 0.02, "batch_size": 16,
-            "samples": 3, "points": 11}  # fmt: skip
+SETTINGS = Settings(bends=2, pairs=2, steps=60, learning_rate=0.02, batch_size=16, samples=3, points=11)
 
 
 def close(found, wanted, tolerance=1e-12):
@@ -345,13 +350,8 @@ def test_pairs_are_all_different_and_no_more_than_there_are(seeds, count, wanted
 
 
 @pytest.fixture
-def optima(weights):
-    return dict(zip(weights["seed"].values.tolist(), torch.from_numpy(weights["theta"].values), strict=True))
-
-
-@pytest.fixture
-def measured(mlp, optima):
-    return curves.measure(mlp, optima, **SETTINGS)
+def measured(optima):
+    return curves.measure(optima, SETTINGS)
 
 
 def test_measure_has_every_kind_pair_split_and_place(measured):
@@ -367,9 +367,9 @@ def test_measure_has_every_kind_pair_split_and_place(measured):
 def test_ends_have_the_losses_of_their_optima(measured, mlp, optima):
     for pair in range(2):
         for end, place in enumerate((0.0, 1.0)):
-            seed = int(measured["seed"][pair, end])
+            seed = int(measured["members"][pair, end])
             for split in ("train", "test"):
-                wanted = mlp.evaluate(optima[seed][None], split)
+                wanted = mlp.evaluate(optima.by_seed[seed][None], split)
                 for name in ("loss", "accuracy"):
                     found = measured[name].isel(pair=pair).sel(split=split, t=place).values
                     assert (found == wanted[name].numpy()).all()
@@ -379,7 +379,7 @@ def test_stored_control_points_give_the_curve_again(measured, mlp, optima):
     t = torch.tensor(measured["t"].values)
     for kind in ("bezier", "chain"):
         controls = torch.from_numpy(measured[f"{kind}_controls"].values)
-        starts, ends = (torch.stack([optima[int(seed)] for seed in measured["seed"][:, end]]) for end in (0, 1))
+        starts, ends = (torch.stack([optima.by_seed[int(seed)] for seed in measured["members"][:, end]]) for end in (0, 1))
         curve = CurveLandscape(mlp, starts, ends, kind, controls.shape[1])
         found = curve.profiles(controls.flatten(1), t)["loss"].numpy()
         np.testing.assert_array_equal(found, measured["loss"].sel(kind=kind, split="train").values)
@@ -400,18 +400,82 @@ def test_barriers_lengths_and_departures_say_what_they_are(measured):
     ).all()
 
 
-def test_equal_settings_give_equal_bytes(measured, mlp, optima, tmp_path):
+def test_equal_settings_give_equal_bytes(measured, optima, tmp_path):
     write_store(measured, tmp_path / "a.zarr.zip", Origin("measure_curves"))
-    write_store(curves.measure(mlp, optima, **SETTINGS), tmp_path / "b.zarr.zip", Origin("measure_curves"))
+    write_store(curves.measure(optima, SETTINGS), tmp_path / "b.zarr.zip", Origin("measure_curves"))
     assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
     assert len(curves.tidy(open_store(tmp_path / "a.zarr.zip"))) == 3 * 2 * 2 * 11
 
 
-def test_a_pair_has_the_same_curve_whichever_others_are_measured(measured, mlp, optima):
-    pair = [int(seed) for seed in measured["seed"][1]]
-    alone = curves.measure(mlp, {seed: optima[seed] for seed in pair}, **SETTINGS)
+def test_a_pair_has_the_same_curve_whichever_others_are_measured(measured, mlp, weights):
+    pair = [int(seed) for seed in measured["members"][1]]
+    alone = curves.measure(Optima(mlp, weights.sel(seed=pair)), SETTINGS)
     assert alone.sizes["pair"] == 1
     np.testing.assert_array_equal(alone["chain_controls"][0], measured["chain_controls"][1])
+
+
+def test_trained_curves_join_optima_and_are_lines_without_steps(mlp, optima):
+    optima, t = optima.points, torch.linspace(0, 1, 5)
+    curve = CurveLandscape(mlp, optima[:2], optima[2:], "bezier", 1, 2)
+
+    def trained(steps):
+        return curve.at(train_curves(curve, [(0, 2), (1, 3)], Settings(batch_size=16), steps), t)
+
+    line, bent = trained(0), trained(60)
+    torch.testing.assert_close(line, optima[:2, None] + t[:, None] * (optima[2:] - optima[:2])[:, None])
+    torch.testing.assert_close(bent[:, 0], optima[:2])
+    torch.testing.assert_close(bent[:, -1], optima[2:])
+    assert (mlp.losses(bent[:, 2]) < mlp.losses(line[:, 2])).all()
+
+
+def test_runs_that_diverged_are_in_no_pair_and_flagged(mlp, weights):
+    def measured(diverged):
+        optima = Optima.of(mlp, torch.from_numpy(weights["theta"].values), [4, 5, 6, 7], diverged=diverged)
+        return curves.measure(optima, Settings(kinds=["bezier"], steps=1, points=5))
+
+    store = measured([False, True, False, False])
+    assert sorted(store["pair"].values) == ["4-6", "4-7", "6-7"]
+    assert store["seed"].values.tolist() == [4, 5, 6, 7]
+    assert store["diverged"].values.tolist() == [False, True, False, False]
+    with pytest.raises(InputError, match="1 of 4 runs"):
+        measured([True, True, True, False])
+
+
+# The figure
+
+
+def test_the_figure_draws_every_pair_of_every_kind(measured):
+    figure = plot_curves.draw(measured, Intervals(0.95, 100))
+    figure.draw_without_rendering()
+    assert figure.get_figwidth() == style.TWO_COLUMNS
+    loss, error, norm, barriers, lengths = figure.axes
+    assert [axes.get_title(loc="left")[9] for axes in figure.axes] == list("abcde")
+    wanted = {
+        loss: measured["loss"].sel(split="train"),
+        error: 1 - measured["accuracy"].sel(split="test"),
+        norm: measured["norm"],
+    }
+    for axes, values in wanted.items():
+        lines = [line.get_ydata() for line in axes.lines]
+        assert len(lines) == 3 * (2 + 1)  # pairs and their mean
+        for row in values.transpose("kind", "pair", "t").values.reshape(-1, 11):
+            assert any(np.allclose(row, line) for line in lines)
+    assert [label.get_text() for label in barriers.get_xticklabels()] == ["line", "Bezier", "chain"]
+    assert sum(isinstance(part, PathCollection) for part in barriers.collections) == 2 * 2  # pairs on both splits
+    relative = (measured["length"] / measured["length"].sel(kind="line")).values.ravel()
+    dots = [float(part.get_offsets()[0, 1]) for part in lengths.collections if isinstance(part, PathCollection)]
+    assert dots == pytest.approx(relative)
+    labels = [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()]
+    assert labels == ["straight line", "Bezier curve", "polygonal chain", "each of 2 pairs", "mean, 95% interval"]
+    assert plot_curves.tabulate(measured).columns.tolist() == [
+        *("kind", "pair", "split", "t", "loss", "accuracy", "norm", "barrier", "relative_length")
+    ]
+
+
+def test_the_figure_draws_one_pair_and_losses_that_are_not_finite(measured):
+    measured["loss"][1, 0, 0, 4:] = np.nan
+    measured["barrier"][1, 0] = np.nan
+    plot_curves.draw(measured.isel(pair=[0]), Intervals(0.95, 100)).draw_without_rendering()
 
 
 # The verdicts
@@ -422,8 +486,7 @@ def test_a_claim_compares_barriers_pair_by_pair(measured, factor, verdict):
     barriers = measured["barrier"].copy(data=np.ones(measured["barrier"].shape))
     barriers[{"kind": 1}] = factor
     barriers[{"kind": 2}] = [[np.nan, np.nan], [0.25, 0.25]]
-    rules = SimpleNamespace(confidence=0.95, resamples=100, maximum_loss_ratio=0.5)
-    bezier, chain = curve_claims(measured.assign(barrier=barriers), rules)
+    bezier, chain = claims(measured.assign(barrier=barriers), Rules(maximum_loss_ratio=0.5), Intervals(0.95, 100))
     assert (bezier["id"], bezier["estimate"], bezier["verdict"]) == ("curve_bezier", factor, verdict)
     assert (bezier["points"], bezier["seeds"], bezier["diverged"]) == (2, 4, 0)
     # One pair says nothing about spread.

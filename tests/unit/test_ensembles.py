@@ -6,9 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from wedgescape.analysis import ensembles
 from wedgescape.analysis.ensembles import (
+    Settings,
+    claims,
     draw_subsets,
     gain,
     mean_over_pairs,
@@ -21,38 +24,29 @@ from wedgescape.analysis.ensembles import (
     to_first,
     weight_average,
 )
-from wedgescape.analysis.members import (
-    Found,
-    gradient_epochs,
-    next_curves,
-    next_optima,
-    train_curves,
-    trained,
-    tunnel_samples,
-)
+from wedgescape.analysis.members import Found, gradient_epochs, next_curves, next_optima, trained, tunnel_samples
 from wedgescape.figures import averages as plot_averages
-from wedgescape.figures import diversity as plot_similarity
+from wedgescape.figures import diversity as plot_diversity
 from wedgescape.figures import ensembles as plot_ensembles
 from wedgescape.landscapes.lines import barrier_along
 from wedgescape.landscapes.networks import network_landscape
+from wedgescape.measurements.curves import Settings as CurveSettings
+from wedgescape.measurements.similarity import Settings as SimilaritySettings
 from wedgescape.measurements.similarity import jensen_shannon, weight_distance
+from wedgescape.measurements.tunnels import Settings as TunnelSettings
 from wedgescape.measurements.tunnels import keeps_accuracy
+from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.scores import SCORES, score
 from wedgescape.stores.attributes import training_of
 from wedgescape.study import methods
+from wedgescape.study.settings import Rules
+from wedgescape.training.optima import Optima
 
-CURVES = {"kinds": ["chain"], "steps": 30, "learning_rate": 0.01, "batch_size": 16, "samples": 2, "points": 5}
-TUNNELS = {"directions": 2, "accuracy_fraction": 0.9, "loss_threshold": 0.5, "angle_error": 0.5}
-ENSEMBLES = {
-    "members": 3,
-    "seeds": 2,
-    "sharpness_radius": 0.05,
-    "swa_rate": 0.5,
-    "cycle_epochs": 2,
-    "tunnel_fraction": 0.4,
-    "bins": 5,
-}
-FIGURES = {"confidence": 0.95, "resamples": 100}
+CURVES = CurveSettings(kinds=["chain"], steps=30, batch_size=16, samples=2, points=5)
+TUNNELS = TunnelSettings(directions=2, angle_error=0.5)
+ENSEMBLES = Settings(members=3, seeds=2, cycle_epochs=2, tunnel_fraction=0.4, bins=5)
+INTERVALS = Intervals(0.95, 100)
+SECTIONS = (ENSEMBLES, TUNNELS, CURVES, SimilaritySettings(points=5))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +112,7 @@ def test_independent_members_are_the_next_optima_and_the_first_after_the_last(po
 
 
 def test_samples_of_a_tunnel_lie_at_a_fraction_of_its_width(mlp, optima):
-    samples, widths = tunnel_samples(mlp, optima, range(4), 3, 0.4, 0.9, 0.25)
+    samples, widths = tunnel_samples(mlp, optima, range(4), 3, 0.4, TunnelSettings())
     assert samples.shape == (4, 3, mlp.dim)
     norms = samples.norm(dim=2) / optima.norm(dim=1)[:, None]
     torch.testing.assert_close(norms, torch.ones(4, 3), rtol=0, atol=1e-5)
@@ -129,17 +123,6 @@ def test_samples_of_a_tunnel_lie_at_a_fraction_of_its_width(mlp, optima):
     for k in range(4):
         assert bool(inside(mlp.evaluate(samples[k]), mlp.evaluate(optima[k : k + 1])).all())
     assert float(jensen_shannon(mlp.predictions(samples[0], "test"))[0, 1:].min()) > 0
-
-
-def test_curves_join_optima_and_are_lines_without_steps(mlp, optima):
-    taken = {"learning_rate": 0.01, "batch_size": 16, "samples": 2}
-    t = torch.linspace(0, 1, 5)
-    line = train_curves(mlp, optima[:2], optima[2:], [0, 1], 0, **taken)(t)
-    torch.testing.assert_close(line, optima[:2, None] + t[:, None] * (optima[2:] - optima[:2])[:, None])
-    bent = train_curves(mlp, optima[:2], optima[2:], [0, 1], 60, **taken)(t)
-    torch.testing.assert_close(bent[:, 0], optima[:2])
-    torch.testing.assert_close(bent[:, -1], optima[2:])
-    assert (mlp.losses(bent[:, 2]) < mlp.losses(line[:, 2])).all()
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1000, 30), (10, 19), (0, 0)])
@@ -212,11 +195,11 @@ def test_a_group_of_which_a_run_diverged_is_flagged_and_nan(mlp, optima):
     lost = optima.clone()
     lost[1] = math.nan
     store = measure_methods(mlp, {"independent": Found(next_optima(lost, 3, 2), 1)}, [4, 5, 6], 5, 5)
-    assert store["diverged"].values.tolist() == [[True, True, False]]
+    assert store["group_diverged"].values.tolist() == [[True, True, False]]
     for name in ("accuracy", "disagreement", "barrier"):
         assert store[name].sel(seed=[4, 5]).isnull().all()
         assert store[name].sel(seed=6).notnull().any()
-    rows = tidy(store)
+    rows = tidy(Optima.of(mlp, optima[:3], [4, 5, 6]).flagged(store))
     assert rows["seed"].tolist() == [4, 5, 6, 6]
     assert rows["diverged"].sum() == 2
 
@@ -234,7 +217,7 @@ def test_paths_start_at_no_difference(mlp, optima):
     np.testing.assert_allclose(store["weight_angle"].sel(path="a").isel(place=1), wanted)
     np.testing.assert_allclose(store["loss"].sel(path="a").isel(place=1), mlp.losses(optima[1:3], "test"))
     assert store["loss"].sel(path="b").isel(place=1).isnull().all()
-    assert len(tidy_paths(store)) == 4 + 2
+    assert len(tidy_paths(Optima.of(mlp, optima[:2]).flagged(store))) == 4 + 2
 
 
 def test_comparisons_are_with_the_first(points):
@@ -247,39 +230,48 @@ def test_comparisons_are_with_the_first(points):
 
 
 @pytest.fixture(scope="module")
+def networks(data, weights):
+    return Optima(network_landscape(data, training_of(weights.attrs)["model"], "cpu"), weights)
+
+
+@pytest.fixture(scope="module")
 def stores(weights, train_small):
-    """The methods' trainings, from the optima of `weights` where they go on."""
+    """The methods' trainings, from the optima of `weights` where they continue those."""
     base = training_of(weights.attrs)["training"]
     found = {}
-    for method, changes in methods.at_equal_budget(base, ENSEMBLES).items():
+    for method, changes in methods.at_equal_budget(base, ENSEMBLES.model_dump()).items():
         store = train_small(range(4), **{**base, **changes})
         if method in methods.CONTINUED:
-            going_on = training_of(store.attrs) | {"starts": base}
-            store.attrs["config"] = json.dumps({"sections": {}, "points": {method: going_on}})
+            continued = training_of(store.attrs) | {"starts": base}
+            store.attrs["config"] = json.dumps({"sections": {}, "settings": {method: continued}})
         found[method] = store
     return found
 
 
 @pytest.fixture(scope="module")
-def measured(data, weights, stores):
-    model = training_of(weights.attrs)["model"]
-    return ensembles.measure(network_landscape(data, model, "cpu"), weights, stores, ENSEMBLES, TUNNELS, CURVES, 5)
+def of_methods(networks, stores):
+    return {method: Optima(networks.landscape, store) for method, store in stores.items()}
+
+
+@pytest.fixture(scope="module")
+def measured(networks, of_methods):
+    return ensembles.measure(networks, of_methods, *SECTIONS)
 
 
 def test_every_method_stays_within_the_budget(measured, weights):
     epochs = gradient_epochs(training_of(weights.attrs)["training"])
-    spent = measured[0]["epochs"].to_series()
+    spent = measured["methods"]["epochs"].to_series()
     assert spent.drop("connector").tolist() == [3 * epochs] * 7
     assert 2 * epochs < spent["connector"] <= 3 * epochs
 
 
-def test_members_are_the_trainings(measured, stores, optima):
-    found = trained(stores, 12, optima)
+def test_members_are_the_trainings(measured, of_methods, stores, optima):
+    found = trained(of_methods, range(4), 12)
     torch.testing.assert_close(found["snapshots"].members, torch.tensor(stores["snapshots"]["trajectory"].values))
     torch.testing.assert_close(found["swa"].mean, torch.tensor(stores["swa"]["theta"].values))
     assert found["swa"].averaged.shape == found["fge"].members.shape == (4, 3, optima.shape[1])
     assert found["longer"].members.shape == found["sam"].members.shape == (4, 1, optima.shape[1])
-    store = measured[0]
+    store = measured["methods"]
     np.testing.assert_allclose(
         store["accuracy"].sel(ensemble="longer").isel(size=0), stores["longer"]["test_accuracy"][:2, -1], atol=1e-6
     )
@@ -291,28 +283,52 @@ def test_members_are_the_trainings(measured, stores, optima):
     )
 
 
-def test_diverged_trainings_are_nan(stores, optima):
+def test_diverged_trainings_are_nan(mlp, stores):
     store = stores["longer"].assign(diverged=("seed", [False, True, False, False]))
-    members = trained({"longer": store}, 12, optima)["longer"].members
+    members = trained({"longer": Optima(mlp, store)}, range(4), 12)["longer"].members
     assert members.isnan().all(2).tolist() == [[False], [True], [False], [False]]
 
 
 def test_stores_describe_all_that_they_hold(measured):
-    for store in measured:
-        assert all(variable.attrs["description"] for variable in store.data_vars.values())
-    trainings = methods.at_equal_budget({"epochs": 1, "learning_rate": 1}, ENSEMBLES)
-    assert measured[0]["ensemble"].values.tolist() == [*trainings, "tunnel", "connector", "independent"]
-    assert measured[1]["path"].values.tolist() == ["tunnel", "connector", "trajectory"]
-    back = measured[1]["along"].sel(path="trajectory").dropna("place").values
+    for part in measured.values():
+        assert all(variable.attrs["description"] for variable in part.data_vars.values())
+    trainings = methods.at_equal_budget({"epochs": 1, "learning_rate": 1}, ENSEMBLES.model_dump())
+    assert measured["methods"]["ensemble"].values.tolist() == [*trainings, "tunnel", "connector", "independent"]
+    assert measured["paths"]["path"].values.tolist() == ["tunnel", "connector", "trajectory"]
+    back = measured["paths"]["along"].sel(path="trajectory").dropna("place").values
     assert (back[0], back[-1]) == (0, 12)
-    connector = measured[1].sel(path="connector")
+    connector = measured["paths"].sel(path="connector")
     assert (connector["weight_distance"].diff("place").sum("place") > 0).all()
 
 
-def test_a_second_measurement_gives_the_same_numbers(measured, mlp, weights, stores):
-    again = ensembles.measure(mlp, weights, stores, ENSEMBLES, TUNNELS, CURVES, 5)
-    for one, other in zip(measured, again, strict=True):
-        assert one.identical(other)
+def test_a_second_measurement_gives_the_same_numbers(measured, networks, of_methods):
+    again = ensembles.measure(networks, of_methods, *SECTIONS)
+    assert list(again) == list(measured)
+    assert all(part.identical(again[name]) for name, part in measured.items())
+
+
+@pytest.fixture(scope="module")
+def without_first(networks, of_methods):
+    """The measurement where the base setting's first run diverged."""
+    weights = networks.weights.assign(diverged=("seed", [True, False, False, False]))
+    return ensembles.measure(Optima(networks.landscape, weights), of_methods, *SECTIONS)
+
+
+def test_no_group_begins_at_a_run_that_diverged(without_first, stores):
+    for part in without_first.values():
+        assert part["seed"].values.tolist() == [0, 1, 2]
+        assert part["diverged"].values.tolist() == [True, False, False]
+    store = without_first["methods"]
+    assert store["accuracy"].sel(seed=0).isnull().all()
+    assert not store["group_diverged"].any()
+    np.testing.assert_allclose(
+        store["accuracy"].sel(ensemble="longer").isel(seed=slice(1, 3), size=0),
+        stores["longer"]["test_accuracy"][1:3, -1],
+        atol=1e-6,
+    )
+    for table in (tidy(store), tidy_averages(store), tidy_paths(without_first["paths"])):
+        assert sorted(set(table["seed"])) == [1, 2]
+    assert {row["seeds"] for row in claims(without_first, Rules(), INTERVALS)} == {2}
 
 
 # Figures
@@ -320,16 +336,17 @@ def test_a_second_measurement_gives_the_same_numbers(measured, mlp, weights, sto
 
 @pytest.mark.parametrize("lost", [False, True])
 def test_figures_draw(measured, lost):
-    store, paths = (part.copy(deep=True) for part in measured)
+    parts = {name: part.copy(deep=True) for name, part in measured.items()}
+    store = parts["methods"]
     if lost:
         row = store["ensemble"].values.tolist().index("tunnel")
-        store["diverged"][row, 0] = True
-        for name in ensembles.VARIABLES:
+        store["group_diverged"][row, 0] = True
+        for name in ensembles.BY_GROUP:
             store[name][row, 0] = np.nan
     figures = [
-        (plot_ensembles.draw(store, **FIGURES), "abcdefgh"),
-        (plot_similarity.draw(store, paths, **FIGURES), "abcde"),
-        (plot_averages.draw(store, **FIGURES), "abcd"),
+        (plot_ensembles.draw(parts, INTERVALS), "abcdefgh"),
+        (plot_diversity.draw(parts, INTERVALS), "abcde"),
+        (plot_averages.draw(parts, INTERVALS), "abcd"),
     ]
     for figure, letters in figures:
         figure.draw_without_rendering()
@@ -337,8 +354,78 @@ def test_figures_draw(measured, lost):
         assert sorted(title[9] for title in titles) == list(letters)
     labels = [label.get_text() for label in figures[0][0].axes[4].get_yticklabels()]
     assert any("1 diverged" in label for label in labels) == lost
-    rows = tidy_averages(store)
+    rows = plot_averages.tabulate(parts)
     assert len(rows) == 6 * 2
     assert rows["diverged"].sum() == lost
     assert (rows["nll_gain"].dropna() > -1e-9).all()
     assert rows.loc[rows["ensemble"] == "swa", "nll_gain"].isna().all()
+
+
+def test_figures_leave_runs_that_diverged_out(without_first):
+    figure = plot_ensembles.draw(without_first, INTERVALS)
+    assert "each of 2 seeds" in [text.get_text() for text in figure.legends[0].get_texts()]
+    for module in (plot_diversity, plot_averages):
+        module.draw(without_first, INTERVALS).draw_without_rendering()
+
+
+# Verdicts
+
+METHODS = ["longer", "swa", "snapshots", "fge", "tunnel", "connector", "independent"]
+GROUPS = 8
+
+
+def groups(disagreement, gain, barrier, average):
+    """A store of methods, each number given by method, with a little noise over groups."""
+    draw = np.random.default_rng(0)
+
+    def over_groups(values):
+        column = np.array([values.get(name, math.nan) for name in METHODS])[:, None]
+        return column * (1 + 0.01 * draw.standard_normal((len(METHODS), GROUPS)))
+
+    nll = np.stack([np.full((len(METHODS), GROUPS), 1.0), 1.0 - over_groups(gain)], -1)
+    both = {name: np.stack([over_groups(values)] * 2, -1) for name, values in (("b", barrier), ("a", average))}
+    return xr.Dataset(
+        {
+            "disagreement": (("ensemble", "seed"), over_groups(disagreement)),
+            "nll": (("ensemble", "seed", "size"), nll),
+            "barrier": (("ensemble", "seed", "split"), both["b"]),
+            "average_loss": (("ensemble", "seed", "split"), both["a"]),
+            "group_diverged": (("ensemble", "seed"), np.zeros((len(METHODS), GROUPS), bool)),
+            "diverged": (("seed",), np.zeros(GROUPS, bool)),
+        },
+        {"ensemble": METHODS, "seed": range(GROUPS), "size": [1, 2], "split": ["train", "test"]},
+    )
+
+
+SPREAD = {"swa": 0.01, "snapshots": 0.02, "fge": 0.03, "tunnel": 0.05, "connector": 0.06, "independent": 0.1}
+
+
+def judged_ensembles(**changes):
+    given = {
+        "disagreement": SPREAD,
+        "gain": SPREAD,
+        "barrier": dict.fromkeys(METHODS[1:], 0.01),
+        "average": {**dict.fromkeys(METHODS[1:], 0.1), "independent": 2.0},
+    }
+    rules = Rules(minimum_correlation=0.2, minimum_barrier=0.1, maximum_loss_ratio=0.5)
+    rows = claims({"methods": groups(**given | changes)}, rules, Intervals(0.95, 300))
+    return {row["id"]: row for row in rows}
+
+
+def test_ensembles_as_the_paper_sees_them_support_every_claim():
+    rows = judged_ensembles()
+    assert len(rows) == 13
+    assert {row["verdict"] for row in rows.values()} == {"supported"}
+    assert rows["diversity_snapshots"]["estimate"] == pytest.approx(-0.08, rel=0.05)
+    assert rows["average_tunnel"]["estimate"] == pytest.approx(0.05, rel=0.05)
+
+
+def test_ensembles_that_are_otherwise_contradict_what_they_contradict():
+    rows = judged_ensembles(
+        disagreement={**SPREAD, "snapshots": 0.2},
+        gain={name: 0.2 - value for name, value in SPREAD.items()},
+        barrier={**dict.fromkeys(METHODS[1:], 0.01), "fge": 0.4},
+        average={**dict.fromkeys(METHODS[1:], 0.1), "tunnel": 3.0, "independent": 2.0},
+    )
+    wrong = {name for name, row in rows.items() if row["verdict"] == "contradicted"}
+    assert wrong == {"diversity_snapshots", "gain_disagreement", "one_tunnel_fge", "average_tunnel"}

@@ -12,9 +12,9 @@ import pytest
 import xarray as xr
 
 from wedgescape.errors import InputError
-from wedgescape.provenance.origins import Origin, check_inputs, origin
+from wedgescape.provenance.origins import check_inputs, origin
 from wedgescape.stores import zarr_stores as stores
-from wedgescape.stores.attributes import training_of
+from wedgescape.stores.attributes import Origin, training_of
 from wedgescape.stores.zarr_stores import described, open_store, write_store
 
 TRAINING = {"model": {"name": "mlp", "width": 8}, "training": {"epochs": 3, "momentum": 0.9}}
@@ -28,16 +28,16 @@ CONFIG = {
     "tunnels": {"directions": 2, "thresholds": [0.5, 0.9]},
     "curves": {"steps": 20},
     "claims": {"confidence": 0.95, "resamples": 100},
-    "points": {"lr~1": TRAINING, "lr~2": {**TRAINING, "training": {"epochs": 3, "momentum": 0.5}}},
+    "settings": {"lr~1": TRAINING, "lr~2": {**TRAINING, "training": {"epochs": 3, "momentum": 0.5}}},
 }
 SECTIONS = {"tunnels": CONFIG["tunnels"], "claims.resamples": 100, "dataset": "digits", "seeds": 4}
 
 
-def write(path, sections=SECTIONS, points=("lr~1",), rule="measure_tunnels"):
+def write(path, sections=SECTIONS, settings=("lr~1",), rule="measure_tunnels"):
     """Write a store that fits the config, unless told otherwise; its path."""
     values = np.arange(400, dtype=np.float64)
     dataset = xr.Dataset({"x": described(("n",), values, "numbers"), "y": described(("n",), values**2, "more")})
-    trainings = points if isinstance(points, dict) else {point: CONFIG["points"][point] for point in points}
+    trainings = settings if isinstance(settings, dict) else {name: CONFIG["settings"][name] for name in settings}
     write_store(dataset, path, Origin(rule, "0123", sections, trainings))
     return path
 
@@ -63,7 +63,7 @@ def test_stores_that_fit_pass_and_other_files_are_passed_over(tmp_path):
     table.write_text("id\n")
     both = write(tmp_path / "b.zarr.zip", {}, ("lr~1", "lr~2"))
     check_inputs(
-        [write(tmp_path / "a.zarr.zip"), str(both), write(tmp_path / "lr~2.zarr.zip", points=["lr~2"]), table], CONFIG
+        [write(tmp_path / "a.zarr.zip"), str(both), write(tmp_path / "lr~2.zarr.zip", settings=["lr~2"]), table], CONFIG
     )
 
 
@@ -136,11 +136,11 @@ def test_a_byte_that_flipped_anywhere_is_found_or_changes_nothing(tmp_path):
     assert found > len(whole) / 7 / 2
 
 
-@pytest.mark.parametrize("version", [1, 3])
+@pytest.mark.parametrize("version", [1, 4])
 def test_another_schema_version_is_named(tmp_path, monkeypatch, version):
     monkeypatch.setattr(stores, "SCHEMA_VERSION", version)
     path = write(tmp_path / "a.zarr.zip")
-    assert refusal(path) == [f"{path}: schema_version is {version}, allowed is 2"]
+    assert refusal(path) == [f"{path}: schema_version is {version}, allowed is 3"]
 
 
 def test_another_value_in_a_section_is_named_by_its_key(tmp_path):
@@ -163,20 +163,20 @@ def test_keys_that_one_of_both_lacks_are_named_too(tmp_path, section, wanted):
     assert lines[0] == f"{tmp_path}/a.zarr.zip: {wanted} (the present config)"
 
 
-def test_another_training_at_a_point_is_named_by_point_and_key(tmp_path):
+def test_another_training_at_a_setting_is_named_by_setting_and_key(tmp_path):
     training = {**TRAINING, "training": {"epochs": 80, "momentum": 0.9}}
-    path = write(tmp_path / "a.zarr.zip", points={"lr~1": training})
+    path = write(tmp_path / "a.zarr.zip", settings={"lr~1": training})
     assert refusal(path) == [f"{path}: at lr~1, training.epochs: found 80, allowed is 3 (the present config)"]
 
 
-def test_an_unknown_point_is_named(tmp_path):
-    path = write(tmp_path / "a.zarr.zip", points={"lr~7": TRAINING})
-    assert refusal(path) == [f"{path}: made at the point lr~7, which the present config does not have"]
+def test_an_unknown_setting_is_named(tmp_path):
+    path = write(tmp_path / "a.zarr.zip", settings={"lr~7": TRAINING})
+    assert refusal(path) == [f"{path}: made at the setting lr~7, which the present config does not have"]
 
 
 @pytest.mark.parametrize("place", ["weights/lr~1/seeds~0-3.zarr.zip", "tunnels/lr~1.zarr.zip"])
-def test_a_store_under_the_name_of_another_point_is_named(tmp_path, place):
-    path = write(tmp_path / place, points=["lr~2"])
+def test_a_store_under_the_name_of_another_setting_is_named(tmp_path, place):
+    path = write(tmp_path / place, settings=["lr~2"])
     assert refusal(path) == [f"{path}: made at lr~2; its path says lr~1"]
 
 
@@ -195,7 +195,7 @@ def test_a_store_that_says_nothing_of_its_origin_is_named(tmp_path):
     path = tmp_path / "a.zarr.zip"
     for config in ({}, {"config": "no json"}, {"config": json.dumps({"model": {}})}):
         with zipfile.ZipFile(path, "w") as packed:
-            packed.writestr("zarr.json", json.dumps({"attributes": {"schema_version": 2, **config}}))
+            packed.writestr("zarr.json", json.dumps({"attributes": {"schema_version": 3, **config}}))
         (line,) = refusal(path)
         assert line.startswith(f"{path}: it does not say what determined it")
 
@@ -204,7 +204,7 @@ def test_all_bad_stores_are_told_at_once_and_good_ones_are_not(tmp_path):
     good, cut = write(tmp_path / "good.zarr.zip"), write(tmp_path / "cut.zarr.zip")
     cut.write_bytes(cut.read_bytes()[:-100])
     other = write(tmp_path / "other.zarr.zip", SECTIONS | {"seeds": 5})
-    lost = write(tmp_path / "lost.zarr.zip", points={"lr~7": TRAINING})
+    lost = write(tmp_path / "lost.zarr.zip", settings={"lr~7": TRAINING})
     assert [line.partition(": ")[0] for line in refusal(good, cut, other, lost)] == [str(cut), str(other), str(lost)]
 
 
@@ -218,37 +218,43 @@ def test_of_many_differences_the_first_are_told_and_the_others_counted(tmp_path)
 # What a job writes
 
 
-def job_of(rule, settings, *inputs):
-    settings = {"rule": rule, "code": "0123", **settings}
+def job_of(rule, sections, *inputs, **more):
+    job = {"rule": rule, "code": "0123", "sections": sections, **more}
     return SimpleNamespace(
-        rule=f"mine_{rule}", params=SimpleNamespace(job=settings), input=list(map(str, inputs)), config=CONFIG
+        rule=f"mine_{rule}", params=SimpleNamespace(job=job), input=list(map(str, inputs)), config=CONFIG
     )
 
 
 def test_origins_are_inherited_and_name_no_seed_of_a_chunk(tmp_path):
     made = origin(job_of("prepare_data", {"dataset": "digits", "data.train_examples": 400}))
     assert made == Origin("prepare_data", "0123", {"dataset": "digits", "data.train_examples": 400}, {})
-    data = write(tmp_path / "digits.zarr.zip", made.sections, made.points)
+    data = write(tmp_path / "digits.zarr.zip", made.sections, made.settings)
 
     chunks = []
     for seeds in ([0, 1], [2, 3], [0, 1, 2, 3]):
-        made = origin(job_of("train", {"points": {"lr~1": TRAINING}, "seeds": seeds}, data))
+        made = origin(job_of("train", {}, data, trains={"lr~1": TRAINING}, seeds=seeds))
         assert made == Origin("train", "0123", {"dataset": "digits", "data.train_examples": 400}, {"lr~1": TRAINING})
-        chunks.append(write(tmp_path / f"{seeds}.zarr.zip", made.sections, made.points))
+        chunks.append(write(tmp_path / f"{seeds}.zarr.zip", made.sections, made.settings))
     assert training_of(open_store(chunks[0]).attrs) == TRAINING
 
-    settings = {"tunnels": CONFIG["tunnels"], "methods": {"swa": "lr~1"}}
     wanted = {"dataset": "digits", "data.train_examples": 400, "tunnels": CONFIG["tunnels"], "seeds": 4}
     for inputs in ([data, *chunks[:2]], [data, chunks[2]]):
-        made = origin(job_of("measure_tunnels", settings, *inputs))
+        made = origin(job_of("measure_tunnels", {"tunnels": CONFIG["tunnels"]}, *inputs, methods={"swa": "lr~1"}))
         assert made == Origin("measure_tunnels", "0123", wanted, {"lr~1": TRAINING})
-    measured = write(tmp_path / "tunnels.zarr.zip", made.sections, made.points)
+    measured = write(tmp_path / "tunnels.zarr.zip", made.sections, made.settings)
 
-    made = origin(job_of("fit_wedges", {"claims.resamples": 100}, measured))
-    assert made == Origin("fit_wedges", "0123", wanted | {"claims.resamples": 100}, {"lr~1": TRAINING})
+    made = origin(job_of("measure_fitted_wedges", {"claims.resamples": 100}, measured))
+    assert made == Origin("measure_fitted_wedges", "0123", wanted | {"claims.resamples": 100}, {"lr~1": TRAINING})
     check_inputs([data, *chunks, measured], CONFIG)
 
 
 def test_what_rests_on_no_network_rests_on_no_number_of_seeds():
-    made = origin(job_of("simulate_wedges", {"curves": CONFIG["curves"]}))
-    assert made == Origin("simulate_wedges", "0123", {"curves": {"steps": 20}}, {})
+    made = origin(job_of("measure_wedges", {"curves": CONFIG["curves"]}))
+    assert made == Origin("measure_wedges", "0123", {"curves": {"steps": 20}}, {})
+
+
+def test_a_job_that_names_settings_trains_none(tmp_path):
+    """Only what a job trains is its training; that a figure marks settings makes it none."""
+    weights = write(tmp_path / "w.zarr.zip")
+    made = origin(job_of("plot_curvature", {}, weights, settings={"lr~2": {}}, context={"settings": ["lr~2"]}))
+    assert made.settings == {"lr~1": TRAINING}

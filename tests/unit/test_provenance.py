@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,12 @@ import pytest
 
 from wedgescape.errors import InputError
 from wedgescape.provenance import frame as provenance
+from wedgescape.provenance.determinants import Determinants
+from wedgescape.provenance.fingerprints import Fingerprints
 from wedgescape.provenance.frame import check_writable, digest, job
+from wedgescape.study.catalogue import catalogue
+from wedgescape.study.layout import Layout
+from wedgescape.study.study import load_study
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -205,11 +209,43 @@ def test_a_folder_that_is_not_writable_is_named(tmp_path, monkeypatch):
 # Rules
 
 
-def test_a_rule_is_called_what_its_script_is_and_tells_it_so():
-    """Records, stores and figures say the name that `settings` gives, whatever an importing workflow calls the rule."""
-    text = "".join(file.read_text() for file in (REPOSITORY / "workflow/rules").glob("*.smk"))
-    rules = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
-    assert len(rules) > 30
-    for name, body in rules:
-        assert re.findall(r'scripts/(\w+)\.py"', body) == [name]
-        assert re.findall(r'settings\(\s*"(\w+)\.py"', body) == [name]
+@pytest.fixture
+def determinants():
+    config = {"study": "s", "dataset": "digits", "defaults": "smoke", "sweeps": {"width": [8, 16]}}
+    layout = Layout(load_study(config, catalogue()), catalogue())
+    return Determinants(layout, Fingerprints(None), lambda name: REPOSITORY / "scripts" / name)
+
+
+def test_what_determines_a_measurement_is_its_code_and_its_part_of_the_config(determinants):
+    measurements, study = determinants.layout.catalogue.measurements, determinants.layout.study
+    found = determinants.measurement(measurements["tunnels"])
+    assert found["rule"] == "measure_tunnels"
+    assert found["sections"] == {"tunnels": study.config["tunnels"]}
+    assert found["context"] == {"settings": {}}
+    codes = {determinants.measurement(file)["code"] for file in measurements.values()}
+    assert len(codes) == len(measurements)
+
+
+def test_what_determines_a_figure_says_where_its_stores_lie(determinants):
+    found = determinants.figure(determinants.layout.catalogue.figures["tunnels"])
+    assert set(found["sections"]) == {"figures", "claims.confidence", "claims.resamples"}
+    assert list(found["context"]["sweeps"]) == ["width"]
+
+
+def test_what_determines_a_training_is_all_of_it_and_its_seeds(determinants):
+    study = determinants.layout.study
+    found = determinants.training(study.base, "0-3")
+    assert found["trains"] == {study.base: study.training(study.base)}
+    assert found["seeds"] == [0, 1, 2, 3]
+    assert found["sections"] == {}
+
+
+def test_a_users_own_files_count(determinants, tmp_path):
+    own = tmp_path / "net.py"
+    own.write_text("class Net: ...\n")
+    config = {"study": "s", "dataset": "digits", "model": {"file": str(own), "name": "Net"}}
+    mine = Determinants(Layout(load_study(config, catalogue()), catalogue()), Fingerprints(None), determinants.script)
+    tunnels = catalogue().measurements["tunnels"]
+    before = mine.measurement(tunnels)["code"]
+    assert before != determinants.measurement(tunnels)["code"]
+    assert mine.claims()["code"] == determinants.claims()["code"]

@@ -15,16 +15,18 @@ import xarray as xr
 import zarr
 
 from wedgescape.errors import InputError
-from wedgescape.provenance.origins import Origin
 from wedgescape.stores import zarr_stores as stores
-from wedgescape.stores.attributes import training_of
+from wedgescape.stores.attributes import Origin, read_attributes, training_of
 from wedgescape.stores.zarr_stores import (
-    along_sweeps,
+    Variable,
+    along,
     as_json,
     described,
+    labelled,
+    load_store,
     open_store,
     open_weights,
-    point_of,
+    setting_of,
     write_store,
     write_table,
 )
@@ -56,7 +58,7 @@ def test_what_was_written_is_read(tmp_path):
     path = tmp_path / "a" / "b" / "store.zarr.zip"
     origin = Origin("train", "0123", {"seeds": 3, "claims.resamples": 9}, {"lr~1": {"training": {"epochs": 2}}})
     write_store(dataset(), path, origin)
-    config = '{"points":{"lr~1":{"training":{"epochs":2}}},"sections":{"claims.resamples":9,"seeds":3}}'
+    config = '{"sections":{"claims.resamples":9,"seeds":3},"settings":{"lr~1":{"training":{"epochs":2}}}}'
     wanted = {"schema_version": stores.SCHEMA_VERSION, "created_by": "train", "code": "0123", "config": config}
     equal(open_store(path), dataset().assign_attrs(wanted))
     assert open_store(path)["theta"].dtype == np.float32
@@ -171,7 +173,7 @@ def test_a_damaged_store_is_named_with_what_to_do(tmp_path, damage):
     assert str(error.value).endswith(f"delete {path} and run the workflow again to rebuild it")
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, None])
+@pytest.mark.parametrize("version", [0, 1, 4, None])
 def test_another_schema_version_is_told_with_what_to_do(tmp_path, monkeypatch, version):
     path = tmp_path / "a.zarr.zip"
     if version is None:
@@ -184,7 +186,7 @@ def test_another_schema_version_is_told_with_what_to_do(tmp_path, monkeypatch, v
     with pytest.raises(InputError) as error:
         open_store(path)
     wanted = (
-        f"{path}: schema_version is {version}, allowed is 2; delete {path} and run the workflow again to rebuild it"
+        f"{path}: schema_version is {version}, allowed is 3; delete {path} and run the workflow again to rebuild it"
     )
     assert str(error.value) == wanted
 
@@ -222,19 +224,55 @@ def test_chunks_that_do_not_fit_together_are_refused(tmp_path):
         open_weights([tmp_path / "a.zarr.zip", tmp_path / "b.zarr.zip"])
 
 
-def test_points_are_joined_along_each_sweep_in_the_order_of_its_values(tmp_path):
+def test_settings_are_joined_along_a_sweep_in_the_order_of_its_values(tmp_path):
     places = {"lr~2": 2.0, "lr~1": 1.0, "lr~1.5_wd~0.1": 1.5}
-    for point, number in places.items():
+    for setting, number in places.items():
         measured = xr.Dataset({"width": described(("seed",), [number, 10 * number], "a number")}, {"seed": [0, 3]})
-        write_store(measured, tmp_path / f"{point}.zarr.zip", Origin("measure"))
-    paths = [tmp_path / f"{point}.zarr.zip" for point in sorted(places)]
-    assert sorted(map(point_of, paths)) == sorted(places)
-    sweeps = along_sweeps(paths, {"learning_rate": {"lr~2": 2, "lr~1": 1}, "one": {"lr~1.5_wd~0.1": "text"}})
-    assert sweeps["learning_rate"]["value"].values.tolist() == [2, 1]
-    assert sweeps["learning_rate"]["width"].dims == ("value", "seed")
-    assert sweeps["learning_rate"]["width"].values.tolist() == [[2, 20], [1, 10]]
-    assert sweeps["one"]["width"].values.tolist() == [[1.5, 15]]
-    assert sweeps["one"]["value"].values.tolist() == ["text"]
+        write_store(measured, tmp_path / f"{setting}.zarr.zip", Origin("measure"))
+    paths = [tmp_path / f"{setting}.zarr.zip" for setting in sorted(places)]
+    assert sorted(map(setting_of, paths)) == sorted(places)
+    measured = {setting_of(path): load_store(path) for path in paths}
+    sweep = along(measured, {"lr~2": 2, "lr~1": 1})
+    assert sweep["value"].values.tolist() == [2, 1]
+    assert sweep["width"].dims == ("value", "seed")
+    assert sweep["width"].values.tolist() == [[2, 20], [1, 10]]
+    assert along(measured, {"lr~1.5_wd~0.1": "text"})["value"].values.tolist() == ["text"]
+
+
+# Parts
+
+
+def test_a_store_may_have_parts(tmp_path):
+    path = tmp_path / "a.zarr.zip"
+    parts = {"near": dataset(), "far": dataset((5,), 1.0)}
+    write_store(parts, path, Origin("measure", "0123"))
+    found = open_store(path)
+    assert list(found) == ["near", "far"]
+    for name, part in parts.items():
+        equal(found[name].drop_attrs(deep=False), part.drop_attrs(deep=False))
+    assert read_attributes(path)["created_by"] == "measure"
+    again = tmp_path / "b.zarr.zip"
+    write_store({name: part.load() for name, part in load_store(path).items()}, again, Origin("measure", "0123"))
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_a_part_whose_variable_says_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="without one: x"):
+        write_store({"near": dataset(), "far": xr.Dataset({"x": 1})}, tmp_path / "a.zarr.zip", Origin("measure"))
+    assert not (tmp_path / "a.zarr.zip").exists()
+
+
+# Labels
+
+
+def test_values_are_labelled_by_what_was_declared():
+    variables = {"rise": Variable(("seed",), "rise of the loss", "nat"), "met": Variable(("seed",), "it was met")}
+    found = labelled(variables, {"rise": [1.0, 2.0]}, {"seed": [3, 4]}, {"angle": 0.5})
+    assert found["rise"].attrs == {"description": "rise of the loss", "units": "nat"}
+    assert found.attrs == {"angle": 0.5}
+    assert found["seed"].values.tolist() == [3, 4]
+    with pytest.raises(KeyError, match="fall"):
+        labelled(variables, {"fall": [1.0]}, {})
 
 
 # Text
@@ -269,7 +307,7 @@ images = torch.tensor(data.images.values, dtype=torch.float32) * rule["scale"]
 images = (images - torch.tensor(rule["mean"])[:, None, None]) / torch.tensor(rule["std"])[:, None, None]
 labels = torch.tensor(data.labels.values)
 
-(training,) = json.loads(weights.attrs["config"])["points"].values()
+(training,) = json.loads(weights.attrs["config"])["settings"].values()
 model = training["model"]
 units, width = images[0].numel(), model["width"]
 network = nn.Sequential(
@@ -294,7 +332,7 @@ print(json.dumps(found))
 
 def test_plain_pytorch_reproduces_the_stored_losses_without_this_project(tmp_path, data, weights):
     write_store(data, tmp_path / "data.zarr.zip", Origin("prepare_data"))
-    origin = Origin("train", points={"here": training_of(weights.attrs)})
+    origin = Origin("train", settings={"here": training_of(weights.attrs)})
     write_store(weights, tmp_path / "weights.zarr.zip", origin)
     done = subprocess.run(
         [sys.executable, "-c", PLAIN, str(tmp_path / "data.zarr.zip"), str(tmp_path / "weights.zarr.zip")],

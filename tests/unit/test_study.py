@@ -11,13 +11,13 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-import document_config
+import document
 from wedgescape.errors import InputError
-from wedgescape.study.schema import read_schema, schema_table
+from wedgescape.study.catalogue import catalogue
+from wedgescape.study.problems import schema_of, table_of_keys
 from wedgescape.study.study import load_study, seeds_in
 
 REPOSITORY = Path(__file__).parents[2]
-SCHEMA = REPOSITORY / "workflow/schemas/config.schema.yaml"
 BASE = "lr~0.05_wd~0_width~64_dropout~0_batch~128"
 SHIPPED = ["config", "smoke", "fashion", "fashion_mlp", "paper"]
 
@@ -25,7 +25,7 @@ SHIPPED = ["config", "smoke", "fashion", "fashion_mlp", "paper"]
 def study_of(text="", **keys):
     """The study of a YAML config, with the two required keys given."""
     config = {"study": "s", "dataset": "digits"} | (yaml.safe_load(text) or {}) | keys
-    return load_study(config, SCHEMA)
+    return load_study(config, catalogue())
 
 
 def problems_of(text="", **keys):
@@ -41,14 +41,14 @@ def shipped(name):
     return yaml.safe_load((REPOSITORY / f"config/{name}.yaml").read_text())
 
 
-# Points, sweeps, grids
+# Settings, sweeps, grids
 
 
-def test_base_point_comes_first_and_is_named_by_its_values():
+def test_base_setting_comes_first_and_is_named_by_its_values():
     study = study_of("sweeps: {learning_rate: [0.2, 0.1]}")
     assert study.base == BASE
-    assert next(iter(study.points)) == BASE
-    assert study.points[BASE] == {
+    assert next(iter(study.settings)) == BASE
+    assert study.settings[BASE] == {
         "model": "mlp",
         "width": 64,
         "depth": 2,
@@ -62,11 +62,11 @@ def test_base_point_comes_first_and_is_named_by_its_values():
     }
 
 
-def test_sweep_keeps_the_order_of_its_values_and_adds_no_base_point():
+def test_sweep_keeps_the_order_of_its_values_and_adds_no_base_setting():
     study = study_of("sweeps: {learning_rate: [0.2, 0.05, 0.1], width: [16, 32]}")
     assert study.sweeps["learning_rate"] == [BASE.replace("0.05", "0.2"), BASE, BASE.replace("0.05", "0.1")]
     assert study.sweeps["width"] == [BASE.replace("~64", "~16"), BASE.replace("~64", "~32")]
-    assert list(study.points) == [BASE, *study.sweeps["learning_rate"][::2], *study.sweeps["width"]]
+    assert list(study.settings) == [BASE, *study.sweeps["learning_rate"][::2], *study.sweeps["width"]]
 
 
 @pytest.mark.parametrize(
@@ -101,31 +101,31 @@ def test_close_values_do_not_share_a_name():
     assert len(set(names)) == 3
 
 
-def test_points_and_names_are_one_to_one():
+def test_settings_and_names_are_one_to_one():
     values = "{learning_rate: [0.1, 0.01], momentum: [0.0, 0.9], depth: [1, 2], optimizer: [sgd, adam], width: [1, 11]}"
     study = study_of(f"grids: [{values}]")
-    assert len({json.dumps(point, sort_keys=True) for point in study.points.values()}) == len(study.points) == 33
+    assert len({json.dumps(point, sort_keys=True) for point in study.settings.values()}) == len(study.settings) == 33
 
 
-def test_grid_is_a_full_product_and_shares_points_with_sweeps():
+def test_grid_is_a_full_product_and_shares_settings_with_sweeps():
     study = study_of("""
         sweeps: {width: [64, 128]}
         grids: [{width: [64, 128], learning_rate: [0.05, 0.1]}]
     """)
     assert list(study.grids) == ["learning_rate_x_width"]
     values = [
-        (study.points[p]["learning_rate"], study.points[p]["width"]) for p in study.grids["learning_rate_x_width"]
+        (study.settings[p]["learning_rate"], study.settings[p]["width"]) for p in study.grids["learning_rate_x_width"]
     ]
     assert values == [(0.05, 64), (0.05, 128), (0.1, 64), (0.1, 128)]
-    assert len(study.points) == 4
+    assert len(study.settings) == 4
 
 
 def test_grids_over_the_same_keys_have_names_of_their_own():
     grid = "{width: [%s], depth: [1, 3]}"
     study = study_of(f"grids: [{grid % 8}, {grid % 16}, {grid % 8}, {{momentum: [0.1], depth: [1]}}]")
-    assert list(study.grids) == ["width_x_depth", "width_x_depth_2", "width_x_depth_3", "momentum_x_depth"]
+    assert list(study.grids) == ["width_x_depth", "width_x_depth_2", "width_x_depth_3", "depth_x_momentum"]
     assert study.grids["width_x_depth"] == study.grids["width_x_depth_3"]
-    assert len(study.points) == 1 + 2 + 2 + 1
+    assert len(study.settings) == 1 + 2 + 2 + 1
 
 
 # Methods at one budget
@@ -185,9 +185,9 @@ def test_chunks_cover_every_seed_once(seeds, together, chunks):
 # What a training depends on
 
 
-def test_training_holds_the_values_of_its_point():
+def test_training_holds_the_values_of_its_setting():
     study = study_of("grids: [{width: [16], weight_decay: [0.01], model: [resnet20], optimizer: [adam]}]")
-    (point,) = study.grids["weight_decay_x_width_x_optimizer_x_model"]
+    (point,) = study.grids["weight_decay_x_width_x_model_x_optimizer"]
     training = study.training(point)
     assert training["model"] == {"name": "resnet20", "width": 16, "depth": 2, "norm": "batch", "file": None}
     assert (training["training"]["weight_decay"], training["training"]["optimizer"]) == (0.01, "adam")
@@ -211,10 +211,10 @@ def test_equal_numbers_give_equal_trainings_to_the_byte():
     assert json.dumps(a.training(BASE)) == json.dumps(b.training(BASE))
 
 
-def test_trainings_are_those_of_all_points_and_methods():
+def test_trainings_are_those_of_all_settings_and_methods():
     study = study_of("sweeps: {width: [1]}")
     trainings = study.trainings()
-    assert set(trainings) == {*study.points, *study.methods.values()}
+    assert set(trainings) == {*study.settings, *study.methods.values()}
     assert all(trainings[point] == study.training(point) for point in trainings)
     assert len(trainings) == 2 + len(study.methods)
 
@@ -225,7 +225,7 @@ def test_a_section_or_an_entry_of_it_is_named_by_its_key():
     assert study.section("dataset") == "digits"
 
 
-def test_own_model_gets_its_further_keys_and_the_points_width():
+def test_own_model_gets_its_further_keys_and_the_settings_width():
     study = study_of("""
         model: {file: nets.py, name: Net, heads: 4, dropout: 0.7}
         sweeps: {model: [Net, Other], width: [8], dropout: [0.1]}
@@ -255,21 +255,20 @@ def test_defaults_fill_absent_empty_and_partial_sections():
 
 
 def test_defaults_are_valid_and_complete():
-    schema = read_schema(SCHEMA)
     config = study_of().config
-    jsonschema.validate(config, yaml.safe_load(SCHEMA.read_text()))
-    assert config.keys() == schema["properties"].keys()
-    assert load_study(config, SCHEMA).config == config
+    jsonschema.validate(config, catalogue().config_class().model_json_schema())
+    assert config.keys() == schema_of(catalogue().config_class())["properties"].keys()
+    assert load_study(config, catalogue()).config == config
 
 
 def test_neither_the_config_given_nor_the_study_is_changed_through_a_copy():
     config = {"study": "s", "dataset": "digits", "sweeps": {"width": [8]}, "data": None}
     before = deepcopy(config)
-    study = load_study(config, SCHEMA)
+    study = load_study(config, catalogue())
     study.section("connectors")["sizes"].append(99)
     study.training(study.base)["training"]["epochs"] = 0
     assert config == before
-    assert study.config == load_study(config, SCHEMA).config
+    assert study.config == load_study(config, catalogue()).config
 
 
 def test_every_key_has_a_meaning_and_is_required_or_has_a_default():
@@ -281,8 +280,8 @@ def test_every_key_has_a_meaning_and_is_required_or_has_a_default():
                 assert child.get("additionalProperties") is False or prefix + key == "model", prefix + key
             check(child, f"{prefix}{key}.")
 
-    jsonschema.Draft202012Validator.check_schema(yaml.safe_load(SCHEMA.read_text()))
-    check(read_schema(SCHEMA), "")
+    jsonschema.Draft202012Validator.check_schema(catalogue().config_class().model_json_schema())
+    check(schema_of(catalogue().config_class()), "")
 
 
 # Problems
@@ -367,7 +366,7 @@ def test_hint_is_given_only_where_it_helps():
 def test_number_that_yaml_reads_as_text_gets_a_hint_that_works(written, hint):
     (problem,) = problems_of(f"sweeps: {{learning_rate: [{written}]}}")
     assert problem.endswith(f"(to YAML this is text: write {hint}, without quotes)")
-    assert study_of(f"sweeps: {{learning_rate: [{hint}]}}").points
+    assert study_of(f"sweeps: {{learning_rate: [{hint}]}}").settings
 
 
 @pytest.mark.parametrize(
@@ -395,11 +394,11 @@ def test_number_that_yaml_reads_as_text_gets_a_hint_that_works(written, hint):
         ("seeds: 4\nensembles: {members: 5}", ["ensembles.members: found 5; allowed: at most seeds, 4"]),
         (
             "training: {nesterov: true, momentum: 0}\nsweeps: {width: [1]}",
-            ["training.momentum: found 0; allowed: number > 0, for training.nesterov is true"],
+            ["training.momentum: found 0 with training.nesterov: true; Nesterov momentum needs momentum > 0"],
         ),
         (
             "training: {nesterov: true}\nsweeps: {momentum: [0, 0.9]}",
-            ["sweeps.momentum: found 0; allowed: number > 0, for training.nesterov is true"],
+            ["sweeps.momentum: found 0 with training.nesterov: true; Nesterov momentum needs momentum > 0"],
         ),
         (
             "model: {name: simple_cnn}\nsweeps: {depth: [1, 2]}",
@@ -435,7 +434,7 @@ def test_contradiction_between_keys_is_a_problem(text, problems):
     ],
 )
 def test_what_is_just_allowed_is_no_problem(text):
-    assert study_of(text).points
+    assert study_of(text).settings
 
 
 def test_all_problems_are_told_at_once():
@@ -461,7 +460,7 @@ def test_faulty_key_causes_no_second_problem():
 
 def test_required_keys_are_missed_by_name():
     with pytest.raises(InputError) as caught:
-        load_study({}, SCHEMA)
+        load_study({}, catalogue())
     assert "\n  study: missing; allowed: text of" in str(caught.value)
     assert "\n  dataset: missing; allowed: one of digits," in str(caught.value)
 
@@ -478,7 +477,7 @@ def overlaid(*configs):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_config_is_a_study(name):
-    assert load_study(shipped(name), SCHEMA).sweeps
+    assert load_study(shipped(name), catalogue()).sweeps
 
 
 def test_default_sizes_of_connectors_are_those_that_the_seeds_allow():
@@ -488,8 +487,8 @@ def test_default_sizes_of_connectors_are_those_that_the_seeds_allow():
 
 
 def test_smoke_config_is_tiny():
-    study = load_study(shipped("smoke"), SCHEMA)
-    assert len(study.points) <= 4
+    study = load_study(shipped("smoke"), catalogue())
+    assert len(study.settings) <= 4
     assert study.grids
 
 
@@ -498,54 +497,62 @@ def test_overlay_merges_sections_replaces_lists_and_takes_back_with_null():
     above = yaml.safe_load(
         "{dataset: {file: a.py, name: mine}, training: {dropout: 0.5}, sweeps: {width: [3], depth: null}}"
     )
-    study = load_study(overlaid(below, above), SCHEMA)
+    study = load_study(overlaid(below, above), catalogue())
     assert (study.section("training")["epochs"], study.section("training")["dropout"]) == (9, 0.5)
-    assert [study.points[point]["width"] for point in study.sweeps["width"]] == [3]
+    assert [study.settings[point]["width"] for point in study.sweeps["width"]] == [3]
     assert list(study.sweeps) == ["width"]
     assert study.config["dataset"] == {"file": "a.py", "name": "mine"}
-    assert load_study(overlaid(below, {"sweeps": None, "grids": None}), SCHEMA).sweeps == {}
+    assert load_study(overlaid(below, {"sweeps": None, "grids": None}), catalogue()).sweeps == {}
 
 
 # Documentation
 
 
 def test_table_has_a_row_for_every_key():
-    table = schema_table(SCHEMA)
+    table = table_of_keys(catalogue().config_class())
     assert "| `training.learning_rate` | number > 0 | `0.05` | Learning rate; " in table
     assert "| `study` | text of letters, digits, - and _ that begins with a letter or digit | required | " in table
     assert "| `sweeps.width` | null or list (at least one, none twice) of integer >= 1 | `null` | Widths. |" in table
     assert all(row.count("|") == 5 for row in table.splitlines())
 
 
-def test_readme_shows_the_schema_as_it_is():
-    assert document_config.main(["--check"]) == 0
+def test_documentation_shows_the_code_as_it_is():
+    assert document.main(["--check"]) == 0
 
 
-def test_outdated_readme_is_found_and_rewritten(tmp_path, capsys):
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- schema -->outdated<!-- /schema -->\nafter\n")
-    arguments = ["--readme", str(readme)]
-    assert document_config.main([*arguments, "--check"]) == 1
+@pytest.fixture
+def pages(tmp_path):
+    """A folder with the pages of the documentation, outdated."""
+    for page in document.WITH_TABLES:
+        (tmp_path / page).parent.mkdir(exist_ok=True)
+        (tmp_path / page).write_text("before\n<!-- keys -->outdated<!-- /keys -->\nafter\n")
+    return tmp_path
+
+
+def test_outdated_documentation_is_found_and_rewritten(pages, capsys):
+    page = pages / "config/README.md"
+    arguments = ["--root", str(pages)]
+    assert document.main([*arguments, "--check"]) == 1
     assert "out of date" in capsys.readouterr().err
-    assert "outdated" in readme.read_text()
-    assert document_config.main(arguments) == 0
-    assert document_config.main([*arguments, "--check"]) == 0
-    text = readme.read_text()
-    assert schema_table(SCHEMA) in text
+    assert "outdated" in page.read_text()
+    assert document.main(arguments) == 0
+    assert document.main([*arguments, "--check"]) == 0
+    text = page.read_text()
+    assert table_of_keys(catalogue().config_class()) in text
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "outdated" not in text
+    assert json.loads((pages / document.SCHEMA).read_text()) == catalogue().config_class().model_json_schema()
 
 
-def test_readme_without_markers_is_refused(tmp_path, capsys):
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- /schema --> <!-- schema -->")
+def test_page_with_half_a_pair_of_markers_is_refused(pages, capsys):
+    (pages / "README.md").write_text("<!-- /keys --> <!-- keys -->")
     with pytest.raises(SystemExit):
-        document_config.main(["--readme", str(readme)])
+        document.main(["--root", str(pages)])
     assert "needs the markers" in capsys.readouterr().err
 
 
 def test_nothing_heavy_is_imported():
     heavy = "{'torch', 'numpy', 'xarray', 'pandas'}"
-    program = f"import sys, wedgescape.study; sys.exit(len({heavy} & set(sys.modules)))"
+    program = f"import sys, wedgescape.study.layout; sys.exit(len({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY / "scripts")

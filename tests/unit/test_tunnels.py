@@ -13,6 +13,7 @@ from wedgescape.landscapes.spans import random_directions
 from wedgescape.landscapes.wedges import WedgeLandscape, half_width
 from wedgescape.measurements import tunnels
 from wedgescape.measurements.tunnels import (
+    Settings,
     angular_width,
     keeps_accuracy,
     keeps_loss,
@@ -23,6 +24,8 @@ from wedgescape.measurements.tunnels import (
     tangents,
     tidy,
 )
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.training.optima import Optima
 
 DEGREE = math.radians(1)
 
@@ -192,7 +195,8 @@ def test_widths_of_a_network_are_where_it_leaves(mlp, optima):
 
 
 def test_measure_stores_both_widths_with_units(mlp, optima):
-    store = measure(mlp, optima, [0, 1, 2, 3], 3, accuracy_fraction=0.9, loss_threshold=0.6, angle_error=1.0)
+    settings = Settings(directions=3, accuracy_fraction=0.9, loss_threshold=0.6, angle_error=1.0)
+    store = measure(Optima.of(mlp, optima), settings)
     rays = tangents(optima, 3, range(4))
     wanted = angular_width(mlp, optima, rays, keeps_accuracy(0.9), DEGREE)
     np.testing.assert_array_equal(store["width_accuracy"], wanted.angle)
@@ -260,7 +264,7 @@ def test_tidy_table_averages_over_rays_in_degrees(sweep):
 
 
 def test_summary_leaves_diverged_runs_out(sweep):
-    table = summarise(tidy(sweep, "learning_rate"), "width_accuracy", 0.95, 200)
+    table = summarise(tidy(sweep, "learning_rate"), "width_accuracy", Intervals(0.95, 200))
     assert table["value"].tolist() == [0.1, 0.2]
     assert table["estimate"].tolist() == pytest.approx([27.5, 2.0])
     assert (table["low"][0], table["high"][0]) == pytest.approx((15, 40))

@@ -21,12 +21,9 @@ rule archive:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        job=settings("archive.py", "archive")
-        | {
-            "config": study.config,
-            "results": sorted(RESULT_FILES | WEIGHTS),
-            "own": [*map(str, workflow.configfiles), *OWN_MODEL, *OWN_DATA],
-        },
+        job=determinants.archive(
+            [*map(str, workflow.configfiles)], sorted(RESULT_FILES | WEIGHTS)
+        ),
     message:
         "Archiving the study"
     script:

@@ -1,7 +1,7 @@
-# A local rule, since a cluster's nodes often have no network to download from.
+# A local rule, because a cluster's nodes often have no network to download from.
 rule prepare_data:
     output:
-        f"{RESULTS}/data/{study.dataset}.zarr.zip",
+        layout.data,
     log:
         f"{RESULTS}/logs/prepare_data.log",
     benchmark:
@@ -12,22 +12,16 @@ rule prepare_data:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        job=settings(
-            "prepare_data.py",
-            "dataset",
-            "data.train_examples",
-            "data.test_examples",
-            own=OWN_DATA,
-        ),
+        job=determinants.data(),
     message:
         f"Preparing the dataset {study.dataset}"
     script:
         "../../scripts/prepare_data.py"
 
 
-# Builds every network of the study once, before others where there is a choice, so that a model that cannot be used is told
-# at once. Not an input of training: with `ancient`, Snakemake would overlook what else has changed of a training while this
-# rule is to run (9.27.1 skips all that lies behind a job that runs).
+# Builds every network of the study once, with priority, so that a model that cannot be used is reported at once. It is not an
+# input of training: with `ancient`, Snakemake 9.27.1 would overlook other changes of a training while this rule is to run,
+# because it skips everything behind a job that runs.
 rule check_models:
     input:
         data=rules.prepare_data.output,
@@ -44,8 +38,7 @@ rule check_models:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=settings("check_models.py", "device", own=OWN_MODEL)
-        | {"models": study.models()},
+        job=determinants.models(),
     message:
         "Checking the study's networks"
     script:

@@ -1,25 +1,23 @@
 rule train:
     input:
         data=rules.prepare_data.output,
-        starts=lambda wildcards: starts(wildcards.point, wildcards.seeds),
+        starts=lambda wildcards: layout.starts(wildcards.setting, wildcards.seeds),
     output:
-        f"{RESULTS}/weights/{{point}}/seeds~{{seeds}}.zarr.zip",
+        f"{RESULTS}/weights/{{setting}}/seeds~{{seeds}}.zarr.zip",
     log:
-        f"{RESULTS}/logs/train/{{point}}/seeds~{{seeds}}.log",
+        f"{RESULTS}/logs/train/{{setting}}/seeds~{{seeds}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train/{{point}}/seeds~{{seeds}}.tsv"
+        f"{RESULTS}/benchmarks/train/{{setting}}/seeds~{{seeds}}.tsv"
     threads: 1
     resources:
         **GPU,
         mem_mb=growing(3000),
         runtime=growing(120),
     params:
-        job=lambda wildcards: settings("train.py", own=OWN_MODEL)
-        | {
-            "points": {wildcards.point: study.training(wildcards.point)},
-            "seeds": seeds_in(wildcards.seeds),
-        },
+        job=lambda wildcards: determinants.training(
+            wildcards.setting, wildcards.seeds
+        ),
     message:
-        "Training seeds {wildcards.seeds} at {wildcards.point}"
+        "Training seeds {wildcards.seeds} at {wildcards.setting}"
     script:
         "../../scripts/train.py"

@@ -1,19 +1,19 @@
-"""Ensembles: methods of finding solutions, compared at one budget (science, section 9).
+"""Ensembles: methods of finding solutions, compared at one budget (docs/science.md, Ensembles).
 
-A group is what all methods make of one seed: its start is the seed's optimum at the base point, or the seed's
-initialisation where a method trains from there. Every method has M times E epochs of gradients for a group, E being
-those of one optimum, and yields M networks, the members of an ensemble, or a single one. The dimension over methods is
-called `ensemble`, since `method` is a keyword of xarray's `sel`.
+A group is what all methods make of one seed. It starts at the seed's optimum at the base setting, or at the seed's
+initialisation if a method trains from there. Every method has M times E epochs of gradients for a group, where E is
+what one optimum takes, and yields M networks, the members of an ensemble, or a single one. The dimension over methods
+is called `ensemble`, because `method` is a keyword of xarray's `sel`.
 
-All networks are points of one landscape. Where it has batch norms it recomputes their statistics for each point that
-it evaluates (`networks.NetworkLandscape`), so also for averages, for samples of a tunnel and for places on a curve.
+All networks are points of one landscape. If it has batch norms, it recomputes their statistics for each point that it
+evaluates (`networks.NetworkLandscape`): also for averages, for samples of a tunnel and for positions on a curve.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,27 +21,139 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from wedgescape.analysis.members import Found, gradient_epochs, next_curves, next_optima, trained, tunnel_samples
+from wedgescape.analysis.members import (
+    Found,
+    curve_steps,
+    gradient_epochs,
+    next_curves,
+    next_optima,
+    trained,
+    tunnel_samples,
+)
 from wedgescape.landscapes.base import SPLITS, Landscape
 from wedgescape.landscapes.lines import barrier_along
+from wedgescape.landscapes.operations import Case, Comparison, Scoring, Start, Step, Work, evaluations, times
+from wedgescape.measurements.curves import Settings as CurveSettings
 from wedgescape.measurements.similarity import COMPARISONS, FUNCTIONS
-from wedgescape.measurements.tunnels import rotate, tangents
-from wedgescape.numerics.intervals import bootstrap_mean
+from wedgescape.measurements.similarity import Settings as SimilaritySettings
+from wedgescape.measurements.tunnels import Settings as TunnelSettings
+from wedgescape.measurements.tunnels import coarse_angles, rotate, tangents
+from wedgescape.numerics.crossings import halvings
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.judging import is_large, is_small, row
 from wedgescape.numerics.randomness import stream
 from wedgescape.numerics.scores import SCORES, mixture, score
-from wedgescape.stores.attributes import training_of
-from wedgescape.stores.zarr_stores import as_rows, described
+from wedgescape.stores.zarr_stores import Variable, as_rows, labelled
+from wedgescape.study.places import AtBase
+from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
+from wedgescape.study.settings import Rules
+from wedgescape.training.optima import Optima, OptimaOfMethods
 
-SUBSETS = 10  # of the members, for each size of an ensemble; all there are, where there are fewer
-PLACES = 19  # on a ray and on a curve
-BEYOND = 1.5  # where a ray is left, in units of its width
+
+class Settings(Section):
+    """Methods of finding solutions, compared at one budget: `members` times `training.epochs` epochs of gradients."""
+
+    members: int = key(
+        5,
+        "Members M of an ensemble; at most `seeds`. If `seeds` is below 5, the default is `seeds`.",
+        ge=2,
+        smoke=3,
+        at_most="seeds",
+    )
+    seeds: Count = key(
+        12,
+        "Ensembles of each method: one begins at each of the first N seeds (at all seeds, if there are fewer).",
+        smoke=2,
+    )
+    sharpness_radius: PositiveNumber = key(0.05, "Radius of sharpness-aware minimisation.")
+    swa_rate: PositiveNumber = key(
+        0.5, "Constant learning rate of weight averaging, as a fraction of `training.learning_rate`."
+    )
+    cycle_epochs: PositiveNumber = key(4.0, "Epochs per cycle of a fast geometric ensemble.", smoke=1.0)
+    tunnel_fraction: Fraction = key(
+        0.5,
+        "Angle at which samples of a tunnel are drawn, as a fraction of the tunnel's angular width along each ray.",
+    )
+    bins: Count = key(15, "Bins of confidence for the calibration error.", smoke=5)
+
+
+MEMORY = 4000  # MB
+MINUTES = 120
+
+SUBSETS = 10  # of the members, for each size of an ensemble; all of them, if there are fewer
+PLACES = 19  # positions on a ray and on a curve
+BEYOND = 1.5  # where a ray is left, in units of its angular width
+
+ALIKE = {
+    "disagreement": ("fraction of test examples on which two networks predict different classes", "1"),
+    "jensen_shannon": ("mean Jensen-Shannon divergence of two networks' predictions, test split", "nat"),
+    "probability_cosine": ("mean cosine of two networks' predicted probabilities, test split", "1"),
+    "weight_cosine": ("cosine of the angle between two networks' weights, seen from the origin", "1"),
+    "weight_distance": ("Euclidean distance between two networks' weights", "weights"),
+}
+BY_SPLIT, MATRIX, ON_PATH = ("ensemble", "seed", "split"), ("network", "other"), ("path", "seed", "place")
+AVERAGES = {
+    "members_loss": Variable(BY_SPLIT, "mean cross-entropy, mean over the members", "nat"),
+    "average_loss": Variable(BY_SPLIT, "mean cross-entropy at the average of the members' weights", "nat"),
+    "members_accuracy": Variable(BY_SPLIT, "accuracy, mean over the members", "1"),
+    "average_accuracy": Variable(BY_SPLIT, "accuracy at the average of the members' weights", "1"),
+    "barrier": Variable(BY_SPLIT, "largest barrier on the straight lines from each member to the next", "nat"),
+}
+BY_GROUP = (
+    {
+        name: Variable(("ensemble", "seed", "size"), f"{text}, test split, mean over subsets of the members", units)
+        for name, (text, units) in SCORES.items()
+    }
+    | {
+        name: Variable(("ensemble", "seed"), f"{text}, mean over pairs of members", units)
+        for name, (text, units) in ALIKE.items()
+    }
+    | AVERAGES
+)
+METHODS = (
+    BY_GROUP
+    | {
+        f"{name}_matrix": Variable(MATRIX, f"{text}, all members of all methods in the first group", units)
+        for name, (text, units) in ALIKE.items()
+    }
+    | {
+        "epochs": Variable(("ensemble",), "epochs of gradients that a group has cost", "epoch"),
+        "group_diverged": Variable(("ensemble", "seed"), "a run of the group diverged"),
+        "tunnel_width": Variable(
+            ("seed", "sample"), "angular width of the tunnel around `longer` along each sample's ray", "radian"
+        ),
+    }
+)
+PATHS = {
+    "disagreement": Variable(
+        ON_PATH, "fraction of test examples on which the class differs from that at the path's start", "1"
+    ),
+    "jensen_shannon": Variable(
+        ON_PATH, "mean Jensen-Shannon divergence from the predictions at the path's start, test split", "nat"
+    ),
+    "probability_cosine": Variable(
+        ON_PATH, "mean cosine of predicted probabilities with those at the path's start, test split", "1"
+    ),
+    "weight_angle": Variable(
+        ON_PATH, "angle between the weights and those at the path's start, seen from the origin", "radian"
+    ),
+    "weight_distance": Variable(ON_PATH, "Euclidean distance to the path's start", "weights"),
+    "loss": Variable(ON_PATH, "mean cross-entropy, test split", "nat"),
+    "accuracy": Variable(ON_PATH, "accuracy, test split", "1"),
+}
+ALONG = Variable(
+    ("path", "place"),
+    "position on the path: fraction of the tunnel's angular width, t of the connector, epochs before the end of the "
+    "trajectory",
+)
+VARIABLES = {"methods": METHODS, "paths": PATHS | {"along": ALONG}}
 
 
 # Scores
 
 
 def draw_subsets(members: int, size: int) -> list[tuple[int, ...]]:
-    """Return all subsets of a size, or where there are more `SUBSETS` random ones."""
+    """Return all subsets of a size; if there are more than `SUBSETS`, so many random ones."""
     if math.comb(members, size) <= SUBSETS:
         return list(itertools.combinations(range(members), size))
     draw, drawn = stream("ensemble subsets", members, size), {}
@@ -70,7 +182,7 @@ def scores_by_size(probabilities: Tensor, labels: Tensor, bins: int) -> dict[str
 
 
 def mean_over_pairs(matrix: Tensor) -> float:
-    """Return the mean of a symmetric matrix (K, K) over all pairs of different members; nan where there is none."""
+    """Return the mean of a symmetric matrix (K, K) over all pairs of different members; nan if there is none."""
     rows, columns = torch.triu_indices(*matrix.shape, offset=1)
     return float(matrix[rows, columns].mean())
 
@@ -89,47 +201,38 @@ def measure_methods(
 
     Returns:
         Scores over (ensemble, seed, size), similarities over (ensemble, seed), and averages and barriers over
-        (ensemble, seed, split). nan where a method yields one network, and in groups of which a run diverged. Matrices
-        over (network, other) hold all members of all methods in the first group.
+        (ensemble, seed, split). They are nan if a method yields one network, and in groups of which a run diverged.
+        Matrices over (network, other) hold all members of all methods in the first group.
     """
-    methods, groups = list(found), len(seeds)
-    size = max(one.members.shape[1] for one in found.values())
-    sizes = {"ensemble": len(methods), "seed": groups, "size": size, "split": len(SPLITS)}
-    values = {name: np.full([sizes[dim] for dim in dims], np.nan) for name, (dims, *_said) in VARIABLES.items()}
-    diverged = np.zeros((len(methods), groups), dtype=bool)
-    for row, one in enumerate(found.values()):
-        for group in range(groups):
+    methods, counts = list(found), [one.members.shape[1] for one in found.values()]
+    sizes = {"ensemble": len(methods), "seed": len(seeds), "size": max(counts), "split": len(SPLITS)}
+    values = {name: np.full([sizes[dim] for dim in variable.dims], np.nan) for name, variable in BY_GROUP.items()}
+    diverged = np.zeros((len(methods), len(seeds)), dtype=bool)
+    for index, one in enumerate(found.values()):
+        for group in range(len(seeds)):
             points_of = torch.cat([one.members[group], one.averaged[group]])
-            diverged[row, group] = not bool(points_of.isfinite().all())
-            seen = {} if diverged[row, group] else _measure_group(landscape, one, group, bins, points)
+            diverged[index, group] = not bool(points_of.isfinite().all())
+            seen = {} if diverged[index, group] else _measure_group(landscape, one, group, bins, points)
             for name, value in seen.items():
-                values[name][(row, group, *([slice(len(value))] if np.ndim(value) else []))] = value
-    variables = {name: described(VARIABLES[name][0], values[name], *VARIABLES[name][1:]) for name in VARIABLES}
-    text = "epochs of gradients that a group has cost"
-    variables["epochs"] = described(("ensemble",), [one.epochs for one in found.values()], text, "epoch")
-    variables["diverged"] = described(("ensemble", "seed"), diverged, "a run of the group left the finite numbers")
-
+                values[name][(index, group, *([slice(len(value))] if np.ndim(value) else []))] = value
     networks = torch.cat([one.members[0] for one in found.values()])
     predicted = landscape.predictions(networks, "test")
     for name, compare in COMPARISONS.items():
-        text, units = ALIKE[name]
-        text = f"{text}, all members of all methods in the first group"
-        matrix = compare(predicted if name in FUNCTIONS else networks)
-        variables[f"{name}_matrix"] = described(("network", "other"), matrix, text, units)
-    counts = [one.members.shape[1] for one in found.values()]
+        values[f"{name}_matrix"] = compare(predicted if name in FUNCTIONS else networks)
+    values |= {"epochs": [one.epochs for one in found.values()], "group_diverged": diverged}
     coordinates = {
         "ensemble": methods,
         "seed": list(seeds),
-        "size": range(1, size + 1),
+        "size": range(1, max(counts) + 1),
         "split": list(SPLITS),
         "network_ensemble": ("network", np.repeat(methods, counts)),
         "network_member": ("network", np.concatenate([np.arange(count) for count in counts])),
     }
-    return xr.Dataset(variables, coordinates, {"bins": bins, "line_points": points, "subsets": SUBSETS})
+    return labelled(METHODS, values, coordinates, {"bins": bins, "line_points": points, "subsets": SUBSETS})
 
 
 def _measure_group(landscape: Landscape, one: Found, group: int, bins: int, points: int) -> dict:
-    """Return all `VARIABLES` of one method and group, without similarities and averages where it yields one network."""
+    """Return `BY_GROUP` of one method and group, without similarities and averages if the method yields one network."""
     members, averaged = one.members[group], one.averaged[group]
     probabilities = landscape.predictions(members, "test")
     values: dict = scores_by_size(probabilities, landscape.splits["test"][1], bins)
@@ -155,30 +258,6 @@ def weight_average(landscape: Landscape, members: Tensor, average: Tensor, point
     }
 
 
-ALIKE = {
-    "disagreement": ("fraction of test examples on which two networks predict different classes", "1"),
-    "jensen_shannon": ("mean Jensen-Shannon divergence of two networks' predictions, test split", "nat"),
-    "probability_cosine": ("mean cosine of two networks' predicted probabilities, test split", "1"),
-    "weight_cosine": ("cosine of the angle between two networks' weights, seen from the origin", "1"),
-    "weight_distance": ("Euclidean distance between two networks' weights", "weights"),
-}
-AVERAGES = {
-    "members_loss": ("mean cross-entropy, mean over the members", "nat"),
-    "average_loss": ("mean cross-entropy at the average of the members' weights", "nat"),
-    "members_accuracy": ("accuracy, mean over the members", "1"),
-    "average_accuracy": ("accuracy at the average of the members' weights", "1"),
-    "barrier": ("largest barrier on the straight lines from each member to the next", "nat"),
-}
-
-
-SUFFIXES = {"scores": ", test split, mean over subsets of the members", "alike": ", mean over pairs of members"}
-VARIABLES = (
-    {name: (("ensemble", "seed", "size"), text + SUFFIXES["scores"], units) for name, (text, units) in SCORES.items()}
-    | {name: (("ensemble", "seed"), text + SUFFIXES["alike"], units) for name, (text, units) in ALIKE.items()}
-    | {name: (("ensemble", "seed", "split"), text, units) for name, (text, units) in AVERAGES.items()}
-)
-
-
 # Along paths
 
 
@@ -190,7 +269,7 @@ def measure_paths(
     Args:
         landscape: that also predicts and evaluates accuracy.
         paths: name -> points (G, S, P), each row from its start.
-        along: name -> where they lie (S,), in the path's own measure.
+        along: name -> their positions (S,), in the path's own measure.
         seeds: G.
 
     Returns:
@@ -200,38 +279,21 @@ def measure_paths(
     shape = (len(paths), len(seeds), longest)
     values = {name: np.full(shape, np.nan) for name in PATHS}
     where = np.full((len(paths), longest), np.nan)
-    for row, (name, points) in enumerate(paths.items()):
+    for index, (path, points) in enumerate(paths.items()):
         count = points.shape[1]
-        where[row, :count] = along[name]
+        where[index, :count] = along[path]
         for group, way in enumerate(points):
             predicted = landscape.predictions(way, "test")
-            seen = landscape.evaluate(way, "test")
             found = {
-                key: to_first(compare, predicted if key in FUNCTIONS else way) for key, compare in COMPARISONS.items()
+                name: to_first(compare, predicted if name in FUNCTIONS else way)
+                for name, compare in COMPARISONS.items()
             }
             found["weight_angle"] = found.pop("weight_cosine").arccos()
-            found |= {key: value.cpu().double() for key, value in seen.items()}
-            for key, value in found.items():
-                values[key][row, group, :count] = value
-    variables = {
-        name: described(("path", "seed", "place"), values[name], text, units) for name, (text, units) in PATHS.items()
-    }
-    variables["along"] = described(
-        ("path", "place"), where,
-        "place on the path: of the tunnel's width, t of the connector, epochs before the end of the trajectory",
-    )  # fmt: skip
-    return xr.Dataset(variables, {"path": list(paths), "seed": list(seeds)})
-
-
-PATHS = {
-    "disagreement": ("fraction of test examples on which the class differs from that at the path's start", "1"),
-    "jensen_shannon": ("mean Jensen-Shannon divergence from the predictions at the path's start, test split", "nat"),
-    "probability_cosine": ("mean cosine of predicted probabilities with those at the path's start, test split", "1"),
-    "weight_angle": ("angle between the weights and those at the path's start, seen from the origin", "radian"),
-    "weight_distance": ("Euclidean distance to the path's start", "weights"),
-    "loss": ("mean cross-entropy, test split", "nat"),
-    "accuracy": ("accuracy, test split", "1"),
-}
+            found |= {name: value.cpu().double() for name, value in landscape.evaluate(way, "test").items()}
+            for name, value in found.items():
+                values[name][index, group, :count] = value
+    coordinates = {"path": list(paths), "seed": list(seeds)}
+    return labelled(VARIABLES["paths"], values | {"along": where}, coordinates)
 
 
 def to_first(compare: Callable[[Tensor], Tensor], members: Tensor) -> Tensor:
@@ -243,117 +305,197 @@ def to_first(compare: Callable[[Tensor], Tensor], members: Tensor) -> Tensor:
 
 
 def measure(
-    landscape: Landscape,
-    weights: xr.Dataset,
-    stores: dict[str, xr.Dataset],
-    ensembles: dict,
-    tunnels: dict,
-    curves: dict,
-    points: int,
-) -> tuple[xr.Dataset, xr.Dataset]:
+    optima: Optima,
+    methods: OptimaOfMethods,
+    settings: Settings,
+    tunnels: TunnelSettings,
+    curves: CurveSettings,
+    similarity: SimilaritySettings,
+) -> dict[str, xr.Dataset]:
     """Compare methods at one budget, for each of the first seeds (our definition).
 
     - `longer`, `sam`, `swa`: single networks (`methods.at_equal_budget`).
     - `snapshots`, `fge`: M members each.
     - `tunnel`: M samples of the tunnel around `longer`.
-    - `connector`: M places, evenly in t, on a quadratic Bezier curve from the seed's optimum to the next seed's. Both
-      optima and the curve's training, which is cut short where it has to be, stay within the budget.
-    - `independent`: the seed's optimum and those of the seeds after it, the first ones after the last.
+    - `connector`: M positions, evenly in t, on a quadratic Bezier curve from the seed's optimum to the next seed's.
+      Both optima and the curve's training stay within the budget; if necessary, the training is cut short.
+    - `independent`: the seed's optimum and those of the seeds after it; after the last seed follows the first.
 
     Args:
-        landscape: of the base point's network.
-        weights: the base point's, without runs that diverged.
-        stores: method -> its weights, over at least the same seeds.
-        ensembles: that section of the config.
-        tunnels: that section, which says where a tunnel ends.
-        curves: that section, which says how curves are trained.
-        points: on a straight line on which a barrier is sought.
+        optima: of the base setting. No group begins at a run that diverged.
+        methods: the networks of each method of the same name, over at least the same seeds.
+        settings: of the measurement.
+        tunnels: where a tunnel ends.
+        curves: how curves are trained.
+        similarity: how many points on a straight line are searched for its barrier.
 
     Returns:
-        The datasets of `measure_methods` and `measure_paths`.
+        The parts `methods` (`measure_methods`) and `paths` (`measure_paths`).
+
+    Raises:
+        InputError: if fewer runs than an ensemble has members did not diverge.
     """
-    optima = torch.from_numpy(weights["theta"].values).to(landscape.device)
-    groups, count = min(ensembles["seeds"], len(optima)), ensembles["members"]
-    seeds = weights["seed"].values.tolist()
-    training = training_of(weights.attrs)["training"]
-    epochs = gradient_epochs(training)
-    found = trained({name: store.sel(seed=seeds[:groups]) for name, store in stores.items()}, epochs, optima)
+    sound, landscape, count = optima.sound(at_least=settings.members), optima.landscape, settings.members
+    base, points = sound.first(settings.seeds), sound.points
+    seeds, groups, epochs = base.seeds, len(base), gradient_epochs(base.training["training"])
+    found = trained(methods, seeds, epochs)
     centres = found["longer"].members[:, 0]
-    at = {"accuracy_fraction": tunnels["accuracy_fraction"], "angle_error": tunnels["angle_error"]}
-    samples, widths = tunnel_samples(landscape, centres, seeds[:groups], count, ensembles["tunnel_fraction"], **at)
-    curve, cost, steps = next_curves(landscape, optima, seeds, groups, (count - 2) * epochs, curves)
+    samples, widths = tunnel_samples(landscape, centres, seeds, count, settings.tunnel_fraction, tunnels)
+    curve, cost, steps = next_curves(landscape, points, sound.seeds, groups, (count - 2) * epochs, curves)
     found |= {
         "tunnel": Found(samples, found["longer"].epochs),
         "connector": Found(curve(torch.linspace(0, 1, count)), 2 * epochs + cost),
-        "independent": Found(next_optima(optima, groups, count), count * epochs),
+        "independent": Found(next_optima(points, groups, count), count * epochs),
     }
-    methods = measure_methods(landscape, found, seeds[:groups], ensembles["bins"], points)
-    methods.attrs |= {"connector_steps": steps, "tunnel_fraction": ensembles["tunnel_fraction"]}
-    text = "angular width of the tunnel around `longer` along each sample's ray"
-    methods["tunnel_width"] = described(("seed", "sample"), widths, text, "radian")
+    compared = measure_methods(landscape, found, seeds, settings.bins, similarity.points)
+    compared = compared.assign_attrs(connector_steps=steps, tunnel_fraction=settings.tunnel_fraction)
+    compared = compared.merge(labelled(METHODS, {"tunnel_width": widths}, {}))
 
     relative, t = torch.linspace(0, BEYOND, PLACES), torch.linspace(0, 1, PLACES)
-    ray, angles = tangents(centres, 1, seeds[:groups])[:, 0], (relative * widths[:, :1]).to(centres)
+    ray, angles = tangents(centres, 1, seeds)[:, 0], (relative * widths[:, :1]).to(centres)
     paths = {
         "tunnel": torch.stack([rotate(centres, ray, angle) for angle in angles.unbind(1)], 1),
         "connector": curve(t),
     }
     along: dict[str, Sequence[float]] = {"tunnel": relative.tolist(), "connector": t.tolist()}
-    if "trajectory" in weights:
-        way = weights["trajectory"].isel(seed=slice(groups)).values
-        paths["trajectory"] = torch.from_numpy(way).to(optima).flip(1)  # from its end backwards
-        steps_back = (weights["step"].values[-1] - weights["step"].values)[::-1]
-        along["trajectory"] = (training["epochs"] * steps_back / steps_back[-1]).tolist()
-    return methods, measure_paths(landscape, paths, along, seeds[:groups])
+    if (trajectories := base.trajectories) is not None:
+        paths["trajectory"] = trajectories.flip(1)  # from its end backwards
+        steps_back = (base.steps[-1] - np.array(base.steps))[::-1]
+        along["trajectory"] = (base.training["training"]["epochs"] * steps_back / steps_back[-1]).tolist()
+    parts = {"methods": compared, "paths": measure_paths(landscape, paths, along, seeds)}
+    return {name: optima.flagged(part) for name, part in parts.items()}
 
 
-def tidy(store: xr.Dataset) -> pd.DataFrame:
-    """Return one row an (ensemble, seed, size): the scores of ensembles of that size, the budget and what diverged."""
-    rows = as_rows(
-        store[[*SCORES, "epochs", "diverged"]], ("ensemble", "seed", "size"), (*SCORES, "epochs", "diverged")
-    )
+def work(case: Case, settings: Settings) -> Work:
+    """Count all methods' predictions, scores, likeness and averages, and networks along paths."""
+    config, model, members, groups = case.study.config, case.model, settings.members, min(settings.seeds, case.seeds)
+    training, points = config["training"], config["similarity"]["points"]
+    single, several = 3, 5  # longer, sam, swa; snapshots, fge, tunnel, connector, independent
+    averaged = several + 1  # and the iterates of swa
+    networks = single + several * members
+    scores = single + several * sum(len(draw_subsets(members, size)) for size in range(1, members + 1))
+    snapshots = 0
+    if training["snapshot_epochs"]:
+        snapshots = len(range(0, training["epochs"], training["snapshot_epochs"])) + 1
+    places = 2 * PLACES + snapshots
+    lines = members + 1 + (members - 1) * points
+    grid = coarse_angles()
+    ray = len(grid) - 1 + halvings(float(grid[1]), math.radians(config["tunnels"]["angle_error"]))
+    curves = CurveSettings(**config["curves"])
+    steps, _cost = curve_steps(curves, case.data.examples["train"], (members - 2) * gradient_epochs(training))
+    one = evaluations(model, averaged * lines) + evaluations(model, members * ray + 1, ["train"])
+    one += evaluations(model, networks + members + 2 * places, ["test"])
+    one += Work({Scoring(): scores, Comparison(model): averaged * math.comb(members, 2) + places})
+    # `scores.score` imports packages that no other job needs; that takes as long as a start.
+    together = Work({Comparison(model): math.comb(networks, 2), Start(): 1})
+    return times(groups, one) + together + Work({Step(model, groups * curves.samples, curves.batch_size): steps})
+
+
+# Tables and verdicts
+
+
+def groups_of(part: xr.Dataset) -> xr.Dataset:
+    """Return a part over groups alone: no group begins at a seed whose run at the base setting diverged."""
+    return part.isel(seed=~part["diverged"].values)
+
+
+def tidy(methods: xr.Dataset) -> pd.DataFrame:
+    """Return one row per (ensemble, seed, size): the scores of ensembles of that size, the budget and what diverged."""
+    columns = (*SCORES, "epochs", "group_diverged")
+    rows = as_rows(groups_of(methods)[list(columns)], ("ensemble", "seed", "size"), columns)
+    rows = rows.rename(columns={"group_diverged": "diverged"})
     return rows[rows["accuracy"].notna() | (rows["diverged"] & (rows["size"] == 1))].reset_index(drop=True)
 
 
 def complete(values: xr.DataArray) -> xr.DataArray:
-    """Return the scores (…, size) -> (…) of all members together; of the one network where there is no more."""
+    """Return the scores (…, size) -> (…) of all members together; of a single network, its own."""
     return values.isel(size=-1, drop=True).fillna(values.isel(size=0, drop=True))
 
 
 def gain(values: xr.DataArray) -> xr.DataArray:
-    """Return by how much losses (…, size) of all members together lie below the members' mean; nan for one network."""
+    """Return by how much losses (…, size) of all members together are below the members' mean; nan for one network."""
     return (values.isel(size=0, drop=True) - values.isel(size=-1, drop=True)).rename("gain")
 
 
-def several(store: xr.Dataset) -> xr.Dataset:
-    """Return the store of methods without those of which nothing is averaged."""
-    return store.isel(ensemble=np.isfinite(store["disagreement"]).any("seed").values)
+def several(methods: xr.Dataset) -> xr.Dataset:
+    """Return the groups of the methods that average something: the others yield one network."""
+    return groups_of(methods).isel(ensemble=np.isfinite(methods["disagreement"]).any("seed").values)
 
 
-def tidy_averages(store: xr.Dataset) -> pd.DataFrame:
-    """Return one row an (ensemble, seed) of methods with members: similarities, averages, barriers and gains.
+def tidy_averages(methods: xr.Dataset) -> pd.DataFrame:
+    """Return one row per (ensemble, seed) of methods with members: similarities, averages, barriers and gains.
 
-    `nll_gain` is the members' mean negative log-likelihood less the ensemble's, never negative; `accuracy_gain` the
-    ensemble's accuracy less the members' mean.
+    `nll_gain` is the members' mean negative log-likelihood minus the ensemble's, never negative; `accuracy_gain` is the
+    ensemble's accuracy minus the members' mean.
     """
-    store = several(store)
+    store = several(methods)
     gains = xr.Dataset({"nll_gain": gain(store["nll"]), "accuracy_gain": -gain(store["accuracy"])})
-    parts = [store[[*COMPARISONS, "diverged"]], gains]
+    parts = [store[[*COMPARISONS, "group_diverged"]], gains]
     for split in SPLITS:
         part = store[list(AVERAGES)].sel(split=split, drop=True)
         parts.append(part.rename({name: f"{split}_{name}" for name in AVERAGES}))
     columns = [*COMPARISONS, *(f"{split}_{name}" for split in SPLITS for name in AVERAGES)]
-    return as_rows(xr.merge(parts), ("ensemble", "seed"), (*columns, "nll_gain", "accuracy_gain", "diverged"))
+    columns += ["nll_gain", "accuracy_gain", "group_diverged"]
+    return as_rows(xr.merge(parts), ("ensemble", "seed"), columns).rename(columns={"group_diverged": "diverged"})
 
 
-def tidy_paths(store: xr.Dataset) -> pd.DataFrame:
-    """Return one row a (path, seed, place): where it lies, and how far the network there is from the start's."""
-    rows = as_rows(store, ("path", "seed", "place"), ("along", *PATHS))
+def tidy_paths(paths: xr.Dataset) -> pd.DataFrame:
+    """Return one row per (path, seed, place): its position, and how far the network there is from the start's."""
+    rows = as_rows(groups_of(paths), ("path", "seed", "place"), ("along", *PATHS))
     return rows[rows["along"].notna()].reset_index(drop=True)
 
 
-def summarise(values: xr.DataArray, confidence: float, resamples: int) -> np.ndarray:
-    """Return (estimate, low, high) along a last axis (…, 3): means over seeds (…, seed) with bootstrap intervals."""
+def summarise(values: xr.DataArray, intervals: Intervals) -> np.ndarray:
+    """Return (estimate, low, high) along a last axis (…, 3): means over seeds (…, seed) with their intervals."""
     rows = values.transpose(..., "seed").values
-    flat = [bootstrap_mean(row, confidence, resamples) for row in rows.reshape(-1, rows.shape[-1])]
+    flat = [intervals.mean(row) for row in rows.reshape(-1, rows.shape[-1])]
     return np.array([(one.estimate, one.low, one.high) for one in flat]).reshape(*rows.shape[:-1], 3)
+
+
+SEQUENTIAL = {  # methods whose members come from one training or lie around one solution
+    "snapshots": "snapshots",
+    "fge": "fast geometric ensembles",
+    "tunnel": "samples of a tunnel",
+    "connector": "samples of a connector",
+}
+IN_ONE_TUNNEL = {
+    "swa": "the iterates of weight averaging",
+    "snapshots": "snapshots",
+    "fge": "fast geometric ensembles",
+    "tunnel": "samples of a tunnel",
+}
+
+
+def claims(ensembles: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
+    """Judge how methods of making ensembles differ in the light of tunnels, on groups that each begin at one seed.
+
+    Diversity: the difference of the mean disagreement over pairs of members from that of independent solutions, per
+    group. Gain: Spearman's rho of (members' mean loss minus the ensemble's) and disagreement, over all methods and
+    groups, bootstrapped over groups. One tunnel: the largest barrier of the training loss from each member to the
+    next. Averages: the training loss at the average of the members' weights over that of independent solutions'. All
+    but rho are averaged over groups and bootstrapped over them. Groups of independent solutions share seeds, so their
+    intervals are optimistic.
+    """
+    store = groups_of(ensembles["methods"])
+    groups, lost = store.sizes["seed"], int(store["group_diverged"].sum())
+    disagreement, train = store["disagreement"], store.sel(split="train")
+    for method, text in SEQUENTIAL.items():
+        difference = disagreement.sel(ensemble=method) - disagreement.sel(ensemble="independent")
+        judged = is_small(intervals.mean(difference), 0.0)
+        sentence = f"{text[0].upper()}{text[1:]} are less diverse than independent solutions"
+        yield row(f"diversity_{method}", sentence, "difference of disagreement", judged, groups, groups)
+    gains = gain(store["nll"]).transpose("ensemble", "seed").values
+    alike = disagreement.transpose("ensemble", "seed").values
+    rho = intervals.correlation(gains, alike)
+    judged = is_large(rho, rules.minimum_correlation, -rules.minimum_correlation)
+    sentence = "Ensembles gain more where their members disagree more"
+    points = int((np.isfinite(gains) & np.isfinite(alike)).sum())
+    yield row("gain_disagreement", sentence, "Spearman's rho", judged, groups, points, lost)
+    for method, text in IN_ONE_TUNNEL.items():
+        judged = is_small(intervals.mean(train["barrier"].sel(ensemble=method)), rules.minimum_barrier)
+        sentence = f"{text[0].upper()}{text[1:]} lie in one tunnel"
+        yield row(f"one_tunnel_{method}", sentence, "largest barrier to the next, nats", judged, groups, groups)
+        ratio = train["average_loss"].sel(ensemble=method) / train["average_loss"].sel(ensemble="independent")
+        judged = is_small(intervals.mean(ratio), rules.maximum_loss_ratio)
+        sentence = f"The average of {text} has a far lower loss than that of independent solutions"
+        yield row(f"average_{method}", sentence, "ratio of training losses", judged, groups, groups)

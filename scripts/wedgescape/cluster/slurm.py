@@ -11,11 +11,12 @@ import shlex
 import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+from wedgescape.cluster import internals
 from wedgescape.errors import InputError
 
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
@@ -38,6 +39,25 @@ def _ask(*command: str) -> subprocess.CompletedProcess:
 def _errors(done: subprocess.CompletedProcess) -> str:
     lines = [re.sub(r"^(s\w+: error|allocation failure): ", "", line) for line in done.stderr.splitlines()]
     return "; ".join(line for line in lines if line.strip())
+
+
+def preflight(workflow, study: str) -> Iterator[str]:
+    """Ask Slurm whether it takes the jobs that Snakemake is about to submit; yield what is worth a warning.
+
+    Args:
+        workflow: Snakemake's, about to start.
+        study: its name.
+
+    Raises:
+        InputError: if Slurm would refuse a job at its first attempt, or holds jobs of an earlier run of the study.
+    """
+    jobs, settings = internals.submitted_jobs(workflow), workflow.executor_settings
+    check_requests(jobs, settings)
+    check_none_left(study, Path.cwd(), workflow.configfiles)
+    try:
+        check_requests(jobs, settings, internals.attempts(workflow))
+    except InputError as error:
+        yield f"A job's last attempt would be in vain. {error}"
 
 
 # Whether jobs would be taken
@@ -72,7 +92,7 @@ def _request(job, settings, attempt: int) -> str:
     from snakemake_executor_plugin_slurm.submit_string import get_submit_command
     from snakemake_executor_plugin_slurm.utils import set_gres_string
 
-    resources = job.rule.expand_resources(job.wildcards_dict, job.input, attempt, skip_evaluation={"tmpdir"})
+    resources = internals.resources_of(job, attempt)
     asking = SimpleNamespace(name=job.name, threads=job.threads, resources=resources)
     partition, account = resources.get("slurm_partition"), resources.get("slurm_account")
     if not partition and settings.partition_config:

@@ -6,7 +6,10 @@ log-likelihood over its members against their disagreement, with Spearman's rho.
 the bootstrap interval.
 """
 
+from __future__ import annotations
+
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib import ticker
 from matplotlib.axes import Axes
@@ -14,10 +17,11 @@ from matplotlib.figure import Figure
 
 from wedgescape.analysis.ensembles import gain, several, summarise, tidy_averages
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
-from wedgescape.numerics.intervals import bootstrap_correlation
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import open_store
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.study.places import AtBase
+
+CATEGORY = "8 Ensembles"
+TITLE = "weight averages, barriers and gains"
 
 SPREAD = 0.44  # rows, over which the groups of a method are spread
 SIZES = {"swa": 7.5, "snapshots": 5.5, "fge": 3.5}  # points, of their diamonds, which would hide each other
@@ -25,29 +29,28 @@ SMALL_BARRIER = 1e-3  # nats, below which the axis is linear
 LETTERS = {"train": ("a", "Training loss"), "test": ("b", "Test loss")}
 
 
-def draw(store: xr.Dataset, confidence: float, resamples: int) -> Figure:
-    """Draw the figure.
+def tabulate(ensembles: AtBase) -> pd.DataFrame:
+    """Return one row per (ensemble, seed) of methods with members."""
+    return tidy_averages(ensembles["methods"])
 
-    Args:
-        store: `methods` of `measure_ensembles`.
-        confidence: of the intervals.
-        resamples: of the bootstrap.
-    """
-    store = several(store)
+
+def draw(ensembles: AtBase, intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure."""
+    store = several(ensembles["methods"])
     figure, axes = style.panels(2, 2, style.TWO_COLUMNS, 5.0)
     for panel, (split, (letter, text)) in zip(axes[0], LETTERS.items(), strict=True):
-        _draw_averages(panel, store.sel(split=split), confidence, resamples)
+        _draw_averages(panel, store.sel(split=split), intervals)
         style.title(panel, letter, text, "dashed: equal; colours as in c")
-    _draw_barriers(axes[1, 0], store["barrier"].sel(split="train"), confidence, resamples)
+    _draw_barriers(axes[1, 0], store["barrier"].sel(split="train"), intervals)
     style.title(axes[1, 0], "c", "Barriers between members")
-    _draw_gains(axes[1, 1], store, confidence, resamples)
+    _draw_gains(axes[1, 1], store, intervals)
     style.title(axes[1, 1], "d", "Gain of ensembles")
     return figure
 
 
-def _cloud(axes: Axes, x: xr.DataArray, y: xr.DataArray, confidence: float, resamples: int) -> None:
+def _cloud(axes: Axes, x: xr.DataArray, y: xr.DataArray, intervals: Intervals) -> None:
     """Draw each group as a dot and each method's means as a diamond with both intervals."""
-    ends_x, ends_y = (summarise(part, confidence, resamples) for part in (x, y))
+    ends_x, ends_y = (summarise(part, intervals) for part in (x, y))
     for row, method in enumerate(x["ensemble"].values):
         colour = style.METHODS[method]
         axes.scatter(x.values[row], y.values[row], s=7, color=colour, alpha=0.45, linewidths=0, zorder=3)
@@ -59,8 +62,8 @@ def _cloud(axes: Axes, x: xr.DataArray, y: xr.DataArray, confidence: float, resa
         axes.plot(mean[0], other[0], "D", color=colour, **look)
 
 
-def _draw_averages(axes: Axes, store: xr.Dataset, confidence: float, resamples: int) -> None:
-    _cloud(axes, store["members_loss"], store["average_loss"], confidence, resamples)
+def _draw_averages(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
+    _cloud(axes, store["members_loss"], store["average_loss"], intervals)
     axes.set(xscale="log", xlabel="members' mean loss (nats)", ylabel="loss at their average (nats)")
     axes.margins(0.08)
     low, high = axes.get_xlim()
@@ -73,8 +76,8 @@ def _draw_averages(axes: Axes, store: xr.Dataset, confidence: float, resamples: 
     axes.set(xlim=(low, high), ylim=(bottom, top))
 
 
-def _draw_barriers(axes: Axes, values: xr.DataArray, confidence: float, resamples: int) -> None:
-    means = summarise(values, confidence, resamples)
+def _draw_barriers(axes: Axes, values: xr.DataArray, intervals: Intervals) -> None:
+    means = summarise(values, intervals)
     axes.set_xscale("symlog", linthresh=SMALL_BARRIER)
     for row, method in enumerate(values["ensemble"].values):
         style.strip(axes, row, values.values[row], means[row], style.METHODS[method], SPREAD)
@@ -85,19 +88,12 @@ def _draw_barriers(axes: Axes, values: xr.DataArray, confidence: float, resample
     axes.grid(axis="y", color=style.FAINT, linewidth=0.3)
 
 
-def _draw_gains(axes: Axes, store: xr.Dataset, confidence: float, resamples: int) -> None:
+def _draw_gains(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
     gains = gain(store["nll"])
     kept = np.isfinite(gains).any("seed").values
     x, y = store["disagreement"].isel(ensemble=kept), gains.isel(ensemble=kept)
-    _cloud(axes, x, y, confidence, resamples)
-    rho = bootstrap_correlation(x.values, y.values, confidence, resamples)
+    _cloud(axes, x, y, intervals)
+    rho = intervals.correlation(x.values, y.values)
     text = rf"$\rho = {rho.estimate:.2f}$ [{rho.low:.2f}, {rho.high:.2f}]"
     axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=7)
     axes.set(xlabel="members' disagreement (fraction)", ylabel="gain in log-likelihood (nats)")
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        store = open_store(snakemake.input[0]).load()
-        intervals = interval_settings(snakemake)
-        publish(snakemake, draw(store, **intervals), tidy_averages(store))

@@ -1,14 +1,17 @@
 """Draw curves between pairs of optima beside the straight lines: Bezier curves and polygonal chains.
 
 (a) The training loss, (b) the test error and (c) the norm of the weights along the curves; thin lines are pairs, thick
-ones their mean, bands the bootstrap interval of the mean. (d) Barriers and (e) lengths, a dot a pair, diamonds means
-with their intervals. A barrier is the largest excess of the loss over the line between the ends' losses; zero where
-the loss nowhere exceeds it.
+ones their mean, bands the bootstrap interval of the mean. (d) Barriers and (e) lengths: dots are pairs, diamonds means
+with their intervals. A barrier is the largest excess of the loss over the line between the ends' losses; it is zero if
+the loss exceeds that line nowhere.
 """
+
+from __future__ import annotations
 
 import math
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib import ticker
 from matplotlib.axes import Axes
@@ -16,11 +19,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
 from wedgescape.measurements.curves import tidy
-from wedgescape.numerics.intervals import bootstrap_mean
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import open_store
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.study.places import AtBase
+
+CATEGORY = "4 Geometry"
+TITLE = "curves between pairs of optima"
 
 LABELS = {"line": "straight line", "bezier": "Bezier curve", "chain": "polygonal chain"}
 SHORT = {"line": "line", "bezier": "Bezier", "chain": "chain"}
@@ -28,25 +32,24 @@ SHIFTS = {"train": -6.0, "test": 6.0}  # points
 SPREAD = 6.0  # points, of the dots of a kind
 
 
-def draw(store: xr.Dataset, confidence: float, resamples: int) -> Figure:
-    """Draw the figure.
+def tabulate(curves: AtBase) -> pd.DataFrame:
+    """Return one row per (kind, pair, split, t)."""
+    return tidy(curves)
 
-    Args:
-        store: of `measure_curves`.
-        confidence: of the interval.
-        resamples: of the bootstrap.
-    """
+
+def draw(curves: AtBase, intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure."""
     style.apply()
     figure = Figure(figsize=(style.TWO_COLUMNS, 4.6))
     above, below = figure.subfigures(2, 1, height_ratios=(1.16, 1))
     loss, error = above.subplots(1, 2)
     norm, barrier, length = below.subplots(1, 3)
-    train, test = (store.sel(split=split) for split in style.SPLITS)
-    _draw_along(loss, train["loss"].where(train["loss"] > 0), confidence, resamples)
-    _draw_along(error, 1 - test["accuracy"], confidence, resamples)
-    _draw_along(norm, store["norm"], confidence, resamples)
-    _draw_barriers(barrier, store["barrier"], confidence, resamples)
-    _draw_lengths(length, store["length"] / store["length"].sel(kind="line"), confidence, resamples)
+    train, test = (curves.sel(split=split) for split in style.SPLITS)
+    _draw_along(loss, train["loss"].where(train["loss"] > 0), intervals)
+    _draw_along(error, 1 - test["accuracy"], intervals)
+    _draw_along(norm, curves["norm"], intervals)
+    _draw_barriers(barrier, curves["barrier"], intervals)
+    _draw_lengths(length, curves["length"] / curves["length"].sel(kind="line"), intervals)
     style.log_axis(loss)
     loss.set_ylabel("loss (nats)")
     error.set(ylabel="error (fraction)", ylim=(0, None))
@@ -54,35 +57,37 @@ def draw(store: xr.Dataset, confidence: float, resamples: int) -> Figure:
     texts = ("Training loss", "Test error", "Weights", "Barriers", "Lengths")
     for axes, letter, text in zip((loss, error, norm, barrier, length), "abcde", texts, strict=True):
         style.title(axes, letter, text)
-    kinds = store["kind"].values.tolist()
+    kinds = curves["kind"].values.tolist()
     handles = [Line2D([], [], color=style.CURVES[kind], label=LABELS[kind]) for kind in kinds]
-    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=0.5, label=f"each of {store.sizes['pair']} pairs"))
-    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=f"mean, {confidence:.0%} interval"))
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=0.5, label=f"each of {curves.sizes['pair']} pairs"))
+    handles.append(
+        Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=f"mean, {intervals.confidence:.0%} interval")
+    )
     above.legend(handles=handles, loc="outside upper center", ncols=5, columnspacing=1.4)
     return figure
 
 
-def _means(values: np.ndarray, confidence: float, resamples: int) -> np.ndarray:
+def _means(values: np.ndarray, intervals: Intervals) -> np.ndarray:
     """Return estimates, lower and upper ends (3, n) of the means over pairs of values (n, pair)."""
-    means = [bootstrap_mean(row, confidence, resamples) for row in values]
+    means = [intervals.mean(row) for row in values]
     return np.array([(part.estimate, part.low, part.high) for part in means]).T
 
 
-def _draw_along(axes: Axes, values: xr.DataArray, confidence: float, resamples: int) -> None:
-    places = values["t"].values
+def _draw_along(axes: Axes, values: xr.DataArray, intervals: Intervals) -> None:
+    positions = values["t"].values
     for kind in values["kind"].values.tolist():
         seen, colour = values.sel(kind=kind).transpose("t", "pair").values.astype(float), style.CURVES[kind]
-        axes.plot(places, seen, color=colour, linewidth=0.4, alpha=0.45)
-        style.band(axes, places, *_means(seen, confidence, resamples), colour, linewidth=1.2)
-    axes.set(xlabel="place $t$ on the curve", xlim=(0, 1))
+        axes.plot(positions, seen, color=colour, linewidth=0.4, alpha=0.45)
+        style.band(axes, positions, *_means(seen, intervals), colour, linewidth=1.2)
+    axes.set(xlabel="position $t$ on the curve", xlim=(0, 1))
 
 
-def _draw_barriers(axes: Axes, barriers: xr.DataArray, confidence: float, resamples: int) -> None:
+def _draw_barriers(axes: Axes, barriers: xr.DataArray, intervals: Intervals) -> None:
     positions = style.value_axis(axes, [SHORT[kind] for kind in barriers["kind"].values.tolist()])
     for split, shift in SHIFTS.items():
         seen = barriers.sel(split=split).transpose("kind", "pair").values
         style.dots(axes, positions, seen, style.SPLITS[split], shift, SPREAD)
-        means = _means(seen, confidence, resamples)
+        means = _means(seen, intervals)
         style.intervals(axes, positions, *means, style.SPLITS[split], shift, joined=False)
     _logarithmic_from_zero(axes, barriers.values)
     axes.set_ylabel("barrier (nats)")
@@ -105,20 +110,12 @@ def _logarithmic_from_zero(axes: Axes, values: np.ndarray) -> None:
     axes.yaxis.set_minor_locator(ticker.NullLocator())
 
 
-def _draw_lengths(axes: Axes, lengths: xr.DataArray, confidence: float, resamples: int) -> None:
+def _draw_lengths(axes: Axes, lengths: xr.DataArray, intervals: Intervals) -> None:
     kinds = lengths["kind"].values.tolist()
     positions = style.value_axis(axes, [SHORT[kind] for kind in kinds])
     seen = lengths.transpose("kind", "pair").values.astype(float)
     for position, row, kind in zip(positions, seen, kinds, strict=True):
         style.dots(axes, [position], row[None], style.CURVES[kind], spread=2 * SPREAD)
-        means = _means(row[None], confidence, resamples)
+        means = _means(row[None], intervals)
         style.intervals(axes, [position], *means, style.CURVES[kind], joined=False)
     axes.set_ylabel("length / straight line's")
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        store = open_store(snakemake.input[0])
-        store = store.drop_vars([name for name in store if str(name).endswith("_controls")]).load()
-        intervals = interval_settings(snakemake)
-        publish(snakemake, draw(store, **intervals), tidy(store))

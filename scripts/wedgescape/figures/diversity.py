@@ -6,19 +6,24 @@ against the angle between the weights: out of a tunnel, along a connector, and b
 seeds, thick ones means with the bootstrap interval. Dotted: the mean over pairs of independent solutions.
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from wedgescape.analysis.ensembles import summarise, tidy_paths
+from wedgescape.analysis.ensembles import groups_of, summarise, tidy_paths
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import open_store
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.study.places import AtBase
+
+CATEGORY = "8 Ensembles"
+TITLE = "how alike solutions are, and networks along paths"
 
 TITLES = {
     "tunnel": ("Out of a tunnel", style.METHODS["tunnel"]),
@@ -30,15 +35,14 @@ LABEL_ROWS = 1.6  # of a matrix, between two names
 LOWEST = 2e-4  # below, on a logarithmic axis, nothing is shown
 
 
-def draw(methods: xr.Dataset, paths: xr.Dataset, confidence: float, resamples: int) -> Figure:
-    """Draw the figure.
+def tabulate(ensembles: AtBase) -> pd.DataFrame:
+    """Return one row per (path, seed, place)."""
+    return tidy_paths(ensembles["paths"])
 
-    Args:
-        methods: of `measure_ensembles`.
-        paths: of the same.
-        confidence: of the intervals.
-        resamples: of the bootstrap.
-    """
+
+def draw(ensembles: AtBase, intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure."""
+    methods, paths = (groups_of(ensembles[part]) for part in ("methods", "paths"))
     style.apply()
     figure = Figure(figsize=(style.TWO_COLUMNS, 5.4))
     above, below = figure.subfigures(2, 1, height_ratios=(1.3, 1))
@@ -51,7 +55,7 @@ def draw(methods: xr.Dataset, paths: xr.Dataset, confidence: float, resamples: i
     panels = below.subplots(1, paths.sizes["path"], sharey=True, squeeze=False)[0]
     independent = float(methods["disagreement"].sel(ensemble="independent").mean())
     for panel, letter, name in zip(panels, "cde", paths["path"].values, strict=False):
-        _draw_path(panel, paths.sel(path=name), TITLES[name][1], confidence, resamples)
+        _draw_path(panel, paths.sel(path=name), TITLES[name][1], intervals)
         panel.axhline(independent, color=style.METHODS["independent"], linestyle=":", linewidth=1, zorder=2)
         style.title(panel, letter, TITLES[name][0])
     if "tunnel" in paths["path"]:
@@ -98,7 +102,7 @@ def _draw_matrix(axes: Axes, store: xr.Dataset, values: np.ndarray, label: str, 
     style.colour_bar(axes, drawn, label)
 
 
-def _draw_path(axes: Axes, path: xr.Dataset, colour: str, confidence: float, resamples: int) -> None:
+def _draw_path(axes: Axes, path: xr.Dataset, colour: str, intervals: Intervals) -> None:
     path = path.isel(place=np.isfinite(path["along"].values))
     angles = np.degrees(path["weight_angle"])
     seen = path["disagreement"].where(path["disagreement"] >= LOWEST)
@@ -107,18 +111,10 @@ def _draw_path(axes: Axes, path: xr.Dataset, colour: str, confidence: float, res
     )
     x = angles.mean("seed").values
     for name, (line, _label) in MEASURES.items():
-        estimate, low, high = summarise(path[name], confidence, resamples).T
+        estimate, low, high = summarise(path[name], intervals).T
         shown = estimate >= LOWEST
         ends = (np.clip(low, LOWEST, None), np.clip(high, LOWEST, None))
         ends = [np.where(np.isfinite(raw), end, raw) for raw, end in zip((low, high), ends, strict=True)]
         style.band(axes, x, np.where(shown, estimate, np.nan), *ends, colour, linestyle=line)
     axes.plot(x, 1 - path["accuracy"].mean("seed"), color=style.NEUTRAL, linestyle="-.", linewidth=0.8)
     axes.set(xlabel="angle to the start (degrees)", ylim=(LOWEST, 1.3), xlim=(0, None))
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        methods, paths = (open_store(path).load() for path in (snakemake.input.methods, snakemake.input.paths))
-        intervals = interval_settings(snakemake)
-        figure = draw(methods, paths, **intervals)
-        publish(snakemake, figure, tidy_paths(paths))

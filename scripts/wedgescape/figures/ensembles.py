@@ -2,21 +2,26 @@
 
 Columns are scores on the test split. (a-d) Against the number of members: means over groups, and over subsets of a
 group's members, with the bootstrap interval over groups; methods that yield one network are dashed lines. (e-h) All
-members together: a dot a group, diamonds means with their intervals.
+members together: dots are groups, diamonds means with their intervals.
 """
 
+from __future__ import annotations
+
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from wedgescape.analysis.ensembles import complete, summarise, tidy
+from wedgescape.analysis.ensembles import complete, groups_of, summarise, tidy
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import open_store
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.study.places import AtBase
+
+CATEGORY = "8 Ensembles"
+TITLE = "ensembles of solutions at one budget"
 
 TITLES = {
     "accuracy": ("Accuracy", "accuracy (fraction)"),
@@ -28,34 +33,34 @@ SPREAD = 0.44  # rows, over which the groups of a method are spread
 SHIFT = 2.0  # points between series
 
 
-def draw(store: xr.Dataset, confidence: float, resamples: int) -> Figure:
-    """Draw the figure.
+def tabulate(ensembles: AtBase) -> pd.DataFrame:
+    """Return one row per (ensemble, seed, size)."""
+    return tidy(ensembles["methods"])
 
-    Args:
-        store: `methods` of `measure_ensembles`.
-        confidence: of the intervals.
-        resamples: of the bootstrap.
-    """
+
+def draw(ensembles: AtBase, intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure."""
+    store = groups_of(ensembles["methods"])
     figure, axes = style.panels(2, len(TITLES), style.TWO_COLUMNS, 4.7, height_ratios=(1, 1.1))
     for column, (name, (text, label)) in enumerate(TITLES.items()):
         above, below = axes[:, column]
-        _draw_sizes(above, store[name], confidence, resamples)
+        _draw_sizes(above, store[name], intervals)
         above.set(xlabel="members", ylabel=label)
         style.title(above, "abcd"[column], text)
-        _draw_groups(below, complete(store[name]), confidence, resamples)
+        _draw_groups(below, complete(store[name]), intervals)
         below.set_xlabel(label)
         style.title(below, "efgh"[column], "All members")
         below.tick_params(labelleft=column == 0)
-    lost = store["diverged"].sum("seed").values
+    diverged = store["group_diverged"].sum("seed").values
     names = [style.METHOD_NAMES[method] for method in store["ensemble"].values]
     axes[1, 0].set_yticks(
         range(len(names)),
-        [f"{name}\n({count} diverged)" if count else name for name, count in zip(names, lost, strict=True)],
+        [f"{name}\n({count} diverged)" if count else name for name, count in zip(names, diverged, strict=True)],
     )
     for label, method in zip(axes[1, 0].get_yticklabels(), store["ensemble"].values, strict=True):
         label.set_color(style.METHODS[method])
     handles = [
-        Line2D([], [], color=style.NEUTRAL, marker="D", label=f"mean, {confidence:.0%} interval"),
+        Line2D([], [], color=style.NEUTRAL, marker="D", label=f"mean, {intervals.confidence:.0%} interval"),
         Line2D([], [], color=style.NEUTRAL, linestyle="--", label="one network"),
         Line2D([], [], color=style.NEUTRAL, marker=".", linestyle="none", label=f"each of {store.sizes['seed']} seeds"),
     ]
@@ -66,8 +71,8 @@ def draw(store: xr.Dataset, confidence: float, resamples: int) -> Figure:
     return figure
 
 
-def _draw_sizes(axes: Axes, values: xr.DataArray, confidence: float, resamples: int) -> None:
-    means = summarise(values, confidence, resamples)  # (ensemble, size, 3)
+def _draw_sizes(axes: Axes, values: xr.DataArray, intervals: Intervals) -> None:
+    means = summarise(values, intervals)  # (ensemble, size, 3)
     sizes = values["size"].values
     several = [row for row in range(len(means)) if np.isfinite(means[row, -1, 0])]
     for row, method in enumerate(values["ensemble"].values):
@@ -82,18 +87,11 @@ def _draw_sizes(axes: Axes, values: xr.DataArray, confidence: float, resamples: 
     axes.yaxis.set_major_locator(ticker.MaxNLocator(5))
 
 
-def _draw_groups(axes: Axes, values: xr.DataArray, confidence: float, resamples: int) -> None:
-    means = summarise(values, confidence, resamples)  # (ensemble, 3)
+def _draw_groups(axes: Axes, values: xr.DataArray, intervals: Intervals) -> None:
+    means = summarise(values, intervals)  # (ensemble, 3)
     for row, method in enumerate(values["ensemble"].values):
         style.strip(axes, row, values.values[row], means[row], style.METHODS[method], SPREAD)
     axes.set_yticks(range(len(means)))
     axes.set_ylim(len(means) - 0.5, -0.5)
     axes.grid(axis="y", color=style.FAINT, linewidth=0.3)
     axes.xaxis.set_major_locator(ticker.MaxNLocator(3))
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        store = open_store(snakemake.input[0]).load()
-        intervals = interval_settings(snakemake)
-        publish(snakemake, draw(store, **intervals), tidy(store))

@@ -6,6 +6,8 @@ first optimum, the cross is where the connector's centre projects to, with its d
 between the ends' losses.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -14,15 +16,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape.figures import style
-from wedgescape.figures.publish import publish
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import as_rows, open_store
+from wedgescape.stores.zarr_stores import as_rows
+from wedgescape.study.places import AtBase
+
+CATEGORY = "4 Geometry"
+TITLE = "the plane through three optima"
 
 COLOURS = 40  # steps of a colour scale
 
 
-def tabulate(store: xr.Dataset) -> pd.DataFrame:
-    """Return one row a point evaluated: on the plane (split, alpha, beta) or on a side (split, pair, t)."""
+def tabulate(planes: AtBase) -> pd.DataFrame:
+    """Return one row per point evaluated: on the plane (split, alpha, beta) or on a side (split, pair, t)."""
+    store = planes["optima"]
     plane = as_rows(store[["loss", "accuracy"]], ("split", "alpha", "beta"), ("loss", "accuracy")).assign(part="plane")
     profiles = ["profile_loss", "profile_accuracy"]
     sides = as_rows(store[profiles], ("split", "pair", "t"), profiles).assign(part="side")
@@ -31,8 +36,9 @@ def tabulate(store: xr.Dataset) -> pd.DataFrame:
     return pd.concat([plane, sides], ignore_index=True)[columns]
 
 
-def draw(store: xr.Dataset) -> Figure:
+def draw(planes: AtBase) -> Figure:
     """Draw the figure."""
+    store = planes["optima"]
     style.apply()
     figure = Figure(figsize=(style.TWO_COLUMNS, 4.9))
     above, below = figure.subfigures(2, 1, height_ratios=(3, 2))
@@ -94,7 +100,7 @@ def _draw_triangle(axes: Axes, store: xr.Dataset) -> None:
     corners = np.stack([store["optimum_alpha"].values, store["optimum_beta"].values], 1)
     axes.plot(*np.concatenate([corners, corners[:1]]).T, color="white", linewidth=1, linestyle="--")
     middle = corners.mean(0)
-    for corner, seed in zip(corners, store["seed"].values, strict=True):
+    for corner, seed in zip(corners, store["optimum"].values, strict=True):
         axes.plot(*corner, "o", color=style.PLACES["optima"], markeredgecolor="white", markersize=5)
         above = corner[1] > middle[1]
         axes.annotate(
@@ -129,11 +135,5 @@ def _draw_side(axes: Axes, side: xr.Dataset, letter: str) -> None:
         axes.plot([0, 1], losses[[0, -1]], color=style.FAINT, linestyle="--", linewidth=0.8, zorder=1)
         notes.append(f"{split} {float(side['barrier'].sel(split=split)):.3f}")
     axes.set(xlim=(0, 1))
-    axes.set_xlabel(f"place on the line (fraction)\nbarrier: {', '.join(notes)} nats", fontsize=7)
+    axes.set_xlabel(f"position on the line (fraction)\nbarrier: {', '.join(notes)} nats", fontsize=7)
     style.title(axes, letter, f"Seed {first} to seed {last}")
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        store = open_store(snakemake.input.optima).drop_vars(["axes", "origin"]).load()
-        publish(snakemake, draw(store), tabulate(store))

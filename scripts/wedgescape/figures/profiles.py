@@ -7,18 +7,23 @@ the kinds that have a colour: means of logarithms over directions and sides with
 training loss on straight lines; thin lines are seeds or pairs.
 """
 
+from __future__ import annotations
+
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
-from wedgescape.measurements.profiles import KINDS, SIGNS, by_kind, summarise, tidy
-from wedgescape.numerics.intervals import bootstrap_mean
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import open_store
+from wedgescape.measurements.profiles import KINDS, RULES, SIGNS, by_kind, sound_seeds, summarise
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.stores.zarr_stores import as_rows
+from wedgescape.study.places import AtBase
+
+CATEGORY = "4 Geometry"
+TITLE = "long and short directions"
 
 COLOURS = {  # kinds of direction whose profiles are drawn; the others are grey
     "radial": "#117733",
@@ -37,23 +42,42 @@ LINES = {
 SEEDS_HEIGHT = 0.5  # rows, over which the seeds of a kind are spread
 
 
-def draw(store: xr.Dataset, confidence: float, resamples: int) -> Figure:
-    """Draw the figure.
+def tabulate(profiles: AtBase) -> pd.DataFrame:
+    """Return one row per observation, of seeds that did not diverge.
 
-    Args:
-        store: of `measure_profiles`.
-        confidence: of the intervals.
-        resamples: of the bootstrap.
+    `quantity` is `length` by the accuracy or loss threshold (one row per direction, seed and sign; in weights, and
+    `relative` to the norm of the optimum), or the `rise` and `barrier` of a straight line from the initialisation
+    (`init`) or between two optima (`pair`), in nats.
     """
+    parts, store = [], sound_seeds(profiles)
+    for rule in RULES:
+        names = {f"{name}_{rule}": name for name in ("length", "error", "open")}
+        part = store[[*names, "radius"]].rename(names)
+        table = as_rows(part, ("direction", "seed", "sign"), ("kind", *names.values(), "radius"))
+        table = table.assign(quantity=f"length_{rule}", value=table["length"] * table["radius"])
+        parts.append(table.rename(columns={"length": "relative"}))
+    for line, (dim, _label, _colour) in LINES.items():
+        for name in ("rise", "barrier"):
+            if f"{line}_{name}" in store:
+                table = as_rows(store[f"{line}_{name}"].to_dataset(name="value"), (dim, "split"), ("value",))
+                table = table.astype({dim: str}).rename(columns={dim: "seed"})
+                parts.append(table.assign(quantity=name, kind=line))
+    columns = ["quantity", "kind", "direction", "seed", "sign", "split", "value", "relative", "error", "open"]
+    return pd.concat(parts, ignore_index=True).reindex(columns=columns)
+
+
+def draw(profiles: AtBase, intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure."""
     style.apply()
     figure = Figure(figsize=(style.TWO_COLUMNS, 4.3))
     grid = figure.add_gridspec(2, 2, width_ratios=(1.3, 1))
     lengths, rays, lines = (figure.add_subplot(part) for part in (grid[:, 0], grid[0, 1], grid[1, 1]))
-    _draw_lengths(lengths, store, confidence, resamples)
+    store = sound_seeds(profiles)
+    _draw_lengths(lengths, store, intervals)
     style.title(lengths, "a", "Lengths of directions")
-    _draw_rays(rays, store, confidence, resamples)
+    _draw_rays(rays, store, intervals)
     style.title(rays, "b", "Training loss along them")
-    _draw_lines(lines, store, confidence, resamples)
+    _draw_lines(lines, store, intervals)
     style.title(lines, "c", "Training loss on straight lines")
     return figure
 
@@ -67,9 +91,9 @@ def _log_x(axes: Axes, low: float, high: float) -> None:
     axes.set_xlabel("length / norm of the optimum")
 
 
-def _draw_lengths(axes: Axes, store: xr.Dataset, confidence: float, resamples: int) -> None:
+def _draw_lengths(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
     table, reach = by_kind(store), store.attrs["reach"]
-    means = summarise(table, confidence, resamples)
+    means = summarise(table, intervals)
     shortest = float(np.exp(table["log_length"].min()))
     _log_x(axes, 0.75 * shortest, 1.6 * reach)
     axes.grid(axis="x", color=style.FAINT, linewidth=0.3)
@@ -104,7 +128,7 @@ def _sides(store: xr.Dataset) -> list[tuple[str, int | None]]:
     return [(kind, side) for kind in kinds for side in sides.get(kind, (None,))]
 
 
-def _draw_rays(axes: Axes, store: xr.Dataset, confidence: float, resamples: int) -> None:
+def _draw_rays(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
     losses, lengths = store["loss"].sel(split="train"), store["t"].values
     middle = len(lengths) // 2
     for kind, side in _sides(store):
@@ -116,8 +140,7 @@ def _draw_rays(axes: Axes, store: xr.Dataset, confidence: float, resamples: int)
         seen = np.concatenate([halves[sign] for sign in SIGNS if side in (sign, None)])  # (n, seed, step)
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log(seen).mean(0)
-        means = [bootstrap_mean(column, confidence, resamples) for column in logs.T]
-        estimate, low, high = np.exp([(one.estimate, one.low, one.high) for one in means]).T
+        estimate, low, high = np.exp(style.means(logs.T, intervals))
         line = "--" if side == -1 else "-"
         style.band(axes, lengths[middle + 1 :], estimate, low, high, COLOURS[kind], linestyle=line, linewidth=1)
     axes.set_ylabel("loss (nats)")
@@ -129,22 +152,13 @@ def _draw_rays(axes: Axes, store: xr.Dataset, confidence: float, resamples: int)
                 alignment="left")  # fmt: skip
 
 
-def _draw_lines(axes: Axes, store: xr.Dataset, confidence: float, resamples: int) -> None:
+def _draw_lines(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
     for name, (dim, label, colour) in LINES.items():
         if f"{name}_loss" not in store:
             continue
         values = store[f"{name}_loss"].sel(split="train").transpose(dim, "alpha").values
         axes.plot(store["alpha"], values.T, color=colour, linewidth=0.4, alpha=0.4)
-        means = [bootstrap_mean(column, confidence, resamples) for column in values.T]
-        estimate, low, high = np.array([(part.estimate, part.low, part.high) for part in means]).T
-        style.band(axes, store["alpha"], estimate, low, high, colour, label=label)
+        style.band(axes, store["alpha"], *style.means(values.T, intervals), colour, label=label)
     axes.set(xlim=(0, 1), xlabel="part of the way", ylabel="loss (nats)")
     axes.legend(loc="lower center", fontsize=6)
     style.log_axis(axes)
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        store = open_store(snakemake.input[0]).load()
-        intervals = interval_settings(snakemake)
-        publish(snakemake, draw(store, **intervals), tidy(store))

@@ -1,6 +1,8 @@
-"""What every figure's script shares: its intervals, files that say where they come from, and the table behind them."""
+"""Writes a figure's files, which say where they come from, and the tables behind it."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,23 +12,20 @@ from wedgescape.provenance.records import result_name, sha256
 from wedgescape.stores.zarr_stores import write_table
 
 
-def interval_settings(snakemake) -> dict:
-    """Return how a figure's intervals are computed: `confidence` and `resamples`."""
-    return {key: snakemake.params.job[f"claims.{key}"] for key in ("confidence", "resamples")}
-
-
-def publish(snakemake, figure: Figure, table: pd.DataFrame | None = None) -> None:
-    """Write a figure to `output.pdf` and `output.png`, and the table behind it to `output.table`.
+def publish(snakemake, figure: Figure, tables: dict[str, pd.DataFrame]) -> None:
+    """Write a figure to `output.pdf` and `output.png`, and each table to the output of its name.
 
     The files carry the study, the fingerprint of the code and the SHA-256 of every input, by its name.
     """
-    settings, config = snakemake.params.job, snakemake.config
+    job, config = snakemake.params.job, snakemake.config
     metadata = {
         "study": config["study"],
-        "code": settings["code"],
+        "code": job["code"],
         "inputs": {result_name(path, config): sha256(path) for path in snakemake.input},
     }
     outputs = [snakemake.output.pdf, snakemake.output.png]
-    style.save(figure, outputs, settings["figures"]["dpi"], settings["rule"].removeprefix("plot_"), metadata)
-    if table is not None:
-        write_table(table, snakemake.output.table)
+    style.save(figure, outputs, job["sections"]["figures"]["dpi"], job["name"], metadata)
+    for path in snakemake.output:
+        name = Path(path).stem
+        if path not in outputs:
+            write_table(tables[name], path)

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.transforms import ScaledTranslation
 
+from wedgescape.numerics.intervals import Intervals
 from wedgescape.stores.whole_files import whole_file
 
 ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches, the widths of a paper's columns
@@ -31,7 +32,8 @@ LAYOUT_DPI = 200  # at which text is measured, so that the layout does not depen
 
 # Okabe and Ito's palette, as seaborn's "colorblind" has it, for what stands side by side within one panel.
 SPLITS = {"train": "#0173b2", "test": "#de8f05"}
-PLACES = {"optima": "#333333", "centroid": "#d55e00", "centre": "#029e73"}  # centre: of a connector
+# Centre: of a connector. Far: a point that lies far off the plane into which it is projected.
+PLACES = {"optima": "#333333", "centroid": "#d55e00", "centre": "#029e73", "far": "#ff2d2d"}
 CURVES = {"line": PLACES["centroid"], "bezier": "#6a3d9a", "chain": "#2a9d9d"}  # between two optima
 DIRECTIONS = {"long": "#56b4e9", "short": "#cc78bc"}
 # Pairs and sets of optima as they are, and with the units of their hidden layers matched.
@@ -58,7 +60,7 @@ SWEEPS = {
 }
 # Methods of finding solutions, cyclic ones in two greens; the name of each in legends beside its colour.
 METHODS = {
-    "longer": "#333333",
+    "longer": "#787048",
     "sam": "#a65628",
     "swa": "#e6a100",
     "snapshots": "#1b7837",
@@ -308,6 +310,12 @@ def thin_labels(figure: Figure) -> None:
                 continue
             label.set_visible(extent.x0 > right)
             right = max(right, extent.x1 + 0.02 * figure.dpi) if label.get_visible() else right
+
+
+def means(values, intervals: Intervals) -> np.ndarray:
+    """Return estimates, lower and upper ends (3, n) of the means of values (n, K)."""
+    found = [intervals.mean(row) for row in values]
+    return np.array([(one.estimate, one.low, one.high) for one in found]).T
 
 
 def band(axes: Axes, x, mean, low, high, colour: str, **line) -> None:

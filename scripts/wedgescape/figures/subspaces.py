@@ -5,7 +5,10 @@ one scale. Below, the largest loss at random points between the vertices, where 
 refinement brought it down.
 """
 
+from __future__ import annotations
+
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
@@ -13,11 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
 from wedgescape.measurements.subspaces import tidy
-from wedgescape.numerics.intervals import bootstrap_mean
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import open_store
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.study.places import AtBase
+
+CATEGORY = "4 Geometry"
+TITLE = "connectors as subspaces"
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])  # where three optima are drawn
 SERIES = {
@@ -28,22 +32,21 @@ SERIES = {
 SPREAD = 6.0  # points, of the dots of a size
 
 
-def draw(store: xr.Dataset, confidence: float, resamples: int) -> Figure:
-    """Draw the figure.
+def tabulate(subspaces: AtBase) -> pd.DataFrame:
+    """Return one row per (size, set): what the loss between vertices and on the hull comes to."""
+    return tidy(subspaces)
 
-    Args:
-        store: of `measure_subspaces`; the triangle is drawn where it has one.
-        confidence: of the interval.
-        resamples: of the bootstrap.
-    """
-    has_triangle = 3 in store["size"].values
+
+def draw(subspaces: AtBase, intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure; the triangle is drawn if the store has one."""
+    has_triangle = 3 in subspaces["size"].values
     figure, axes = style.panels(2 if has_triangle else 1, 2, style.TWO_COLUMNS, 5.2 if has_triangle else 2.5)
     if has_triangle:
-        _draw_triangles(axes[0], store)
+        _draw_triangles(axes[0], subspaces)
     letters = "cd" if has_triangle else "ab"
-    _draw_losses(axes[-1, 0], store, confidence, resamples)
+    _draw_losses(axes[-1, 0], subspaces, intervals)
     style.title(axes[-1, 0], letters[0], "Between vertices")
-    _draw_levels(axes[-1, 1], store)
+    _draw_levels(axes[-1, 1], subspaces)
     style.title(axes[-1, 1], letters[1], "Refinement")
     style.thin_labels(figure)
     return figure
@@ -63,7 +66,7 @@ def _draw_triangles(axes: np.ndarray, store: xr.Dataset) -> None:
         clipped = np.clip(np.nan_to_num(values, nan=finite.max()), levels[0], levels[-1])
         drawn = panel.tricontourf(*places.T, clipped, levels=levels, norm=norm, cmap=style.colour_map("loss"))
         drawn.set_edgecolor("face")  # else hairlines show between levels in a PDF
-        panel.scatter(*CORNERS.T, s=22, color="#333333", edgecolors="white", linewidths=0.8, zorder=4, clip_on=False)
+        panel.scatter(*CORNERS.T, s=22, color=style.PLACES["optima"], edgecolors="white", linewidths=0.8, zorder=4, clip_on=False)
         for corner, seed, (side, upright) in zip(
             CORNERS, members, (("center", "top"), ("center", "top"), ("center", "bottom")), strict=True
         ):
@@ -79,7 +82,7 @@ def _draw_triangles(axes: np.ndarray, store: xr.Dataset) -> None:
     bar.set_ticks(ticks, labels=[style.number(tick) for tick in ticks])
 
 
-def _draw_losses(axes: Axes, store: xr.Dataset, confidence: float, resamples: int) -> None:
+def _draw_losses(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
     table = tidy(store)
     sizes = store["size"].values.tolist()
     positions = style.value_axis(axes, sizes)
@@ -87,9 +90,7 @@ def _draw_losses(axes: Axes, store: xr.Dataset, confidence: float, resamples: in
         values = table.pivot(index="size", columns="set", values=column).reindex(sizes).values
         colour = style.PLACES[place] if column != "median_train_loss" else style.lighter(style.PLACES[place])
         style.dots(axes, positions, values, colour, spread=SPREAD)
-        means = [bootstrap_mean(row, confidence, resamples) for row in values]
-        estimate, low, high = np.array([(part.estimate, part.low, part.high) for part in means]).T
-        style.intervals(axes, positions, estimate, low, high, colour, label=label)
+        style.intervals(axes, positions, *style.means(values, intervals), colour, label=label)
     axes.axhline(
         store.attrs["tolerance"], color=style.FAINT, linewidth=0.8, linestyle="--", zorder=1, label="tolerance"
     )
@@ -114,10 +115,3 @@ def _draw_levels(axes: Axes, store: xr.Dataset) -> None:
     ]
     axes.legend(handles=handles, title="every set")
     style.log_axis(axes)
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        store = open_store(snakemake.input[0]).load()
-        intervals = interval_settings(snakemake)
-        publish(snakemake, draw(store, **intervals), tidy(store))

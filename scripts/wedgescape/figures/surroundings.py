@@ -5,6 +5,8 @@ two principal components of the trajectory, the path drawn in; each of its dots 
 whether it lies far from the plane.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -14,27 +16,29 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from wedgescape.figures import style
-from wedgescape.figures.publish import publish
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import as_rows, open_store
+from wedgescape.stores.zarr_stores import as_rows
+from wedgescape.study.places import AtBase
+
+CATEGORY = "4 Geometry"
+TITLE = "planes around an optimum and along its trajectory"
 
 COLOURS = 40  # steps of a colour scale
 OUTLINE = [withStroke(linewidth=1.5, foreground="#333333")]  # white text is read on light and dark
 
 
-def tabulate(around: xr.Dataset, trajectory: xr.Dataset | None) -> pd.DataFrame:
-    """Return one row a point evaluated: plane, split, alpha, beta, loss, accuracy."""
-    planes = {"around": around, "trajectory": trajectory}
+def tabulate(planes: AtBase) -> pd.DataFrame:
+    """Return one row per point evaluated: plane, split, alpha, beta, loss, accuracy."""
     parts = [
-        as_rows(plane[["loss", "accuracy"]], ("split", "alpha", "beta"), ("loss", "accuracy")).assign(plane=name)
-        for name, plane in planes.items()
-        if plane is not None
+        as_rows(planes[name][["loss", "accuracy"]], ("split", "alpha", "beta"), ("loss", "accuracy")).assign(plane=name)
+        for name in ("around", "trajectory")
+        if name in planes
     ]
     return pd.concat(parts, ignore_index=True)[["plane", "split", "alpha", "beta", "loss", "accuracy"]]
 
 
-def draw(around: xr.Dataset, trajectory: xr.Dataset | None) -> Figure:
+def draw(planes: AtBase) -> Figure:
     """Draw the figure; without a trajectory, its panel is left out."""
+    around, trajectory = planes["around"], planes.get("trajectory")
     figure, axes = style.panels(1, 1 if trajectory is None else 2, style.TWO_COLUMNS, 2.9)
     _draw_loss(axes[0, 0], around)
     axes[0, 0].plot(0, 0, "o", color=style.PLACES["optima"], markeredgecolor="white", markersize=5)
@@ -67,7 +71,7 @@ def _draw_loss(axes: Axes, plane: xr.Dataset) -> None:
 def _draw_path(axes: Axes, plane: xr.Dataset) -> None:
     path, distance = plane["path"].values, plane["path_distance"].values
     axes.plot(*path.T, color="white", linewidth=0.8, zorder=3)
-    shades = np.where(distance > distance.max() / 2, "#d55e00", "white")
+    shades = np.where(distance > distance.max() / 2, style.PLACES["far"], "white")
     axes.scatter(*path.T, c=shades, s=7, edgecolors="#333333", linewidths=0.4, zorder=4)
     axes.plot(*path[-1], "o", color=style.PLACES["optima"], markeredgecolor="white", markersize=5, zorder=5)
     for place, text in ((path[0], "initialisation"), (path[-1], "optimum")):
@@ -83,13 +87,6 @@ def _draw_path(axes: Axes, plane: xr.Dataset) -> None:
             path_effects=OUTLINE,
         )
     axes.annotate(
-        f"orange: over {distance.max() / 2:.1f} weights off the plane",
+        f"red: over {distance.max() / 2:.1f} weights off the plane",
         (0.03, 0.97), xycoords="axes fraction", fontsize=6.5, ha="left", va="top", color="black",
     )  # fmt: skip
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        stores = {name: open_store(path).load() for name, path in snakemake.input.items()}
-        around, trajectory = stores["around"], stores.get("trajectory")
-        publish(snakemake, draw(around, trajectory), tabulate(around, trajectory))

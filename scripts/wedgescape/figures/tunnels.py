@@ -1,10 +1,12 @@
-"""Draw the angular width of tunnels against each hyperparameter, one panel a sweep.
+"""Draw the angular width of tunnels against each hyperparameter, one panel per sweep.
 
-Dots are seeds (the same seed stands at the same place everywhere), diamonds means over seeds, bars the bootstrap
+Dots are seeds (the same seed is at the same place everywhere), diamonds means over seeds, bars the bootstrap
 interval of the mean. The full colour is the width by the accuracy threshold, the lighter one by the loss threshold. A
-triangle on the axis marks the base point's value. Runs that diverged are counted beside a cross at the bottom and are
+triangle on the axis marks the base setting's value. Runs that diverged are counted beside a cross at the bottom and are
 in no mean.
 """
+
+from __future__ import annotations
 
 import math
 from numbers import Real
@@ -16,39 +18,34 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
 from wedgescape.measurements.tunnels import summarise, tidy
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import along_sweeps
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.study.places import AlongSweeps, BaseSetting
+
+CATEGORY = "5 Tunnels"
+TITLE = "angular width against hyperparameters"
 
 COLUMNS = {1: 1, 2: 2, 4: 2}  # by the number of sweeps; 3 otherwise
 PANEL_HEIGHT = 2.0  # inches
 WIDTHS = {"width_accuracy": -3.5, "width_loss": 3.5}  # points that a series is moved by
 
 
-def tabulate(stores: dict[str, xr.Dataset]) -> pd.DataFrame:
-    """Return one row a (sweep, value, seed) of stores by the names of their sweeps; widths in degrees."""
-    return pd.concat([tidy(store, sweep) for sweep, store in stores.items()], ignore_index=True)
+def tabulate(tunnels: AlongSweeps) -> pd.DataFrame:
+    """Return one row per (sweep, value, seed); widths in degrees."""
+    return pd.concat([tidy(store, sweep) for sweep, store in tunnels.items()], ignore_index=True)
 
 
-def draw(stores: dict[str, xr.Dataset], base: dict, confidence: float, resamples: int) -> Figure:
-    """Draw the figure.
-
-    Args:
-        stores: of `measure_tunnels`, by the names of their sweeps.
-        base: the base point's value of every sweep.
-        confidence: of the interval.
-        resamples: of the bootstrap.
-    """
-    count = len(stores)
+def draw(tunnels: AlongSweeps, base: BaseSetting, intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure; a triangle marks the base setting's value of each sweep."""
+    count = len(tunnels)
     columns = COLUMNS.get(count, 3)
     rows = math.ceil(count / columns)
     width = style.TWO_COLUMNS if columns > 1 else style.ONE_COLUMN
     figure, axes = style.panels(rows, columns, width, PANEL_HEIGHT * rows + 0.35, sharey=True)
-    table = tabulate(stores)
-    for panel, letter, sweep in zip(axes.flat, "abcdefghi", stores, strict=False):
+    table = tabulate(tunnels)
+    for panel, letter, sweep in zip(axes.flat, "abcdefghi", tunnels, strict=False):
         part = table[table["sweep"] == sweep]
-        _draw_sweep(panel, part, base.get(sweep), confidence, resamples)
+        _draw_sweep(panel, part, base.get(sweep), intervals)
         panel.set_xlabel(style.NAMES.get(sweep, sweep))
         style.title(panel, letter)
     if table["diverged"].any():  # room for the crosses
@@ -56,12 +53,12 @@ def draw(stores: dict[str, xr.Dataset], base: dict, confidence: float, resamples
         axes[0, 0].set_ylim(low - 0.13 * (high - low), high)
     for panel in axes[:, 0]:
         panel.set_ylabel("angular width (degrees)")
-    _legend(figure, axes.flat[count:], stores, table, confidence)
+    _legend(figure, axes.flat[count:], tunnels, table, intervals)
     style.thin_labels(figure)
     return figure
 
 
-def _draw_sweep(axes: Axes, table: pd.DataFrame, base, confidence: float, resamples: int) -> None:
+def _draw_sweep(axes: Axes, table: pd.DataFrame, base, intervals: Intervals) -> None:
     sweep, values = table["sweep"].iloc[0], table["value"].unique().tolist()
     positions = style.value_axis(axes, values)
     for column, shift in WIDTHS.items():
@@ -69,7 +66,7 @@ def _draw_sweep(axes: Axes, table: pd.DataFrame, base, confidence: float, resamp
         kept = table.assign(**{column: table[column].where(~table["diverged"])})
         seen = kept.pivot_table(column, "value", "seed", sort=False, dropna=False, observed=False)
         style.dots(axes, positions, seen.loc[values].to_numpy(), colour, shift)
-        means = summarise(table, column, confidence, resamples).set_index("value").loc[values]
+        means = summarise(table, column, intervals).set_index("value").loc[values]
         style.intervals(
             axes,
             positions,
@@ -109,9 +106,9 @@ def _draw_sweep(axes: Axes, table: pd.DataFrame, base, confidence: float, resamp
             )
 
 
-def _legend(figure: Figure, spare, stores: dict[str, xr.Dataset], table: pd.DataFrame, confidence: float) -> None:
+def _legend(figure: Figure, spare, tunnels: dict[str, xr.Dataset], table: pd.DataFrame, intervals: Intervals) -> None:
     """Explain the marks in a spare panel, or above all panels where there is none."""
-    attributes = next(iter(stores.values())).attrs
+    attributes = next(iter(tunnels.values())).attrs
     dark, light = style.NEUTRAL, style.lighter(style.NEUTRAL)
     handles = [
         Line2D(
@@ -123,8 +120,8 @@ def _legend(figure: Figure, spare, stores: dict[str, xr.Dataset], table: pd.Data
         ),
         Line2D([], [], color=light, marker="s", label=f"loss rises above {attributes['loss_threshold']:g} nats"),
         Line2D([], [], color=dark, marker=".", linestyle="none", label=f"each of {table['seed'].nunique()} seeds"),
-        Line2D([], [], color=dark, linewidth=1.4, label=f"mean, {confidence:.0%} interval"),
-        Line2D([], [], color="black", marker="^", linestyle="none", label="base point"),
+        Line2D([], [], color=dark, linewidth=1.4, label=f"mean, {intervals.confidence:.0%} interval"),
+        Line2D([], [], color="black", marker="^", linestyle="none", label="base setting"),
     ]
     if table["diverged"].any():
         handles.append(
@@ -137,10 +134,3 @@ def _legend(figure: Figure, spare, stores: dict[str, xr.Dataset], table: pd.Data
         spare[0].legend(loc="center left", labelspacing=0.8, **look)
     else:
         figure.legend(loc="outside upper center", ncols=3 if figure.get_figwidth() > style.ONE_COLUMN else 1, **look)
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        stores = along_sweeps(snakemake.input, snakemake.params.job["sweeps"])
-        figure = draw(stores, snakemake.params.job["base"], **interval_settings(snakemake))
-        publish(snakemake, figure, tabulate(stores))

@@ -152,3 +152,19 @@ def evaluations(model: str, points: float, splits: Sequence[str] = SPLITS) -> Wo
 def times(count: float, work: Work) -> Work:
     """Count the same work several times."""
     return Work({operation: count * number for operation, number in work.items()})
+
+
+def hessian(case: Case, top: int, bottom: int) -> Work:
+    """Count finding both ends of the Hessian's spectrum at one point (`numerics.eigenpairs`)."""
+    from wedgescape.numerics.eigenpairs import KRYLOV, LEAST_KRYLOV  # imports torch, which counting alone does not need
+
+    dim, basis = case.parameters, 0
+    top = min(top, dim)
+    if dim <= max(KRYLOV, 2 * (top + bottom)):
+        products = dim
+    elif bottom:
+        products, basis = round(1.25 * KRYLOV) + top + bottom, KRYLOV
+    else:
+        products, basis = max(LEAST_KRYLOV, 4 * top) + top, max(2 * top + 1, LEAST_KRYLOV)
+    # ARPACK makes each vector orthogonal to a basis, half full on average.
+    return Work({Product(case.model): products + 1, MultiplyAdd(): products * basis * dim * 2})

@@ -1,28 +1,56 @@
-"""m-connectors: low-loss ways between whole sets of optima (science, section 6)."""
+"""Connectors: low-loss ways between whole sets of optima (docs/science.md, Connectors)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor
 
 from wedgescape.errors import InputError
 from wedgescape.landscapes.base import SPLITS, Landscape
+from wedgescape.landscapes.operations import Case, Step, Work, evaluations
 from wedgescape.landscapes.spans import Orthogonal
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.judging import is_small, row
 from wedgescape.numerics.randomness import stream
-from wedgescape.stores.zarr_stores import as_rows, described
+from wedgescape.stores.zarr_stores import Variable, labelled
+from wedgescape.study.places import AtBase
+from wedgescape.study.sections import Count, PositiveNumber, Section, Sizes, key
+from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Descent, Recipe, descend
+from wedgescape.training.optima import Optima
+
+
+class Settings(Section):
+    """Low-loss points between sets of optima: the centres of connectors."""
+
+    sizes: Sizes = key(
+        [2, 3, 5, 7, 9, 11],
+        "Numbers m of optima that a connector joins, each at most `seeds`. Of the default, sizes above `seeds` are dropped.",
+        smoke=[2, 3],
+        at_most="seeds",
+    )
+    sets: Count = key(6, "Number of random sets of optima per size; all sets, if there are fewer.", smoke=2)
+    steps: Count = key(300, "Steps of the search for a centre.", smoke=20)
+    learning_rate: PositiveNumber = key(0.01, "Learning rate of the search (Adam); it falls to zero along a cosine.")
+    batch_size: Count | None = key(None, "Examples per step of the search; null takes all.")
+
+
+MINUTES = 120
+JOINED = 3  # optima that the connector of a seed and its neighbours joins; two, if there are no more
+PLACES = ("optima", "centroid", "centre")
 
 
 def find_centres(landscape: Landscape, optima: Tensor, recipe: Recipe, steps: int, seeds: Sequence[int]) -> Descent:
     """Find the centres of connectors (our definition): the linear centroid, displaced orthogonally to the hull.
 
-    From sum_i theta_i / m, descent on the training loss; every move is orthogonal to span{theta_i - theta_1}, so the
-    centre keeps the barycentric coordinates of the centroid and cannot slide back to an optimum.
+    The search descends on the training loss from sum_i theta_i / m. Every move is orthogonal to
+    span{theta_i - theta_1}, so the centre keeps the barycentric coordinates of the centroid and cannot slide back to an
+    optimum.
 
     Args:
         landscape: in R^P.
@@ -35,7 +63,7 @@ def find_centres(landscape: Landscape, optima: Tensor, recipe: Recipe, steps: in
         The descent; its points (n, P) are the centres.
 
     Raises:
-        InputError: if a set's optima are linearly dependent, two of them equal for instance.
+        InputError: if a set's optima are linearly dependent, for example if two of them are equal.
     """
     try:
         hull = Orthogonal(optima[:, 1:] - optima[:, :1])
@@ -44,13 +72,14 @@ def find_centres(landscape: Landscape, optima: Tensor, recipe: Recipe, steps: in
     return descend(landscape, optima.mean(1), recipe, steps, seeds, constraint=hull)
 
 
-def centre_recipe(learning_rate: float, batch_size: int | None) -> Recipe:
-    """Return how centres descend: Adam, the rate falling to zero along a cosine."""
-    return Recipe(optimizer="adam", learning_rate=learning_rate, batch_size=batch_size, schedule="cosine")
+def search(landscape: Landscape, optima: Tensor, settings: Settings, seeds: Sequence[int]) -> Tensor:
+    """Return the centres (n, P) of sets of optima (n, m, P), by the search that the settings describe."""
+    recipe = Recipe("adam", settings.learning_rate, batch_size=settings.batch_size, schedule="cosine")
+    return find_centres(landscape, optima, recipe, settings.steps, seeds).points
 
 
 def draw_sets(seeds: Sequence[int], size: int, count: int) -> list[list[int]]:
-    """Return `count` random sets of `size` different seeds, each sorted; all there are, where there are fewer."""
+    """Return `count` random sets of `size` different seeds, each sorted; all sets, if there are fewer."""
     drawn: list[list[int]] = []
     draw = stream("connector sets", size)
     for _attempt in range(50 * count):
@@ -62,75 +91,128 @@ def draw_sets(seeds: Sequence[int], size: int, count: int) -> list[list[int]]:
     return drawn
 
 
-def measure(
-    landscape: Landscape,
-    optima: dict[int, Tensor],
-    sizes: Sequence[int],
-    sets: int,
-    steps: int,
-    learning_rate: float,
-    batch_size: int | None,
-    arrange: Callable[[Sequence[int], Tensor], Tensor] = lambda _seeds, corners: corners,
-) -> xr.Dataset:
-    """Measure the centres of connectors between m optima, for each m.
+SETS = ("size", "set")
+VARIABLES = {
+    "loss": Variable((*SETS, "place", "split"), "mean cross-entropy", "nat"),
+    "accuracy": Variable((*SETS, "place", "split"), "accuracy", "1"),
+    "members": Variable((*SETS, "member"), "the seeds of a set; -1 where there is none"),
+    "displacement": Variable(SETS, "distance from centroid to centre", "weights"),
+    "cosine": Variable(SETS, "largest cosine between displacement and an edge of the hull: 0", "1"),
+    "spread": Variable(SETS, "mean distance from an optimum to the centroid", "weights"),
+    "centre": Variable((*SETS, "param"), "the connector's centre, flat weights", "weights"),
+    "neighbour_centre": Variable(
+        ("seed", "param"), "centre of the connector of this seed's optimum and the next two seeds', in a circle", "weights"
+    ),
+}
+
+
+def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
+    """Measure the centres of connectors between m optima, for each m, and of each optimum with the next two.
 
     Args:
-        landscape: that also evaluates accuracy.
-        optima: seed -> (P,).
-        sizes: the m's.
-        sets: random sets of optima for each m.
-        steps: of the descent (Adam, the rate falling to zero along a cosine).
-        learning_rate: of the descent.
-        batch_size: examples a step; None for all.
+        optima: of one setting, whose landscape also evaluates accuracy.
+        settings: of the measurement.
+
+    Returns:
+        `measure_sets`, and `neighbour_centre` over (seed, param).
+
+    Raises:
+        InputError: if fewer runs stayed finite than the largest m.
+    """
+    sound = optima.sound(at_least=max(settings.sizes))
+    points, joined = sound.points, min(JOINED, len(sound))
+    circle = torch.stack([points.roll(-shift, 0) for shift in range(joined)], 1)  # (K, joined, P)
+    centres = {"neighbour_centre": search(sound.landscape, circle, settings, sound.seeds).cpu()}
+    store = measure_sets(sound, settings).merge(labelled(VARIABLES, centres, {"seed": sound.seeds}))
+    return optima.flagged(store)
+
+
+def measure_sets(
+    optima: Optima,
+    settings: Settings,
+    arrange: Callable[[Sequence[int], Tensor], Tensor] = lambda _seeds, corners: corners,
+) -> xr.Dataset:
+    """Measure the centres of connectors between random sets of optima.
+
+    Args:
+        optima: that did not diverge.
+        settings: of the measurement.
         arrange: a set's seeds and its optima (m, P) -> the optima that are joined in their place (m, P).
 
     Returns:
-        loss and accuracy over (size, set, place, split); place is the optima (their mean), the linear centroid, the
-        connector's centre. nan where there are fewer sets than asked for.
+        loss and accuracy over (size, set, place, split), nats and fractions; place is the optima (their mean), the
+        linear centroid, the connector's centre. Centres over (size, set, param). nan where there are fewer sets than
+        `settings.sets`.
     """
-    recipe = centre_recipe(learning_rate, batch_size)
-    places = ("optima", "centroid", "centre")
-    shape = (len(sizes), sets, len(places), len(SPLITS))
-    values = {name: np.full(shape, np.nan, np.float32) for name in ("loss", "accuracy")}
-    members = np.full((len(sizes), sets, max(sizes)), -1)
-    moved = {name: np.full(shape[:2], np.nan, np.float32) for name in ("displacement", "cosine", "spread")}
-    for row, size in enumerate(sizes):
-        chosen = draw_sets(list(optima), size, sets)
-        sets_of_optima = [torch.stack([optima[seed] for seed in group]) for group in chosen]
-        corners = torch.stack(list(map(arrange, chosen, sets_of_optima)))  # (n, m, P)
+    landscape, by_seed, sizes = optima.landscape, optima.by_seed, settings.sizes
+    sides = {"place": len(PLACES), "split": len(SPLITS), "member": max(sizes), "param": landscape.dim}
+    values = {}
+    for name, variable in VARIABLES.items():
+        if variable.dims[:2] == SETS:
+            shape = (len(sizes), settings.sets, *(sides[dim] for dim in variable.dims[2:]))
+            values[name] = np.full(shape, -1) if name == "members" else np.full(shape, np.nan, np.float32)
+    for number, size in enumerate(sizes):
+        chosen = draw_sets(optima.seeds, size, settings.sets)
+        corners = torch.stack([arrange(seeds, torch.stack([by_seed[seed] for seed in seeds])) for seeds in chosen])
         centroid = corners.mean(1)
-        centre = find_centres(landscape, corners, recipe, steps, range(len(chosen))).points
-        for column, split in enumerate(SPLITS):
-            found = [
-                landscape.evaluate(corners.flatten(0, 1), split),
-                landscape.evaluate(centroid, split),
-                landscape.evaluate(centre, split),
-            ]
-            for name, table in values.items():
-                table[row, : len(chosen), 0, column] = found[0][name].reshape(len(chosen), size).mean(1).cpu()
-                table[row, : len(chosen), 1, column] = found[1][name].cpu()
-                table[row, : len(chosen), 2, column] = found[2][name].cpu()
-        members[row, : len(chosen), :size] = chosen
+        centre = search(landscape, corners, settings, range(len(chosen)))
+        here = (number, slice(len(chosen)))
+        for place, points in enumerate((corners.flatten(0, 1), centroid, centre)):
+            for column, split in enumerate(SPLITS):
+                for name, found in landscape.evaluate(points, split).items():
+                    values[name][(*here, place, column)] = found.reshape(len(chosen), -1).mean(1).cpu()
         shift, edges = centre - centroid, corners[:, 1:] - corners[:, :1]
         lengths = (shift.norm(dim=1)[:, None] * edges.norm(dim=2)).clamp_min(1e-30)
-        moved["displacement"][row, : len(chosen)] = shift.norm(dim=1).cpu()
-        moved["cosine"][row, : len(chosen)] = ((edges @ shift[:, :, None])[:, :, 0] / lengths).abs().amax(1).cpu()
-        moved["spread"][row, : len(chosen)] = (corners - centroid[:, None]).norm(dim=2).mean(1).cpu()
-    dims = ("size", "set", "place", "split")
-    variables = {
-        "loss": described(dims, values["loss"], "mean cross-entropy", "nat"),
-        "accuracy": described(dims, values["accuracy"], "accuracy", "1"),
-        "members": described(("size", "set", "member"), members, "the seeds of a set; -1 where there is none"),
-        "displacement": described(dims[:2], moved["displacement"], "distance from centroid to centre", "weights"),
-        "cosine": described(
-            dims[:2], moved["cosine"], "largest cosine between displacement and an edge of the hull: 0"
-        ),
-        "spread": described(dims[:2], moved["spread"], "mean distance from an optimum to the centroid", "weights"),
-    }
-    coordinates = {"size": list(sizes), "place": list(places), "split": list(SPLITS)}
-    return xr.Dataset(variables, coordinates)
+        values["members"][(*here, slice(size))] = chosen
+        values["displacement"][here] = shift.norm(dim=1).cpu()
+        values["cosine"][here] = ((edges @ shift[:, :, None])[:, :, 0] / lengths).abs().amax(1).cpu()
+        values["spread"][here] = (corners - centroid[:, None]).norm(dim=2).mean(1).cpu()
+        values["centre"][here] = centre.cpu()
+    return labelled(VARIABLES, values, {"size": sizes, "place": list(PLACES), "split": list(SPLITS)})
 
 
-def tidy(store: xr.Dataset) -> pd.DataFrame:
-    """Return one row a (size, set, place, split) with loss and accuracy."""
-    return as_rows(store[["loss", "accuracy"]], store["loss"].dims, ("loss", "accuracy")).dropna(subset="loss")
+def neighbour_centres(connectors: xr.Dataset, optima: Optima) -> Tensor:
+    """Return the centres (K, P) of the connectors of some optima with the next two, as they are stored."""
+    return torch.from_numpy(connectors["neighbour_centre"].sel(seed=optima.seeds).values).to(optima.points)
+
+
+def work(case: Case, settings: Settings) -> Work:
+    """Count the searches for the centres of random sets and of neighbours, and the losses."""
+    return work_on_sets(case, settings) + searching(case, settings, case.seeds)
+
+
+def work_on_sets(case: Case, settings: Settings) -> Work:
+    """Count the searches for the centres of random sets of all sizes, and the losses."""
+    total = Work()
+    for size in settings.sizes:
+        sets = min(settings.sets, math.comb(case.seeds, size))
+        total += searching(case, settings, sets) + evaluations(case.model, sets * (size + 2))
+    return total
+
+
+def searching(case: Case, settings: Settings, sets: int) -> Work:
+    """Count the search for the centres of some sets together."""
+    return Work({Step(case.model, sets, settings.batch_size): settings.steps})
+
+
+def claims(connectors: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
+    """Judge for each m whether a connector's centre has a far lower training loss than the linear centroid.
+
+    The statistic is the ratio of the two losses, averaged over sets of optima, bootstrapped over sets. Sets whose
+    centre or centroid diverged are left out and counted.
+    """
+    train = connectors["loss"].sel(split="train")
+    for size in connectors["size"].values.tolist():
+        part = train.sel(size=size)
+        ratio = (part.sel(place="centre") / part.sel(place="centroid")).values
+        ratio = ratio[np.isfinite(ratio)]
+        members = connectors["members"].sel(size=size).values
+        yield row(
+            f"connector_{size}",
+            f"A low-loss connector joins {size} optima",
+            "loss at the connector's centre / at the linear centroid",
+            is_small(intervals.mean(ratio), rules.maximum_loss_ratio),
+            len(set(members[members >= 0].tolist())),
+            len(ratio),
+            int((members[:, 0] >= 0).sum()) - len(ratio),
+        )

@@ -21,6 +21,38 @@ from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import bootstrap_correlation
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import as_rows, described
+from wedgescape.study.sections import Count, Section, key
+
+
+class Settings(Section):
+    """Curvature of the training loss, without weight decay, at the optima of every point. Costs about 4 times
+    `top`, at least 20, plus `trace_samples`, Hessian-vector products for each optimum, of some three gradients
+    each."""
+
+    seeds: Count = key(
+        12,
+        "Optima measured at each point, those of the first seeds; all of them, where there are fewer.",
+        smoke=3,
+    )
+    top: Count = key(10, "Number of the largest Hessian eigenvalues; at most all there are.", smoke=2)
+    trace_samples: int = key(32, "Random probes for the trace and the Frobenius norm.", ge=2, smoke=4)
+    angle: float = key(
+        30.0,
+        "Angle of the large-scale curvature, to either side of the optimum, in degrees.",
+        gt=0,
+        le=90,
+    )
+    directions: Count = key(
+        16,
+        "Random directions of the large-scale curvature; the first of those of `tunnels`.",
+        smoke=2,
+    )
+    gradients: Count = key(
+        32,
+        "Minibatches of `training.batch_size` whose gradients are compared with the top eigenspace.",
+        smoke=2,
+    )
+
 
 GRADIENTS_AT_ONCE = 32
 

@@ -15,7 +15,29 @@ from wedgescape.landscapes.base import Landscape, Slice
 from wedgescape.landscapes.spans import RandomSpan
 from wedgescape.numerics.intervals import Interval, bootstrap_mean
 from wedgescape.stores.zarr_stores import as_json, as_rows, described
+from wedgescape.study.sections import Count, Counts, Fraction, PositiveNumber, Section, key
 from wedgescape.training.descent import Descent, Recipe, descend
+
+
+class Settings(Section):
+    """Descents in random hyperplanes through the initialisation, at every width of `sweeps.width`, else at the
+    base point."""
+
+    dimensions: Counts = key(
+        [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096],
+        "Numbers d of dimensions, tried in order until every seed has reached the fraction below; those that "
+        "exceed the network's parameters are replaced by their number.",
+        smoke=[2, 8, 32],
+    )
+    seeds: Count = key(8, "How many of the study's seeds descend; all, where there are fewer.", smoke=3)
+    learning_rate: PositiveNumber = key(0.2, "Learning rate of the descent (Adam), which falls to 0 along a cosine.")
+    epochs: Count = key(20, "Epochs of each descent.", smoke=2)
+    batch_size: Count = key(128, "Examples per step.", smoke=64)
+    accuracy_fraction: Fraction = key(
+        0.9,
+        "The threshold is the d at which the test accuracy reaches this fraction of the same seed's in the full space.",
+    )
+
 
 SPLITS = ("train", "test")
 

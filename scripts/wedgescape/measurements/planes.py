@@ -1,8 +1,9 @@
-"""Planes: through three optima, around one, and along a trajectory (science, section 4)."""
+"""Planes: through three optima, around one, and along a trajectory (docs/science.md, Planes)."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import torch
 import xarray as xr
@@ -12,10 +13,70 @@ from wedgescape.errors import InputError
 from wedgescape.landscapes.base import SPLITS, Landscape, Slice
 from wedgescape.landscapes.lines import barrier
 from wedgescape.landscapes.models import filter_normalised
+from wedgescape.landscapes.operations import Case, Work, evaluations
 from wedgescape.landscapes.spans import Span, gaussian, gram, orthonormal
-from wedgescape.stores.zarr_stores import described
+from wedgescape.measurements.connectors import neighbour_centres
+from wedgescape.stores.zarr_stores import Variable, labelled
+from wedgescape.study.places import AtSetting
+from wedgescape.study.sections import Odd, PositiveNumber, Section, key
+from wedgescape.training.optima import Optima
 
-UNITS = {"loss": "nat", "accuracy": "1"}
+
+class Settings(Section):
+    """Loss on planes through three optima, and on the lines between them."""
+
+    resolution: Odd = key(31, "Grid points per side of a plane.", ge=5, smoke=7)
+    margin: float = key(
+        0.25, "Space around the triangle of optima on each side, as a fraction of its size.", ge=0, le=10
+    )
+    reach: PositiveNumber = key(1.0, "Half a side of the plane around an optimum, in units of the norm of its weights.")
+    profile_points: int = key(41, "Points on each line between two optima.", ge=5, smoke=7)
+
+
+OVER_PLANE, ON_SIDES = ("split", "alpha", "beta"), ("split", "pair", "t")
+VARIABLES = {
+    "loss": Variable(OVER_PLANE, "loss over the plane", "nat"),
+    "accuracy": Variable(OVER_PLANE, "accuracy over the plane", "1"),
+    "gram": Variable(("axis", "axis_"), "inner products of the plane's axes: the identity", "1"),
+    "axes": Variable(("axis", "param"), "unit vectors along alpha and beta", "1"),
+    "origin": Variable(("param",), "weights at alpha = beta = 0", "weights"),
+    "optimum_alpha": Variable(("optimum",), "where an optimum lies along alpha", "weights"),
+    "optimum_beta": Variable(("optimum",), "where an optimum lies along beta", "weights"),
+    "profile_loss": Variable(ON_SIDES, "loss along straight lines between optima", "nat"),
+    "profile_accuracy": Variable(ON_SIDES, "accuracy along straight lines between optima", "1"),
+    "barrier": Variable(("split", "pair"), "largest excess of the loss over the line between the ends' losses", "nat"),
+    "connector_place": Variable(("axis",), "where the connector's centre projects to", "weights"),
+    "connector_distance": Variable((), "distance of the connector's centre from the plane", "weights"),
+    "connector_loss": Variable(("split",), "loss at the connector's centre", "nat"),
+    "path": Variable(("step", "axis"), "where the trajectory projects to", "weights"),
+    "path_distance": Variable(("step",), "distance of the trajectory from the plane", "weights"),
+    "variance_share": Variable((), "share of the trajectory's variance that the plane holds", "1"),
+}
+
+
+def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings()) -> dict[str, xr.Dataset]:
+    """Measure the planes through the first three optima, around the first one, and along its trajectory.
+
+    Args:
+        optima: of one setting, whose landscape is a network's.
+        connectors: of the same optima, for the centre of the connector of the first three.
+        settings: of the measurement.
+
+    Returns:
+        The parts `optima` (`plane_through`, `with_connector`), `around` (`plane_around`) and, where there are snapshots,
+        `trajectory` (`plane_along`).
+    """
+    sound = optima.sound(at_least=3)
+    landscape, points, seeds = sound.landscape, sound.points, sound.seeds[:3]
+    grid = {"resolution": settings.resolution, "margin": settings.margin}
+    through = plane_through(landscape, points[:3], seeds, **grid, profile_points=settings.profile_points)
+    planes = {
+        "optima": with_connector(through, landscape, neighbour_centres(connectors, sound)[0]),
+        "around": plane_around(landscape, points[0], sound.layout, seeds[0], settings.resolution, settings.reach),
+    }
+    if sound.trajectories is not None:
+        planes["trajectory"] = plane_along(landscape, sound.trajectories[0], sound.steps, **grid)
+    return {part: optima.flagged(plane) for part, plane in planes.items()}
 
 
 def plane_through(
@@ -30,15 +91,16 @@ def plane_through(
         landscape: in R^P.
         optima: (3, P).
         seeds: the three seeds.
-        resolution: grid points a side.
+        resolution: grid points per side.
         margin: how far the grid reaches beyond the triangle, as a fraction of the triangle's size.
         profile_points: points on each segment, ends included.
 
     Returns:
-        loss and accuracy over (split, alpha, beta) and (split, pair, t), barriers, the optima's coordinates.
+        loss and accuracy over (split, alpha, beta) and (split, pair, t), barriers, coordinates of the optima over their
+        seeds (`optimum`).
 
     Raises:
-        InputError: if the optima lie on one line, so that no plane is theirs alone.
+        InputError: if the optima lie on one line, so that they span no plane.
     """
     edges = optima[1:] - optima[:1]
     try:
@@ -51,27 +113,16 @@ def plane_through(
     t = torch.linspace(0, 1, profile_points).to(optima)
     pairs = list(itertools.combinations(range(3), 2))
     segments = torch.cat([corners[i] + t[:, None] * (corners[j] - corners[i]) for i, j in pairs])
-    along = {split: plane.evaluate(segments, split) for split in SPLITS}
-    variables = {
-        "optimum_alpha": described(("optimum",), corners[:, 0].cpu(), "where an optimum lies along alpha", "weights"),
-        "optimum_beta": described(("optimum",), corners[:, 1].cpu(), "where an optimum lies along beta", "weights"),
+    along = _evaluate(plane, segments, (len(pairs), -1))
+    values = {
+        "optimum_alpha": corners[:, 0].cpu(),
+        "optimum_beta": corners[:, 1].cpu(),
+        **{f"profile_{name}": value for name, value in along.items()},
+        "barrier": barrier(along["loss"].numpy()),
     }
-    for name, units in UNITS.items():
-        over_lines = torch.stack([along[split][name].reshape(len(pairs), -1) for split in SPLITS])
-        variables[f"profile_{name}"] = described(
-            ("split", "pair", "t"), over_lines.cpu(), f"{name} along straight lines between optima", units
-        )
-    lines = variables["profile_loss"][1]
-    variables["barrier"] = described(
-        ("split", "pair"), barrier(lines), "largest excess of the loss over the line between the ends' losses", "nat"
-    )
-    coordinates = {
-        "t": t.cpu().numpy(),
-        "pair": [f"{seeds[i]}-{seeds[j]}" for i, j in pairs],
-        "seed": ("optimum", list(seeds)),
-    }
-    sides = _sides(corners, resolution, margin)
-    return _grid(landscape, optima[0], axes, sides).assign(variables).assign_coords(coordinates)
+    names = {"t": t.cpu().numpy(), "pair": [f"{seeds[i]}-{seeds[j]}" for i, j in pairs], "optimum": list(seeds)}
+    grid = _grid(landscape, optima[0], axes, _sides(corners, resolution, margin))
+    return grid.merge(labelled(VARIABLES, values, names))
 
 
 def _sides(points: Tensor, resolution: int, margin: float) -> list[Tensor]:
@@ -81,27 +132,22 @@ def _sides(points: Tensor, resolution: int, margin: float) -> list[Tensor]:
     return [torch.linspace(float(low[i]) - reach, float(high[i]) + reach, resolution) for i in (0, 1)]
 
 
+def _evaluate(plane: Slice, coordinates: Tensor, shape: tuple[int, int]) -> dict[str, Tensor]:
+    """Return loss and accuracy (split, *shape) at coordinates (n, 2) of a plane."""
+    seen = [plane.evaluate(coordinates, split) for split in SPLITS]
+    return {name: torch.stack([one[name].reshape(shape) for one in seen]).cpu() for name in ("loss", "accuracy")}
+
+
 def _grid(landscape: Landscape, origin: Tensor, axes: Tensor, sides: list[Tensor]) -> xr.Dataset:
     """Evaluate origin + alpha axis_1 + beta axis_2 on a grid: loss and accuracy over (split, alpha, beta), the axes."""
-    plane = Slice(landscape, origin, Span(axes))
-    values = {split: plane.evaluate(torch.cartesian_prod(*sides).to(origin), split) for split in SPLITS}
-    shape = (len(sides[0]), len(sides[1]))
-    variables = {
-        name: described(
-            ("split", "alpha", "beta"),
-            torch.stack([values[split][name].reshape(shape) for split in SPLITS]).cpu(),
-            f"{name} over the plane",
-            units,
-        )
-        for name, units in UNITS.items()
+    grid = torch.cartesian_prod(*sides).to(origin)
+    values = {
+        **_evaluate(Slice(landscape, origin, Span(axes)), grid, (len(sides[0]), len(sides[1]))),
+        "gram": gram(axes).cpu(),
+        "axes": axes.cpu(),
+        "origin": origin.cpu(),
     }
-    variables |= {
-        "gram": described(("axis", "axis_"), gram(axes).cpu(), "inner products of the plane's axes: the identity"),
-        "axes": described(("axis", "param"), axes.cpu(), "unit vectors along alpha and beta"),
-        "origin": described(("param",), origin.cpu(), "weights at alpha = beta = 0"),
-    }
-    coordinates = {"split": list(SPLITS), "alpha": sides[0].numpy(), "beta": sides[1].numpy()}
-    return xr.Dataset(variables, coordinates)
+    return labelled(VARIABLES, values, {"split": list(SPLITS), "alpha": sides[0].numpy(), "beta": sides[1].numpy()})
 
 
 def locate(plane: xr.Dataset, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,20 +161,16 @@ def locate(plane: xr.Dataset, points: Tensor) -> tuple[Tensor, Tensor]:
 def with_connector(plane: xr.Dataset, landscape: Landscape, centre: Tensor) -> xr.Dataset:
     """Return a plane through optima with the centre (P,) of their connector projected in.
 
-    What is drawn in a plane need not lie in it: the distance from the plane is stored beside, and the loss at the
-    centre itself beside the loss of the plane below it.
+    What is drawn in a plane need not lie in it. So the store also holds the distance from the plane and the loss at the
+    centre itself.
     """
     coordinates, distance = locate(plane, centre[None])
-    losses = [float(landscape.evaluate(centre[None], split)["loss"]) for split in SPLITS]
-    return plane.assign(
-        connector_place=described(
-            ("axis",), coordinates[0].cpu(), "where the connector's centre projects to", "weights"
-        ),
-        connector_distance=described(
-            (), float(distance), "distance of the connector's centre from the plane", "weights"
-        ),
-        connector_loss=described(("split",), losses, "loss at the connector's centre", "nat"),
-    )
+    values = {
+        "connector_place": coordinates[0].cpu(),
+        "connector_distance": float(distance),
+        "connector_loss": [float(landscape.evaluate(centre[None], split)["loss"]) for split in SPLITS],
+    }
+    return plane.merge(labelled(VARIABLES, values, {}))
 
 
 def plane_around(
@@ -144,7 +186,7 @@ def plane_around(
         optimum: (P,).
         layout: of the flat vector (`models.layout`).
         seed: draws the directions.
-        resolution: grid points a side, odd, so that the middle one is the optimum.
+        resolution: grid points per side, odd, so that the middle one is the optimum.
         reach: half a side, in units of the optimum's norm.
 
     Returns:
@@ -155,8 +197,7 @@ def plane_around(
     side = torch.linspace(-reach, reach, resolution)
     side[resolution // 2] = 0.0
     plane = _grid(landscape, optimum, orthonormal(directions), [side * scale, side * scale])
-    coordinates = {"alpha": side.numpy(), "beta": side.numpy()}
-    return plane.assign_coords(coordinates).assign_attrs(scale=scale, seed=int(seed))
+    return plane.assign_coords(alpha=side.numpy(), beta=side.numpy()).assign_attrs(scale=scale, seed=int(seed))
 
 
 def plane_along(landscape: Landscape, trajectory: Tensor, steps, resolution: int, margin: float) -> xr.Dataset:
@@ -166,7 +207,7 @@ def plane_along(landscape: Landscape, trajectory: Tensor, steps, resolution: int
         landscape: in R^P.
         trajectory: (S, P), the last point is the origin.
         steps: the S steps.
-        resolution: grid points a side.
+        resolution: grid points per side.
         margin: how far the grid reaches beyond the path, as a fraction of its extent.
 
     Returns:
@@ -189,9 +230,20 @@ def plane_along(landscape: Landscape, trajectory: Tensor, steps, resolution: int
     square = torch.stack([middle - half, middle + half])
     plane = _grid(landscape, trajectory[-1], axes, _sides(square, resolution, margin))
     places, distances = locate(plane, trajectory)
-    share = float((sizes[:2] ** 2).sum() / (sizes**2).sum())
-    return plane.assign(
-        path=described(("step", "axis"), places.cpu(), "where the trajectory projects to", "weights"),
-        path_distance=described(("step",), distances.cpu(), "distance of the trajectory from the plane", "weights"),
-        variance_share=described((), share, "share of the trajectory's variance that the plane holds", "1"),
-    ).assign_coords(step=list(steps))
+    values = {
+        "path": places.cpu(),
+        "path_distance": distances.cpu(),
+        "variance_share": float((sizes[:2] ** 2).sum() / (sizes**2).sum()),
+    }
+    return plane.merge(labelled(VARIABLES, values, {"step": list(steps)}))
+
+
+def work(case: Case, settings: Settings) -> Work:
+    """Count the grids of all planes, the lines in one of them, and the connector's centre."""
+    grids = 3 if case.study.config["training"]["snapshot_epochs"] else 2
+    return evaluations(case.model, grids * settings.resolution**2 + 3 * settings.profile_points + 1)
+
+
+def claims() -> Iterator[dict]:
+    """Nothing is claimed of planes: barriers are judged on the lines of `profiles`."""
+    return iter(())

@@ -1,8 +1,8 @@
-"""Long and short directions: profiles of the loss along rays from an optimum (science, section 3)."""
+"""Long and short directions: profiles of the loss along rays from an optimum (docs/science.md, Profiles)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,17 +13,66 @@ from torch import Tensor
 from wedgescape.landscapes.base import SPLITS, Landscape, Slice
 from wedgescape.landscapes.lines import barrier, interpolate, largest_rise
 from wedgescape.landscapes.models import filter_normalised
+from wedgescape.landscapes.operations import Case, Work, evaluations, hessian, times
 from wedgescape.landscapes.spans import Span, gaussian, gram, unit
-from wedgescape.measurements.connectors import find_centres
+from wedgescape.measurements.connectors import neighbour_centres
 from wedgescape.measurements.tunnels import keeps_accuracy, keeps_loss
 from wedgescape.numerics.crossings import Crossing, first_crossing, halvings
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
-from wedgescape.numerics.intervals import bootstrap_mean
-from wedgescape.stores.zarr_stores import as_rows, described
-from wedgescape.training.descent import Recipe
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.judging import is_large, row
+from wedgescape.stores.zarr_stores import Variable, described, labelled
+from wedgescape.study.places import AtBase, AtSetting
+from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
+from wedgescape.study.settings import Rules
+from wedgescape.training.optima import Optima
 
+
+class Settings(Section):
+    """Profiles of the loss along directions from optima, and how long each direction is, in units of the optimum's
+    norm."""
+
+    seeds: Count = key(12, "Number of optima to measure (the first N seeds).", smoke=3)
+    random: Count = key(4, "Random directions per optimum, and as many filter-normalised ones.", smoke=1)
+    hessian_top: int = key(
+        3,
+        "Hessian directions of the largest eigenvalues. Each takes about 20 passes over the training examples.",
+        ge=0,
+        smoke=1,
+    )
+    hessian_bottom: int = key(
+        3,
+        "Hessian directions of the most negative eigenvalues. All together take about 200 passes over the training "
+        "examples.",
+        ge=0,
+        smoke=1,
+    )
+    components: int = key(
+        1,
+        "Principal components of the trajectory with most variance, and with least; see `training.snapshot_epochs`.",
+        ge=0,
+    )
+    reach: PositiveNumber = key(4.0, "Largest length.")
+    points: int = key(
+        18, "Lengths at which a profile is evaluated on either side, a constant factor apart.", ge=5, smoke=6
+    )
+    line_points: int = key(
+        41,
+        "Points on the straight lines from initialisation to optimum and between optima, ends included.",
+        ge=5,
+        smoke=7,
+    )
+    accuracy_fraction: Fraction = key(
+        0.9, "A direction ends where the training accuracy falls below this fraction of the optimum's."
+    )
+    loss_threshold: PositiveNumber = key(
+        0.5, "By the second definition, it ends where the training loss rises above this value, in nats."
+    )
+    length_error: Fraction = key(0.01, "Largest error of a direction's length, relative to it.", smoke=0.1)
+
+
+MINUTES = 120
 SPAN = 512.0  # the largest length of a profile over the smallest: Hessian directions are short, the radial one is long
-CONNECTED = 3  # optima that a connector joins whose centre is looked at; two, where there are no more
 SIGNS = (1, -1)
 
 # What a kind of direction is called; with two names, its two sides are two different things.
@@ -99,21 +148,6 @@ def hessian_directions(spectra: Sequence[Eigenpairs], optima: Tensor) -> dict[st
     return found
 
 
-def neighbours(optima: Tensor, count: int) -> Tensor:
-    """Return each optimum and the count - 1 that follow it in a circle: (K, P) -> (K, count, P)."""
-    return torch.stack([optima.roll(-shift, 0) for shift in range(count)], 1)
-
-
-def connector_centres(
-    landscape: Landscape, optima: Tensor, recipe: Recipe, steps: int, seeds: Sequence[int]
-) -> Tensor | None:
-    """Return for each optimum the centre (K, P) of a connector of it and the two that follow; None for one optimum."""
-    joined = min(CONNECTED, len(optima))
-    if joined < 2:
-        return None
-    return find_centres(landscape, neighbours(optima, joined), recipe, steps, seeds).points
-
-
 # What lies along them.
 
 
@@ -181,118 +215,125 @@ def relative_lengths(reach: float, points: int) -> Tensor:
     return torch.cat([torch.zeros(1), torch.logspace(0, 1, points, SPAN)]).double() * (reach / SPAN)
 
 
-def measure(
-    landscape: Landscape,
-    optima: Tensor,
-    seeds: Sequence[int],
-    random: int,
-    hessian_top: int,
-    hessian_bottom: int,
-    components: int,
-    reach: float,
-    points: int,
-    line_points: int,
-    accuracy_fraction: float,
-    loss_threshold: float,
-    length_error: float,
-    layout: list[dict] | None = None,
-    starts: Tensor | None = None,
-    trajectories: Tensor | None = None,
-    centres: Tensor | None = None,
-) -> xr.Dataset:
-    """Measure profiles, and how long directions are, from optima of a landscape; all lengths in units of the norm.
+RULES = ("accuracy", "loss")  # by which a direction's length is judged
+UNITS = {"loss": "nat", "accuracy": "1"}
+ON_RAYS, OF_RAYS = ("direction", "seed", "split", "step"), ("direction", "seed", "sign")
+BY_RULE = "{}, by the {} threshold on the training split; over the norm"
+LINES = {"init": ("seed", "from the initialisation to the optimum"), "pair": ("pair", "from an optimum to the next")}
+VARIABLES = {
+    **{name: Variable(ON_RAYS, f"{name} along a ray", unit) for name, unit in UNITS.items()},
+    **{f"length_{rule}": Variable(OF_RAYS, BY_RULE.format("length at which a ray ends", rule), "1") for rule in RULES},
+    **{f"error_{rule}": Variable(OF_RAYS, BY_RULE.format("half of that length's bracket", rule), "1") for rule in RULES},
+    **{f"open_{rule}": Variable(OF_RAYS, f"rays that do not end up to the reach by the {rule} threshold") for rule in RULES},
+    "radius": Variable(("seed",), "Euclidean norm of the optimum", "weights"),
+    "target": Variable(
+        ("direction", "seed"),
+        "distance to what a direction leads to, over the optimum's norm; nan where it leads to nothing",
+        "1",
+    ),
+    "norm": Variable(("direction", "seed"), "length of a direction: 1", "1"),
+    "gram": Variable(("seed", "direction", "direction_"), "inner products of the directions of a seed", "1"),
+    "eigenvalue": Variable(("seed", "end", "rank"), "eigenvalues of the Hessian, from either end inwards", "nat/weight^2"),
+    "residual": Variable(("seed", "end", "rank"), "Euclidean norm of H v - lambda v", "nat/weight^2"),
+    **{
+        f"{line}_{name}": Variable((dim, "split", "alpha"), f"{name} on the line {text}", unit)
+        for line, (dim, text) in LINES.items()
+        for name, unit in UNITS.items()
+    },
+    **{
+        f"{line}_{name}": Variable((dim, "split"), f"largest {meaning} on the line {text}", "nat")
+        for line, (dim, text) in LINES.items()
+        for name, meaning in {"rise": "rise of the loss", "barrier": "excess of the loss over the chord"}.items()
+    },
+}
+
+
+def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings()) -> xr.Dataset:
+    """Measure profiles and lengths of directions from optima, and straight lines between weight vectors.
+
+    Directions: random ones, the radial one, both ends of the Hessian's spectrum, and where there are such things:
+    filter-normalised random ones, both ends of a trajectory's components, those to the initialisation, to the next
+    seed's optimum and to a connector's centre. Lengths are in units of the optimum's norm.
 
     Args:
-        landscape: a network's or a toy one.
-        optima: (K, P), finite.
-        seeds: K seeds; each draws its own random directions.
-        random: random directions an optimum, and as many filter-normalised ones.
-        hessian_top: Hessian directions of the largest eigenvalues, 0 for none.
-        hessian_bottom: of the smallest (most negative) ones, 0 for none.
-        components: principal components of the trajectory from either end.
-        reach: the largest length.
-        points: lengths of a profile to either side, a constant factor apart.
-        line_points: points on a straight line between two weight vectors, ends included.
-        accuracy_fraction: of the optimum's training accuracy: where it falls below, a direction ends.
-        loss_threshold: by the second definition, where the training loss rises above it, nats for networks.
-        length_error: of a length, relative to it.
-        layout: of the flat vector (`models.layout`), where there are filters.
-        starts: (K, P), the initialisations, where there are any.
-        trajectories: (K, S, P), where they were kept.
-        centres: (K, P), of a connector of each optimum with others (`connector_centres`).
+        optima: of one setting; the first `settings.seeds` are measured. Each seed draws its own random directions.
+        connectors: of the same optima, for the centre of the connector of each with the next two.
+        settings: of the measurement.
 
     Returns:
-        A dataset; `tidy` makes its table.
+        A dataset over (direction, seed, …). The values of runs that diverged are nan.
+
+    Raises:
+        InputError: if all runs diverged.
     """
-    found = random_directions(optima, seeds, random, layout) | {"radial": unit(optima)}
+    first = optima.first(settings.seeds)
+    sound = first.sound()
+    landscape, points, starts, trajectories = sound.landscape, sound.points, sound.starts, sound.trajectories
+    layout = sound.layout if "layout" in sound.weights.attrs else None  # a toy landscape has no filters
+    found = random_directions(points, sound.seeds, settings.random, layout)
+    found["radial"] = unit(points)
     spectra = []
-    if hessian_top + hessian_bottom:
-        spectra = [hessian_eigenpairs(landscape, point, hessian_top, hessian_bottom) for point in optima]
-        found |= hessian_directions(spectra, optima)
+    if settings.hessian_top + settings.hessian_bottom:
+        spectra = [
+            hessian_eigenpairs(landscape, point, settings.hessian_top, settings.hessian_bottom) for point in points
+        ]
+        found |= hessian_directions(spectra, points)
     if trajectories is not None:
-        found |= trajectory_components(trajectories, optima, components)
-    others = neighbours(optima, 2)[:, 1] if len(optima) > 1 else None
-    ends = {"init": starts, "optimum": others, "connector": centres}
-    ends = {name: end for name, end in ends.items() if end is not None}
-    found |= {name: unit(end - optima) for name, end in ends.items()}
+        found |= trajectory_components(trajectories, points, settings.components)
+    ends = {"init": starts}
+    if len(sound) > 1:
+        ends |= {"optimum": points.roll(-1, 0), "connector": neighbour_centres(connectors, sound)}
+    found |= {name: unit(end - points) for name, end in ends.items()}
 
     names, directions = list(found), torch.stack(list(found.values()), 1)  # (K, D, P)
-    radius = optima.norm(dim=1)
-    rules = {"accuracy": keeps_accuracy(accuracy_fraction), "loss": keeps_loss(loss_threshold)}
-    grid = relative_lengths(reach, points)
-    variables = _profiles(landscape, optima, directions, radius, grid, length_error, rules)
-    distance = {name: (end - optima).norm(dim=1) / radius for name, end in ends.items()}
+    radius = points.norm(dim=1)
+    distance = {name: (end - points).norm(dim=1) / radius for name, end in ends.items()}
     missing = torch.full_like(radius, torch.nan)
-    target = torch.stack([distance.get(name, missing) for name in names])
-    text = "distance to what a direction leads to, over the optimum's norm; nan where it leads to nothing"
-    variables |= {
-        "radius": described(("seed",), radius.cpu(), "Euclidean norm of the optimum", "weights"),
-        "target": described(("direction", "seed"), target.cpu(), text, "1"),
-        "norm": described(("direction", "seed"), directions.double().norm(dim=2).T.cpu(), "length of a direction: 1"),
-        "gram": described(
-            ("seed", "direction", "direction_"), torch.stack([gram(ways) for ways in directions]).cpu(),
-            "inner products of the directions of a seed",
-        ),
-    }  # fmt: skip
-    if spectra:
-        variables |= _spectrum(spectra)
-    t = torch.linspace(0, 1, line_points, dtype=torch.float64)
-    if starts is not None:
-        variables |= _lines(landscape, starts, optima, t, "init", "seed", "from the initialisation to the optimum")
-    if others is not None:
-        variables |= _lines(landscape, optima, others, t, "pair", "pair", "from an optimum to the next")
-
+    grid = relative_lengths(settings.reach, settings.points)
+    t = torch.linspace(0, 1, settings.line_points, dtype=torch.float64)
     sided = grid.numpy()
     coordinates = {
         "direction": names,
         "kind": ("direction", [kind_of(name) for name in names]),
-        "seed": list(seeds),
+        "seed": sound.seeds,
         "split": list(SPLITS),
         "t": described(("step",), np.concatenate([-sided[:0:-1], sided]), "signed length over the optimum's norm", "1"),
         "sign": list(SIGNS),
         "alpha": described(("alpha",), t, "part of the way along a straight line", "1"),
-        "pair": [f"{first}-{second}" for first, second in zip(seeds, np.roll(seeds, -1), strict=True)],
     }
-    if others is None:
-        del coordinates["pair"]
+    values = {
+        **_profiles(landscape, points, directions, radius, grid, settings),
+        "radius": radius.cpu(),
+        "target": torch.stack([distance.get(name, missing) for name in names]).cpu(),
+        "norm": directions.double().norm(dim=2).T.cpu(),
+        "gram": torch.stack([gram(ways) for ways in directions]).cpu(),
+        **_lines(landscape, starts, points, t, "init"),
+    }
+    if spectra:
+        values |= _spectrum(spectra)
+        text = "of the spectrum of the Hessian of the training loss"
+        coordinates["end"] = described(("end",), ["top", "bottom"], text)
+    if len(sound) > 1:
+        values |= _lines(landscape, points, ends["optimum"], t, "pair")
+        pairs = zip(sound.seeds, np.roll(sound.seeds, -1), strict=True)
+        coordinates["pair"] = [f"{one}-{other}" for one, other in pairs]
     attributes = {
-        "reach": reach,
-        "accuracy_fraction": accuracy_fraction,
-        "loss_threshold": loss_threshold,
+        "reach": settings.reach,
+        "accuracy_fraction": settings.accuracy_fraction,
+        "loss_threshold": settings.loss_threshold,
         "directions": "profiles.measure regenerates them from the weights, the seeds and the settings",
-        "diverged": 0,
     }
-    return xr.Dataset(variables, coordinates, attributes)
+    return first.flagged(labelled(VARIABLES, values, coordinates, attributes))
 
 
 def _profiles(
-    landscape: Landscape, optima: Tensor, directions: Tensor, radius: Tensor, grid: Tensor, error: float, rules: dict
-) -> dict[str, tuple]:
+    landscape: Landscape, optima: Tensor, directions: Tensor, radius: Tensor, grid: Tensor, settings: Settings
+) -> dict[str, Tensor]:
     """Return profiles over (direction, seed, split, step) and by each rule lengths over (direction, seed, sign)."""
+    rules = {"accuracy": keeps_accuracy(settings.accuracy_fraction), "loss": keeps_loss(settings.loss_threshold)}
     steps = torch.cat([-grid.flip(0)[:-1], grid])
-    halve = halvings(float(grid[2] / grid[1]) - 1, error)
+    halve = halvings(float(grid[2] / grid[1]) - 1, settings.length_error)
     values: dict[str, list[Tensor]] = {}
-    crossings: dict[str, list[Crossing]] = {}
     for point, ways, norm in zip(optima, directions, radius.double().cpu(), strict=True):
         on_steps = {split: profile(landscape, point, ways, steps * norm, split) for split in SPLITS}
         for name in on_steps["train"]:
@@ -305,100 +346,116 @@ def _profiles(
             middle = len(grid) - 1
             sides = torch.stack([within[:, middle + 1 :], within[:, :middle].flip(1)], 1).flatten(0, 1)
             crossing = lengths_inside(landscape, point, ways, inside, grid * norm, halve, sides)
-            crossings.setdefault(rule, []).append(Crossing(crossing.place / norm, crossing.error / norm, crossing.open))
-    units = {"loss": "nat", "accuracy": "1"}
-    variables = {
-        name: described(
-            ("direction", "seed", "split", "step"), torch.stack(rows, 1), f"{name} along a ray", units[name]
-        )
-        for name, rows in values.items()
-    }
-    for rule, rows in crossings.items():
-        for name, part, text, unit_of in (
-            ("length", "place", "length at which a ray ends", "1"),
-            ("error", "error", "half of the bracket of that length", "1"),
-            ("open", "open", "rays that do not end up to the reach", None),
-        ):
-            found = torch.stack([getattr(row, part).reshape(-1, len(SIGNS)) for row in rows], 1)
-            text = f"{text}, by the {rule} threshold on the training split" + (
-                "" if unit_of is None else "; over the norm"
-            )
-            variables[f"{name}_{rule}"] = described(("direction", "seed", "sign"), found, text, unit_of)
-    return variables
+            parts = {"length": crossing.place / norm, "error": crossing.error / norm, "open": crossing.open}
+            for part, found in parts.items():
+                values.setdefault(f"{part}_{rule}", []).append(found.reshape(-1, len(SIGNS)))
+    return {name: torch.stack(rows, 1) for name, rows in values.items()}
 
 
-def _spectrum(spectra: Sequence[Eigenpairs]) -> dict[str, tuple]:
+def _spectrum(spectra: Sequence[Eigenpairs]) -> dict[str, np.ndarray]:
     """Return eigenvalues and residuals over (seed, end, rank); nan where one end has fewer."""
-    ends, dims = ("top", "bottom"), ("seed", "end", "rank")
+    ends = ("top", "bottom")
     ranks = max(len(getattr(spectra[0], end)) for end in ends)
-    found = {"eigenvalue": np.full((len(spectra), 2, ranks), np.nan)}
-    found["residual"] = found["eigenvalue"].copy()
-    for row, spectrum in enumerate(spectra):
+    found = {name: np.full((len(spectra), len(ends), ranks), np.nan) for name in ("eigenvalue", "residual")}
+    for number, spectrum in enumerate(spectra):
         for column, end in enumerate(ends):
             count = len(getattr(spectrum, end))
-            found["eigenvalue"][row, column, :count] = getattr(spectrum, end)
-            found["residual"][row, column, :count] = getattr(spectrum, f"{end}_residuals")
-    return {
-        "end": described(("end",), list(ends), "of the spectrum of the Hessian of the training loss"),
-        "eigenvalue": described(dims, found["eigenvalue"], "eigenvalues, from either end inwards", "nat"),
-        "residual": described(dims, found["residual"], "Euclidean norm of H v - lambda v", "nat"),
+            found["eigenvalue"][number, column, :count] = getattr(spectrum, end)
+            found["residual"][number, column, :count] = getattr(spectrum, f"{end}_residuals")
+    return found
+
+
+def _lines(landscape: Landscape, starts: Tensor, ends: Tensor, t: Tensor, name: str) -> dict[str, np.ndarray]:
+    """Return the values on lines over (n, split, alpha), their largest rises and their barriers."""
+    seen = {split: interpolate(landscape, starts, ends, t, split) for split in SPLITS}
+    values = {
+        f"{name}_{value}": torch.stack([seen[split][value].cpu() for split in SPLITS], 1).numpy()
+        for value in seen["train"]
     }
+    losses = values[f"{name}_loss"]
+    return values | {f"{name}_rise": largest_rise(losses), f"{name}_barrier": barrier(losses)}
 
 
-def _lines(landscape: Landscape, starts: Tensor, ends: Tensor, t: Tensor, name: str, dim: str, text: str) -> dict:
-    """Return the values on lines over (dim, split, alpha), their largest rises and their barriers."""
-    found = {split: interpolate(landscape, starts, ends, t, split) for split in SPLITS}
-    units = {"loss": "nat", "accuracy": "1"}
-    variables = {}
-    for value in found["train"]:
-        rows = torch.stack([found[split][value].cpu() for split in SPLITS], 1)
-        variables[f"{name}_{value}"] = described(
-            (dim, "split", "alpha"), rows, f"{value} on the line {text}", units[value]
-        )
-    losses = variables[f"{name}_loss"][1]
-    variables[f"{name}_rise"] = described(
-        (dim, "split"), largest_rise(losses), f"largest rise of the loss on the line {text}", "nat"
-    )
-    variables[f"{name}_barrier"] = described(
-        (dim, "split"), barrier(losses), f"largest excess of the loss over the chord on the line {text}", "nat"
-    )
-    return variables
+def work(case: Case, settings: Settings) -> Work:
+    """Count profiles along all directions, their lengths, straight lines, and the ends of the spectra."""
+    count = min(settings.seeds, case.seeds)
+    directions = 2 * settings.random + settings.hessian_top + settings.hessian_bottom + 2  # radial, initialisation
+    directions += 2 if count > 1 else 0  # another optimum, a connector
+    training = case.study.config["training"]
+    if training["snapshot_epochs"]:
+        snapshots = len(range(0, training["epochs"], training["snapshot_epochs"])) + 1
+        directions += 2 * min(settings.components, (snapshots - 1) // 2)
+    grid = relative_lengths(settings.reach, settings.points)
+    halve = halvings(float(grid[2] / grid[1]) - 1, settings.length_error)
+    total = evaluations(case.model, count * directions * (2 * len(grid) - 1))
+    total += evaluations(case.model, count * (3 + 2 * 2 * directions * halve), ["train"])
+    total += evaluations(case.model, count * settings.line_points * (2 if count > 1 else 1))
+    if settings.hessian_top + settings.hessian_bottom:
+        total += times(count, hessian(case, settings.hessian_top, settings.hessian_bottom))
+    return total
 
 
-def tidy(store: xr.Dataset) -> pd.DataFrame:
-    """Return one row an observation.
+def claims(profiles: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
+    """Judge the radial direction against random ones, barriers on straight lines, and monotonic linear interpolation.
 
-    `quantity` is `length` by the accuracy or loss threshold (one row a direction, seed and sign; in weights, and
-    `relative` to the norm of the optimum), or the `rise` and `barrier` of a straight line from the initialisation
-    (`init`) or between two optima (`pair`), in nats.
+    Radial, outwards and inwards apart: the mean over seeds of the logarithm of (length of the radial direction) /
+    (geometric mean length of random ones), by the accuracy threshold; beyond the reach, the reach counts. Barriers of
+    the training loss: the mean over pairs of optima, each seed with the next. Both are bootstrapped, over seeds and
+    over pairs. Monotonic: the fraction of seeds whose training loss nowhere rises from the initialisation to the
+    optimum, with the exact binomial interval, for a bootstrap sees no spread where all seeds agree.
     """
-    parts = []
-    for rule in ("accuracy", "loss"):
-        if f"length_{rule}" not in store:
-            continue
-        names = {f"{name}_{rule}": name for name in ("length", "error", "open")}
-        part = store[[*names, "radius"]].rename(names)
-        table = as_rows(part, ("direction", "seed", "sign"), ("kind", *names.values(), "radius"))
-        table = table.assign(quantity=f"length_{rule}", value=table["length"] * table["radius"])
-        parts.append(table.rename(columns={"length": "relative"}))
-    for line, dim in (("init", "seed"), ("pair", "pair")):
-        for name in ("rise", "barrier"):
-            if f"{line}_{name}" in store:
-                table = as_rows(store[f"{line}_{name}"].to_dataset(name="value"), (dim, "split"), ("value",))
-                table = table.astype({dim: str}).rename(columns={dim: "seed"})
-                parts.append(table.assign(quantity=name, kind=line))
-    columns = ["quantity", "kind", "direction", "seed", "sign", "split", "value", "relative", "error", "open"]
-    return pd.concat(parts, ignore_index=True).reindex(columns=columns)
+    diverged, store = int(profiles["diverged"].sum()), sound_seeds(profiles)
+    seeds = store.sizes["seed"]
+    logs = by_kind(store).pivot_table("log_length", "seed", "name")
+    for name, side in zip(KINDS["radial"], ("outwards", "inwards"), strict=True):
+        ratio = (logs[name] - logs[KINDS["random"][0]]).to_numpy()
+        yield row(
+            f"long_radial_{side}",
+            f"The radial direction is longer than random ones, {side}",
+            "log(length of the radial direction / of random ones)",
+            is_large(intervals.mean(ratio), 0.0),
+            len(ratio),
+            len(ratio),
+            diverged,
+        )
+    if "pair_barrier" in store:
+        barriers = store["pair_barrier"].sel(split="train").values
+        yield row(
+            "linear_barrier",
+            "A barrier separates optima on the straight line between them",
+            "barrier of the training loss, nats",
+            is_large(intervals.mean(barriers), rules.minimum_barrier),
+            seeds,
+            len(barriers),
+            diverged,
+        )
+    rises = store["init_rise"].sel(split="train").values
+    fraction = intervals.fraction(int((rises <= rules.maximum_rise).sum()), seeds)
+    yield row(
+        "monotonic_interpolation",
+        "The loss falls monotonically on the straight line from the initialisation to the optimum",
+        "fraction of seeds",
+        is_large(fraction, rules.minimum_fraction),
+        seeds,
+        seeds,
+        diverged,
+    )
 
 
-def by_kind(store: xr.Dataset, rule: str = "accuracy") -> pd.DataFrame:
-    """Return one row a (kind, seed), sides apart where they differ: the length of directions of a kind.
+def sound_seeds(profiles: xr.Dataset) -> xr.Dataset:
+    """Return a store without the seeds that diverged."""
+    return profiles.isel(seed=~profiles["diverged"].values.astype(bool))
+
+
+def by_kind(profiles: xr.Dataset, rule: str = "accuracy") -> pd.DataFrame:
+    """Return one row per (kind, seed), sides apart where they differ: the length of directions of a kind.
 
     `log_length` is the mean of the logarithms of relative lengths over directions and sides; a ray that does not end
-    counts with the reach, so that the mean is then a lower bound. `open` is the fraction of such rays.
+    counts with the reach, so that the mean is then a lower bound. `open` is the fraction of such rays. Seeds that
+    diverged have no row.
     """
     rows = []
-    for kind, part in store.groupby("kind"):
+    for kind, part in sound_seeds(profiles).groupby("kind"):
         names = KINDS[kind]
         sides = [part.sel(sign=[sign]) for sign in SIGNS] if len(names) == 2 else [part]
         for name, side in zip(names, sides, strict=True):
@@ -407,16 +464,15 @@ def by_kind(store: xr.Dataset, rule: str = "accuracy") -> pd.DataFrame:
             opened = side[f"open_{rule}"].mean(("direction", "sign")).values
             rows += [
                 {"kind": kind, "name": name, "seed": seed, "log_length": log, "open": part_open}
-                for seed, log, part_open in zip(store["seed"].values, logs, opened, strict=True)
+                for seed, log, part_open in zip(side["seed"].values, logs, opened, strict=True)
             ]
     return pd.DataFrame(rows)
 
 
-def summarise(table: pd.DataFrame, confidence: float, resamples: int) -> pd.DataFrame:
-    """Return one row a kind, longest first: the geometric mean of relative lengths over seeds, with its interval."""
+def summarise(table: pd.DataFrame, intervals: Intervals) -> pd.DataFrame:
+    """Return one row per kind, longest first: the geometric mean of relative lengths over seeds, with its interval."""
     rows = []
     for (kind, name), group in table.groupby(["kind", "name"], sort=False):
-        interval = bootstrap_mean(group["log_length"], confidence, resamples)
-        ends = {end: float(np.exp(value)) for end, value in vars(interval).items()}
+        ends = {end: float(np.exp(value)) for end, value in vars(intervals.mean(group["log_length"])).items()}
         rows.append({"kind": kind, "name": name, **ends, "open": group["open"].mean(), "seeds": len(group)})
     return pd.DataFrame(rows).sort_values("estimate", ascending=False, kind="stable", ignore_index=True)

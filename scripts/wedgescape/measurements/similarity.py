@@ -17,6 +17,19 @@ from torch.nn.functional import normalize
 from wedgescape.landscapes.base import SPLITS, Landscape
 from wedgescape.landscapes.lines import barrier_along
 from wedgescape.stores.zarr_stores import described
+from wedgescape.study.sections import Section, key
+
+
+class Settings(Section):
+    """How alike the networks of a point are, as functions and in weight space; of every point of a grid."""
+
+    points: int = key(
+        41,
+        "Points on the straight line from each optimum to the next at which its barrier is sought, ends included.",
+        ge=3,
+        smoke=5,
+    )
+
 
 NUMBERS_AT_ONCE = 2**21  # of one member that become float64 together
 

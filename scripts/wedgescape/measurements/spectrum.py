@@ -19,6 +19,33 @@ from wedgescape.landscapes.spans import gaussian
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import standard_error
 from wedgescape.stores.zarr_stores import described
+from wedgescape.study.sections import Count, PositiveNumber, PositiveNumbers, Section, key
+
+
+class Settings(Section):
+    """The whole spectrum of the Hessian of the training loss, without weight decay, at the base point's optima;
+    and loss and curvature at random points against their distance from the origin."""
+
+    seeds: Count = key(4, "Optima measured, those of the first seeds; all of them, where there are fewer.", smoke=2)
+    top: Count = key(
+        40,
+        "Largest eigenvalues that are found one by one and counted exactly; at most all there are.",
+        smoke=2,
+    )
+    samples: int = key(6, "Random probes of the rest of the spectrum (stochastic Lanczos quadrature).", ge=2, smoke=2)
+    steps: int = key(60, "Lanczos steps of each probe.", ge=2, smoke=6)
+    short_eigenvalue: PositiveNumber = key(
+        0.01,
+        "A direction is short where its eigenvalue exceeds this, in nats per squared weight.",
+    )
+    radii: PositiveNumbers = key(
+        [0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4, 5.6, 8],
+        "Distances of random points from the origin, in units of the norm of PyTorch's initialisation.",
+        smoke=[0.5, 1, 2],
+    )
+    points: Count = key(32, "Random points at each distance.", smoke=2)
+    probes: int = key(4, "Random directions along which the Hessian is probed at each of these points.", ge=2, smoke=2)
+
 
 NO_PAIRS = torch.zeros(0)
 INVARIANT = (

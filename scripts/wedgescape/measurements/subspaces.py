@@ -1,4 +1,4 @@
-"""Connectors as subspaces: surfaces of low loss over the hull of m optima (science, section 6).
+"""Connectors as subspaces: surfaces of low loss over the hull of m optima (docs/science.md, Connectors).
 
 A connector is a complex whose vertices are displaced orthogonally to the hull. What counts is the loss *between*
 vertices, at points that were never optimised.
@@ -6,7 +6,8 @@ vertices, at points that were never optimised.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,51 @@ from torch import Tensor
 
 from wedgescape.landscapes.base import SPLITS, Landscape
 from wedgescape.landscapes.complexes import Complex, effective_dimension, rank, refine, skeleton, triangle
+from wedgescape.landscapes.operations import Case, Step, Work, evaluations, times
 from wedgescape.landscapes.spans import Orthogonal, unit
-from wedgescape.measurements.connectors import draw_sets, find_centres
+from wedgescape.measurements import connectors as centres
+from wedgescape.measurements.connectors import Settings as ConnectorSettings
+from wedgescape.measurements.connectors import draw_sets
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.judging import is_small, row
 from wedgescape.numerics.randomness import stream
-from wedgescape.stores.zarr_stores import described
+from wedgescape.stores.zarr_stores import Variable, labelled
+from wedgescape.study.places import AtBase, AtSetting
+from wedgescape.study.sections import Count, PositiveNumber, Section, Sizes, key
+from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Recipe, descend
+from wedgescape.training.optima import Optima
+
+
+class Settings(Section):
+    """Connectors as whole subspaces, refined until the loss between their vertices is low."""
+
+    sizes: Sizes = key(
+        [3, 5, 11],
+        "Numbers m of optima, each at most `seeds`. Of the default, sizes above `seeds` are dropped. 3 is a whole "
+        "triangle, others are skeletons of lines.",
+        smoke=[3, 4],
+        at_most="seeds",
+    )
+    sets: Count = key(3, "Number of random sets of optima per size; all sets, if there are fewer.", smoke=2)
+    steps: Count = key(100, "Steps of the vertices' descent at each level of refinement.", smoke=5)
+    learning_rate: PositiveNumber = key(0.1, "Learning rate of that descent (SGD with momentum).")
+    batch_size: Count | None = key(128, "Examples per step; null takes all.")
+    subdivisions: Count = key(
+        10, "Initial parts of each side of the triangle; n give (n + 1)(n + 2) / 2 vertices.", smoke=4
+    )
+    parts: Count = key(4, "Initial pieces of each line of a skeleton.", smoke=2)
+    spokes: int = key(6, "Lines from the centre to random points of the hull.", ge=0, smoke=2)
+    edges: Count = key(6, "Lines between two optima; all of them, if there are fewer.", smoke=2)
+    tolerance: PositiveNumber = key(
+        0.02, "Pieces whose training loss between vertices exceeds this value, in nats, are refined."
+    )
+    refinements: int = key(4, "How often pieces are halved at most.", ge=0, smoke=1)
+
+
+MINUTES = 120
+REFINEMENTS = 1  # of surfaces, after which the tolerance is met: as found on digits and on Fashion-MNIST
+REFINED = 0.5  # share of a surface that a refinement concerns, found there too
 
 # Where a piece is looked at between its vertices, as weights of its vertices.
 BETWEEN = {
@@ -114,51 +155,56 @@ def connect(
     return surface, levels
 
 
+OVER_POINTS, SETS = ("point", "split"), ("size", "set")
+VARIABLES = {
+    "loss": Variable(OVER_POINTS, "mean cross-entropy on the surface", "nat"),
+    "accuracy": Variable(OVER_POINTS, "accuracy on the surface", "1"),
+    "hull_loss": Variable(OVER_POINTS, "mean cross-entropy at the same place of the linear hull", "nat"),
+    "hull_accuracy": Variable(OVER_POINTS, "accuracy at the same place of the linear hull", "1"),
+    "barycentric": Variable(("point", "member"), "place over the hull; nan beyond m", "1"),
+    "between": Variable(("point",), "a random point between vertices, where nothing was optimised or selected"),
+    "point_size": Variable(("point",), "m of the point's surface"),
+    "point_set": Variable(("point",), "set of the point's surface"),
+    "largest_loss": Variable(
+        (*SETS, "level"), "largest training loss at fixed points between vertices, before and after each refinement", "nat"
+    ),
+    "dimension": Variable(
+        SETS, "principal directions that hold 99 % of the vertices' variance; the linear hull has m - 1"
+    ),
+    "rank": Variable(SETS, "rank of the vertices' differences"),
+    "vertices": Variable(SETS, "vertices at the end"),
+    "members": Variable((*SETS, "member"), "the seeds of a set; -1 where there is none"),
+    "met": Variable(SETS, "the tolerance was met between all vertices"),
+    "cosine": Variable(SETS, "largest cosine between a displacement and an edge of the hull: 0", "1"),
+}
+
+
 def measure(
-    landscape: Landscape,
-    optima: dict[int, Tensor],
-    centre_recipe: Recipe,
-    centre_steps: int,
-    sizes: Sequence[int],
-    sets: int,
-    steps: int,
-    learning_rate: float,
-    batch_size: int | None,
-    subdivisions: int,
-    parts: int,
-    spokes: int,
-    edges: int,
-    tolerance: float,
-    refinements: int,
+    optima: Optima, connectors: AtSetting, search: ConnectorSettings, settings: Settings = Settings()
 ) -> xr.Dataset:
     """Measure connectors of m optima as subspaces: their loss at vertices and, what counts, between them.
 
     For m = 3 the whole triangle; for other m a skeleton of rays, edges and spokes that reaches all over the hull.
 
     Args:
-        landscape: that also evaluates accuracy.
-        optima: seed -> (P,).
-        centre_recipe: of the search for the centres.
-        centre_steps: of that search.
-        sizes: the m's.
-        sets: random sets of optima for each m; each is a connector of its own.
-        steps: of the vertices' descent (SGD, the rate falling to zero along a cosine), at each level.
-        learning_rate: of that descent.
-        batch_size: examples a step; None for all.
-        subdivisions: of the triangle, to begin with.
-        parts: pieces of each line of a skeleton, to begin with.
-        spokes: lines from the centre to random points of the hull.
-        edges: lines between two optima.
-        tolerance: nats of training loss.
-        refinements: how often pieces are halved at most.
+        optima: of one setting, whose landscape also evaluates accuracy.
+        connectors: of the same optima, for the centres of the sets that it has.
+        search: for the centres of the other sets.
+        settings: of the measurement.
 
     Returns:
         A dataset over points of all surfaces (`point`) and over (size, set).
+
+    Raises:
+        InputError: if fewer runs stayed finite than the largest m.
     """
-    recipe = Recipe(learning_rate=learning_rate, batch_size=batch_size, schedule="cosine")
+    sizes, sets = settings.sizes, settings.sets
+    sound = optima.sound(at_least=max(sizes))
+    landscape, by_seed = sound.landscape, sound.by_seed
+    recipe = Recipe(learning_rate=settings.learning_rate, batch_size=settings.batch_size, schedule="cosine")
     shape = (len(sizes), sets)
-    over_sets = {
-        "largest_loss": np.full((*shape, refinements + 1), np.nan, np.float32),
+    values = {
+        "largest_loss": np.full((*shape, settings.refinements + 1), np.nan, np.float32),
         "dimension": np.full(shape, -1),
         "rank": np.full(shape, -1),
         "vertices": np.full(shape, 0),
@@ -166,67 +212,46 @@ def measure(
         "members": np.full((*shape, max(sizes)), -1),
         "cosine": np.full(shape, np.nan, np.float32),
     }
-    rows: dict[str, list[Tensor]] = {}
-    for row, size in enumerate(sizes):
-        for number, seeds in enumerate(draw_sets(list(optima), size, sets)):
-            corners = torch.stack([optima[seed] for seed in seeds])
-            centre = find_centres(landscape, corners[None], centre_recipe, centre_steps, [number]).points[0]
-            begin = triangle(subdivisions) if size == 3 else skeleton(size, spokes, edges, parts, number)
-            surface, levels = connect(landscape, corners, centre, *begin, recipe, steps, tolerance, refinements)
+    columns: dict[str, list[Tensor]] = {}
+    for place, size in enumerate(sizes):
+        for number, seeds in enumerate(draw_sets(sound.seeds, size, sets)):
+            corners, here = torch.stack([by_seed[seed] for seed in seeds]), (place, number)
+            centre = _stored_centre(connectors, seeds)
+            if centre is None:
+                centre = centres.search(landscape, corners[None], search, [number])[0]
+            if size == 3:
+                begin = triangle(settings.subdivisions)
+            else:
+                begin = skeleton(size, settings.spokes, settings.edges, settings.parts, number)
+            surface, levels = connect(
+                landscape, corners, centre.to(corners), *begin, recipe, settings.steps, settings.tolerance,
+                settings.refinements,
+            )  # fmt: skip
             at = surface.points(corners)
-            over_sets["largest_loss"][row, number, : len(levels)] = levels
-            over_sets["members"][row, number, :size] = seeds
-            over_sets["met"][row, number] = levels[-1] <= tolerance
-            over_sets["vertices"][row, number] = len(at)
-            over_sets["dimension"][row, number], over_sets["rank"][row, number] = effective_dimension(at), rank(at)
-            over_sets["cosine"][row, number] = _largest_cosine(surface, corners)
-            for name, values in _evaluate(landscape, corners, surface, max(sizes)).items():
-                rows.setdefault(name, []).append(values)
-            count = len(rows["kind"][-1])
-            rows.setdefault("size", []).append(torch.full((count,), size))
-            rows.setdefault("set", []).append(torch.full((count,), number))
-    columns = {name: torch.cat(parts).numpy() for name, parts in rows.items()}
-    descriptions = {
-        "loss": "mean cross-entropy on the surface",
-        "accuracy": "accuracy on the surface",
-        "hull_loss": "mean cross-entropy at the same place of the linear hull",
-        "hull_accuracy": "accuracy at the same place of the linear hull",
-    }
-    units = {"loss": "nat", "hull_loss": "nat"}
-    variables = {
-        name: described(("point", "split"), columns[name], text, units.get(name, "1"))
-        for name, text in descriptions.items()
-    }
-    variables |= {
-        "barycentric": described(("point", "member"), columns["barycentric"], "place over the hull; nan beyond m"),
-        "between": described(
-            ("point",), columns["kind"] == 1, "a random point between vertices, where nothing was optimised or selected"
-        ),
-        "point_size": described(("point",), columns["size"], "m of the point's surface"),
-        "point_set": described(("point",), columns["set"], "set of the point's surface"),
-        "largest_loss": described(
-            ("size", "set", "level"),
-            over_sets["largest_loss"],
-            "largest training loss at fixed points between vertices, before and after each refinement",
-            "nat",
-        ),
-        "dimension": described(
-            ("size", "set"),
-            over_sets["dimension"],
-            "principal directions that hold 99 % of the vertices' variance; the linear hull has m - 1",
-        ),
-        "rank": described(("size", "set"), over_sets["rank"], "rank of the vertices' differences"),
-        "vertices": described(("size", "set"), over_sets["vertices"], "vertices at the end"),
-        "members": described(
-            ("size", "set", "member"), over_sets["members"], "the seeds of a set; -1 where there is none"
-        ),
-        "met": described(("size", "set"), over_sets["met"], "the tolerance was met between all vertices"),
-        "cosine": described(
-            ("size", "set"), over_sets["cosine"], "largest cosine between a displacement and an edge of the hull: 0"
-        ),
-    }
-    coordinates = {"size": list(sizes), "split": list(SPLITS), "level": range(refinements + 1)}
-    return xr.Dataset(variables, coordinates, {"tolerance": tolerance})
+            values["largest_loss"][(*here, slice(len(levels)))] = levels
+            values["members"][(*here, slice(size))] = seeds
+            values["met"][here] = levels[-1] <= settings.tolerance
+            values["vertices"][here] = len(at)
+            values["dimension"][here], values["rank"][here] = effective_dimension(at), rank(at)
+            values["cosine"][here] = _largest_cosine(surface, corners)
+            found = _evaluate(landscape, corners, surface, max(sizes))
+            count = len(found["between"])
+            found |= {"point_size": torch.full((count,), size), "point_set": torch.full((count,), number)}
+            for name, value in found.items():
+                columns.setdefault(name, []).append(value)
+    values |= {name: torch.cat(parts).numpy() for name, parts in columns.items()}
+    coordinates = {"size": sizes, "split": list(SPLITS), "level": range(settings.refinements + 1)}
+    return optima.flagged(labelled(VARIABLES, values, coordinates, {"tolerance": settings.tolerance}))
+
+
+def _stored_centre(connectors: xr.Dataset, seeds: Sequence[int]) -> Tensor | None:
+    """Return the centre (P,) of the connector of some seeds; None if the store has none of them."""
+    padded = np.full(connectors.sizes["member"], -1)
+    if len(seeds) > len(padded):
+        return None
+    padded[: len(seeds)] = seeds
+    found = np.argwhere((connectors["members"].values == padded).all(-1))
+    return torch.from_numpy(connectors["centre"].values[tuple(found[0])]) if len(found) else None
 
 
 def _evaluate(landscape: Landscape, optima: Tensor, surface: Complex, width: int) -> dict[str, Tensor]:
@@ -240,10 +265,10 @@ def _evaluate(landscape: Landscape, optima: Tensor, surface: Complex, width: int
     vertices = surface.points(optima)
     between = surface.between(surface.barycentric, weights).flatten(0, 1)
     barycentric = torch.cat([surface.barycentric, between])
-    kind = torch.cat([torch.zeros(len(surface.barycentric)), torch.ones(len(between))])
+    is_between = torch.cat([torch.zeros(len(surface.barycentric)), torch.ones(len(between))]).bool()
     padded = torch.nn.functional.pad(barycentric.cpu(), (0, width - barycentric.shape[1]), value=float("nan"))
     on_surface = torch.cat([vertices, surface.between(vertices, weights).flatten(0, 1)])
-    columns = {"barycentric": padded, "kind": kind}
+    columns = {"barycentric": padded, "between": is_between}
     for prefix, points in (("", on_surface), ("hull_", barycentric @ optima)):
         values = [landscape.evaluate(points, split) for split in SPLITS]
         for name in ("loss", "accuracy"):
@@ -257,8 +282,58 @@ def _largest_cosine(surface: Complex, optima: Tensor) -> float:
     return float((surface.displacement / lengths @ unit(optima[1:] - optima[:1]).T).abs().max())
 
 
+def work(case: Case, search: ConnectorSettings, settings: Settings) -> Work:
+    """Count surfaces, refined as often as is expected: their vertices' descent and what lies between them.
+
+    Centres are counted only for the sets that `connectors` does not have.
+    """
+    total = Work()
+    levels = min(settings.refinements, REFINEMENTS)
+    for size in settings.sizes:
+        one, vertices, pieces = Work(), size, 0
+        for level in range(levels + 1):
+            share = REFINED if level else 1.0
+            if size == 3:
+                begin = triangle(settings.subdivisions * 2**level)
+            else:
+                begin = skeleton(size, settings.spokes, settings.edges, settings.parts * 2**level)
+            all_vertices, all_pieces = map(len, begin)
+            vertices += round(share * (all_vertices - vertices))
+            pieces += round(share * (all_pieces - pieces))
+            step = Step(case.model, max(1, round(share * (all_vertices - size))), settings.batch_size, "sgd")
+            between = pieces * len(BETWEEN[3 if size == 3 else 2])
+            one += Work({step: settings.steps}) + evaluations(case.model, between, ["train"])
+        one += evaluations(case.model, 2 * (vertices + RANDOM_BETWEEN * pieces))
+        sets = min(settings.sets, math.comb(case.seeds, size))
+        stored = min(search.sets, sets) if size in search.sizes else 0
+        total += times(sets, one) + times(sets - stored, centres.searching(case, search, 1))
+    return total
+
+
+def claims(subspaces: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
+    """Judge for each m whether a connector is a whole subspace of low loss.
+
+    The statistic is the largest training loss at random points between its vertices, averaged over sets of optima,
+    bootstrapped over sets. Sets whose surface diverged are left out and counted.
+    """
+    table = tidy(subspaces)
+    for size in subspaces["size"].values.tolist():
+        done = table.loc[table["size"] == size, "largest_train_loss"].to_numpy()
+        finite = np.isfinite(done)
+        members = subspaces["members"].sel(size=size).values
+        yield row(
+            f"subspace_{size}",
+            f"A whole low-loss subspace joins {size} optima",
+            "largest training loss between vertices, nats",
+            is_small(intervals.mean(done[finite]), rules.maximum_connector_loss),
+            len(set(members[members >= 0].tolist())),
+            int(finite.sum()),
+            int((~finite).sum()),
+        )
+
+
 def tidy(store: xr.Dataset) -> pd.DataFrame:
-    """Return one row a (size, set): what the loss between vertices and on the hull comes to."""
+    """Return one row per (size, set): what the loss between vertices and on the hull comes to."""
     between = store["between"].values
     rows = []
     for size in store["size"].values.tolist():

@@ -1,9 +1,9 @@
-"""Radial tunnels: how wide, as an angle, the low-loss region around an optimum is (science, section 7)."""
+"""Radial tunnels: how wide, as an angle, the low-loss region around an optimum is (docs/science.md, Tunnels)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,10 +12,32 @@ import xarray as xr
 from torch import Tensor
 
 from wedgescape.landscapes.base import Landscape
+from wedgescape.landscapes.operations import Case, Work, evaluations
 from wedgescape.landscapes.spans import gaussian, unit
 from wedgescape.numerics.crossings import first_crossing, halvings
-from wedgescape.numerics.intervals import bootstrap_mean
-from wedgescape.stores.zarr_stores import as_rows, described
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.judging import is_large, trend_claims
+from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
+from wedgescape.study.places import AlongSweeps
+from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
+from wedgescape.study.settings import Rules
+from wedgescape.training.optima import Optima
+
+
+class Settings(Section):
+    """Angular width of the tunnel around an optimum."""
+
+    directions: Count = key(8, "Random directions per optimum.", smoke=2)
+    accuracy_fraction: Fraction = key(
+        0.9,
+        "The tunnel ends where the training accuracy falls below this fraction of the optimum's.",
+    )
+    loss_threshold: PositiveNumber = key(
+        0.5,
+        "By the second definition, it ends where the training loss rises above this value, in nats.",
+    )
+    angle_error: float = key(0.25, "Largest error of the crossing's angle, in degrees.", gt=0, le=45, smoke=2.0)
+
 
 COARSE_ANGLES = 9  # 0, 11.25, … 90 degrees, among which the first crossing is bracketed
 POINTS_AT_ONCE = 64
@@ -130,66 +152,80 @@ def keeps_loss(threshold: float):
     return lambda values, _optimum: values["loss"] <= threshold
 
 
-def measure(
-    landscape: Landscape,
-    optima: Tensor,
-    seeds,
-    directions: int,
-    accuracy_fraction: float,
-    loss_threshold: float,
-    angle_error: float,
-) -> xr.Dataset:
-    """Measure both angular widths of networks' optima on the training split.
-
-    Args:
-        landscape: that also evaluates accuracy.
-        optima: (K, P).
-        seeds: K seeds, each of which draws its own rays.
-        directions: U, rays an optimum.
-        accuracy_fraction: of the optimum's accuracy, the first definition.
-        loss_threshold: nats, the second.
-        angle_error: degrees.
-
-    Returns:
-        A dataset over (seed, direction): both widths, and loss and accuracy along the rays over `angle`.
-    """
-    rays = tangents(optima, directions, seeds)
-    profile = ray_profile(landscape, optima, rays)
-    rules = {"accuracy": keeps_accuracy(accuracy_fraction), "loss": keeps_loss(loss_threshold)}
-    variables = {}
-    for name, inside in rules.items():
-        width = angular_width(landscape, optima, rays, inside, math.radians(angle_error), profile)
-        text = f"angular width of the tunnel by the {name} threshold, training split"
-        variables[f"width_{name}"] = described(("seed", "direction"), width.angle, text, "radian")
-        text = f"rays that stay inside up to pi/2 by the {name} threshold"
-        variables[f"open_{name}"] = described(("seed", "direction"), width.open, text)
-    normal = (rays * unit(optima)[:, None]).sum(-1)
-    variables["radial_cosine"] = described(
-        ("seed", "direction"), normal.cpu(), "cosine between a ray and its optimum: 0"
-    )
-    for name, values in profile.items():
-        text, units = PROFILES[name]
-        variables[name] = described(("seed", "direction", "angle"), values, text, units)
-    variables["radius"] = described(("seed",), optima.norm(dim=1).cpu(), "Euclidean norm of the optimum")
-    attributes = {
-        "angle_error": width.error,
-        "accuracy_fraction": accuracy_fraction,
-        "loss_threshold": loss_threshold,
-        "directions": "tangents(optima, directions, seeds) regenerates the rays",
-    }
-    angle = described(("angle",), coarse_angles(), "angle between a point of a ray and its optimum", "radian")
-    coordinates = {"seed": list(seeds), "direction": range(directions), "angle": angle}
-    return xr.Dataset(variables, coordinates, attributes)
-
-
-PROFILES = {
-    "loss": ("mean cross-entropy on the training split along each ray", "nat"),
-    "accuracy": ("accuracy on the training split along each ray", "1"),
+VARIABLES = {
+    "width_accuracy": Variable(
+        ("seed", "direction"), "angular width of the tunnel by the accuracy threshold, training split", "radian"
+    ),
+    "width_loss": Variable(
+        ("seed", "direction"), "angular width of the tunnel by the loss threshold, training split", "radian"
+    ),
+    "open_accuracy": Variable(("seed", "direction"), "rays that stay inside up to pi/2 by the accuracy threshold"),
+    "open_loss": Variable(("seed", "direction"), "rays that stay inside up to pi/2 by the loss threshold"),
+    "radial_cosine": Variable(("seed", "direction"), "cosine between a ray and its optimum: 0", "1"),
+    "loss": Variable(("seed", "direction", "angle"), "mean cross-entropy on the training split along each ray", "nat"),
+    "accuracy": Variable(("seed", "direction", "angle"), "accuracy on the training split along each ray", "1"),
+    "radius": Variable(("seed",), "Euclidean norm of the optimum", "weights"),
 }
 
 
+def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
+    """Measure both angular widths of optima on the training split (`angular_width`).
+
+    Args:
+        optima: of one setting, whose landscape also evaluates accuracy. Each seed draws its own rays.
+        settings: of the measurement.
+
+    Returns:
+        A dataset over (seed, direction): both widths, and loss and accuracy along the rays over `angle`. The widths of
+        runs that diverged are nan.
+    """
+    points = optima.points
+    rays = tangents(points, settings.directions, optima.seeds)
+    profile = ray_profile(optima.landscape, points, rays)
+    values = {
+        **profile,
+        "radial_cosine": (rays * unit(points)[:, None]).sum(-1).cpu(),
+        "radius": points.norm(dim=1).cpu(),
+    }
+    rules = {"accuracy": keeps_accuracy(settings.accuracy_fraction), "loss": keeps_loss(settings.loss_threshold)}
+    for name, inside in rules.items():
+        width = angular_width(optima.landscape, points, rays, inside, math.radians(settings.angle_error), profile)
+        values |= {f"width_{name}": width.angle, f"open_{name}": width.open}
+    angle = described(("angle",), coarse_angles(), "angle between a point of a ray and its optimum", "radian")
+    coordinates = {"seed": optima.seeds, "direction": range(settings.directions), "angle": angle}
+    attributes = {
+        "angle_error": width.error,
+        "accuracy_fraction": settings.accuracy_fraction,
+        "loss_threshold": settings.loss_threshold,
+        "directions": "tangents(optima, directions, seeds) regenerates the rays",
+    }
+    return optima.flagged(labelled(VARIABLES, values, coordinates, attributes))
+
+
+def work(case: Case, settings: Settings) -> Work:
+    """Count the losses at all rays' points that both widths take."""
+    rays, grid = case.seeds * settings.directions, coarse_angles()
+    halve = halvings(float(grid[1]), math.radians(settings.angle_error))
+    return evaluations(case.model, rays * (len(grid) + 2 * halve) + 2 * case.seeds, ["train"])
+
+
+# Which way angular width is said to move: by the paper for the first three, by us for the others.
+SENTENCES = {
+    "learning_rate": "Tunnels are wider at higher learning rates",
+    "weight_decay": "Tunnels are wider with more L2 regularisation",
+    "width": "Tunnels are wider in wider networks",
+    "dropout": "Tunnels are wider with more dropout",
+    "batch_size": "Tunnels are wider with larger batches",
+}
+
+
+def claims(tunnels: AlongSweeps, rules: Rules, intervals: Intervals) -> Iterator[dict]:
+    """Judge how angular width (accuracy threshold, mean over rays) moves over each sweep of numbers."""
+    return trend_claims(tunnels, "width_accuracy", "tunnel", SENTENCES, is_large, rules, intervals)
+
+
 def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
-    """Return one row a (value, seed): the sweep's name and value, and the widths in degrees, averaged over rays."""
+    """Return one row per (value, seed): the sweep's name and value, and the widths in degrees, averaged over rays."""
     means = sweep[["width_accuracy", "width_loss"]].mean("direction") * (180 / math.pi)
     table = xr.merge([means, sweep[["diverged"]]], compat="override")
     rows = as_rows(table, ("value", "seed"), ("width_accuracy", "width_loss", "diverged"))
@@ -197,10 +233,10 @@ def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
     return rows
 
 
-def summarise(table: pd.DataFrame, column: str, confidence: float, resamples: int) -> pd.DataFrame:
-    """Return one row a (sweep, value): mean over seeds that did not diverge, with its bootstrap interval."""
+def summarise(table: pd.DataFrame, column: str, intervals: Intervals) -> pd.DataFrame:
+    """Return one row per (sweep, value): mean over seeds that did not diverge, with its interval."""
     rows = []
     for (sweep, value), group in table.groupby(["sweep", "value"], sort=False):
-        interval = bootstrap_mean(group.loc[~group["diverged"].astype(bool), column], confidence, resamples)
+        interval = intervals.mean(group.loc[~group["diverged"].astype(bool), column])
         rows.append({"sweep": sweep, "value": value, **vars(interval), "seeds": len(group)})
     return pd.DataFrame(rows)

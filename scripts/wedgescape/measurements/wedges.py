@@ -15,7 +15,25 @@ from wedgescape.measurements.connectors import find_centres
 from wedgescape.measurements.hyperplanes import descend_in_hyperplanes
 from wedgescape.measurements.tunnels import angular_width, keeps_loss, tangents
 from wedgescape.stores.zarr_stores import as_rows, described
+from wedgescape.study.sections import Count, Counts, PositiveNumbers, Section, key
 from wedgescape.training.descent import Recipe
+
+
+class Settings(Section):
+    """The toy model, a union of wedges."""
+
+    dimension: int = key(200, "Dimension D of the space.", ge=2, smoke=40)
+    short: Counts = key(
+        [5, 10, 20, 40],
+        "Numbers s of short directions of a wedge, each below `dimension`.",
+        smoke=[4],
+        below="wedges.dimension",
+    )
+    wedges: Counts = key([1, 2, 4, 8], "Numbers W of wedges.", smoke=[1, 2])
+    radii: PositiveNumbers = key([1, 2, 4, 8], "Distances r of the points tried from the origin.", smoke=[1, 4])
+    trials: Count = key(64, "Random trials per setting.", smoke=8)
+    connected: Count = key(64, "Largest number m of wedges on which one common point is sought.", smoke=2)
+
 
 CUT_RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.6)  # dimensions of a cut over short dimensions
 CONNECTOR_TRIALS = 4

@@ -1,4 +1,4 @@
-"""Curvature of the training loss at a point: the ends of the Hessian's spectrum (science, section 8)."""
+"""Curvature of the training loss at a point: the ends of the Hessian's spectrum (docs/science.md, Curvature)."""
 
 from __future__ import annotations
 

@@ -19,6 +19,35 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class Intervals:
+    """How intervals are computed: percentile bootstraps over seeds, and exact binomial ones of fractions.
+
+    Args:
+        confidence: of every interval.
+        resamples: of every bootstrap.
+    """
+
+    confidence: float = 0.95
+    resamples: int = 2000
+
+    def mean(self, values) -> Interval:
+        """Return `bootstrap_mean` of values (n,)."""
+        return bootstrap_mean(values, self.confidence, self.resamples)
+
+    def fraction(self, hits: int, count: int) -> Interval:
+        """Return `exact_fraction` of hits in a count of trials."""
+        return exact_fraction(hits, count, self.confidence)
+
+    def trend(self, values: np.ndarray, levels) -> Interval:
+        """Return `bootstrap_trend` of values (level, seed) over levels (level,)."""
+        return bootstrap_trend(values, levels, self.confidence, self.resamples)
+
+    def correlation(self, x: np.ndarray, y: np.ndarray) -> Interval:
+        """Return `bootstrap_correlation` of two measurements (setting, seed)."""
+        return bootstrap_correlation(x, y, self.confidence, self.resamples)
+
+
 def bootstrap_mean(values, confidence: float = 0.95, resamples: int = 2000) -> Interval:
     """Return the mean of values (n,) with its percentile bootstrap interval; nan values are left out.
 

@@ -30,16 +30,15 @@ def origin(snakemake) -> Origin:
 
     What rests on trained networks also rests on how many seeds there are.
     """
-    settings, config = snakemake.params.job, snakemake.config
-    configs = [json.loads(read_attributes(path)["config"]) for path in _stores(snakemake.input)]
-    sections = {key: value for inherited in configs for key, value in inherited["sections"].items()}
-    if "points" in settings:  # a training
-        return Origin(settings["rule"], settings["code"], sections, settings["points"])
-    points = {point: training for inherited in configs for point, training in inherited["points"].items()}
-    sections |= {key: value for key, value in settings.items() if _entry(config, key) is not ABSENT}
-    if points:
-        sections["seeds"] = config["seeds"]
-    return Origin(settings["rule"], settings["code"], sections, points)
+    job = snakemake.params.job
+    made = [json.loads(read_attributes(path)["config"]) for path in _stores(snakemake.input)]
+    sections = {key: value for inherited in made for key, value in inherited["sections"].items()} | job["sections"]
+    if "trains" in job:
+        return Origin(job["rule"], job["code"], sections, job["trains"])
+    settings = {name: training for inherited in made for name, training in inherited["settings"].items()}
+    if settings:
+        sections["seeds"] = snakemake.config["seeds"]
+    return Origin(job["rule"], job["code"], sections, settings)
 
 
 def check_inputs(paths: Iterable[str | Path], config: dict) -> None:
@@ -47,7 +46,7 @@ def check_inputs(paths: Iterable[str | Path], config: dict) -> None:
 
     Args:
         paths: of a job's inputs; those that are no stores are passed over.
-        config: the complete config, with `points`: name -> what determines the training there.
+        config: the complete config, with `settings`: name -> what determines the training there.
 
     Raises:
         InputError: if some are not; it names each of them, what was found in it, what is allowed, and what to do.
@@ -89,8 +88,8 @@ def _problems(path: Path, config: dict) -> list[str]:
         return [f"schema_version is {version}, allowed is {SCHEMA_VERSION}"]
     try:
         made = json.loads(attributes["config"])
-        sections, points = made["sections"], made["points"]
-        differences = [*_differing_sections(sections, config), *_differing_points(points, path, config["points"])]
+        sections, settings = made["sections"], made["settings"]
+        differences = [*_differing_sections(sections, config), *_differing_settings(settings, path, config["settings"])]
     except (KeyError, TypeError, ValueError, AttributeError):
         return ["it does not say what determined it: its attribute config is absent or not as this workflow writes it"]
     rest = len(differences) - SHOWN
@@ -112,16 +111,16 @@ def _differing_sections(sections: dict, config: dict) -> list[str]:
     return [text for key, value in sections.items() for text in _differences(value, _entry(config, key), key)]
 
 
-def _differing_points(points: dict, path: Path, present: dict) -> list[str]:
+def _differing_settings(settings: dict, path: Path, present: dict) -> list[str]:
     lines = []
-    for point, training in points.items():
-        if point in present:
-            lines += [f"at {point}, {text}" for text in _differences(training, present[point])]
+    for name, training in settings.items():
+        if name in present:
+            lines += [f"at {name}, {text}" for text in _differences(training, present[name])]
         else:
-            lines.append(f"made at the point {point}, which the present config does not have")
-    # Also of the right config, but by its name another point's.
+            lines.append(f"made at the setting {name}, which the present config does not have")
+    # Also of the right config, but by its name another setting's.
     named = {part.removesuffix(SUFFIX) for part in path.parts} & present.keys()
-    lines += [f"made at {', '.join(points) or 'no point'}; its path says {point}" for point in named - points.keys()]
+    lines += [f"made at {', '.join(settings) or 'no setting'}; its path says {name}" for name in named - settings.keys()]
     return lines
 
 

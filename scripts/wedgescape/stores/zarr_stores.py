@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import xarray as xr
 import zarr
 
 from wedgescape.errors import InputError
-from wedgescape.stores.attributes import SCHEMA_VERSION, Origin
+from wedgescape.stores.attributes import SCHEMA_VERSION, SUFFIX, Origin
 from wedgescape.stores.whole_files import whole_file
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
@@ -36,40 +37,35 @@ def _encoding(dataset: xr.Dataset) -> dict[str, dict]:
     return encoding
 
 
-def write_store(dataset: xr.Dataset, path: str | Path, origin: Origin) -> None:
-    """Write a dataset as one file, moved into place when it is complete.
+def write_store(content: xr.Dataset | dict[str, xr.Dataset], path: str | Path, origin: Origin) -> None:
+    """Write a store as one file, moved into place when it is complete.
 
     Args:
-        dataset: with a `description` on each variable; attributes are numbers or text.
+        content: a dataset with a `description` on each variable, whose attributes are numbers or text; or several, by
+            the names of the store's parts, each a group of its own.
         path: ends in `.zarr.zip`.
-        origin: what made it; the attributes `created_by`, `code` and `config` (JSON {sections, points}) say so.
+        origin: what made it; the attributes `created_by`, `code` and `config` (JSON {sections, settings}) say so.
 
     Raises:
         ValueError: if a variable says nothing about itself.
     """
-    silent = [str(name) for name, variable in dataset.data_vars.items() if "description" not in variable.attrs]
-    if silent:
-        raise ValueError(f"every variable needs a description; without one: {', '.join(silent)}")
-    attributes = {
-        **dataset.attrs,
+    parts = {None: content} if isinstance(content, xr.Dataset) else {None: xr.Dataset(), **content}
+    own = {
         "schema_version": SCHEMA_VERSION,
         "created_by": origin.rule,
         "code": origin.code,
-        "config": as_json({"sections": origin.sections, "points": origin.points}),
+        "config": as_json({"sections": origin.sections, "settings": origin.settings}),
     }
-    dataset = dataset.copy()
-    dataset.attrs = dict(sorted(attributes.items()))  # `assign_attrs` would keep the order of those that are there
-    # Text of a fixed length has no stable zarr v3 type; text of any length has.
-    texts = {
-        name: variable.astype(np.dtypes.StringDType())
-        for name, variable in dataset.variables.items()
-        if variable.dtype.kind == "U"
-    }
-    dataset = dataset.assign_coords({name: text for name, text in texts.items() if name in dataset.coords})
-    dataset = dataset.assign({name: text for name, text in texts.items() if name in dataset.data_vars})
+    if not isinstance(content, xr.Dataset):
+        own["parts"] = as_json(list(content))
     # The many small files of a store go to the job's temporary folder, not to the file system of the results.
     with whole_file(path) as beside, tempfile.TemporaryDirectory(prefix="wedgescape-") as folder:
-        dataset.to_zarr(folder, mode="w", consolidated=False, zarr_format=3, encoding=_encoding(dataset))
+        for part, dataset in parts.items():
+            dataset = _storable(dataset, own if part is None else {})
+            mode = "w" if part is None else "a"
+            dataset.to_zarr(
+                folder, group=part, mode=mode, consolidated=False, zarr_format=3, encoding=_encoding(dataset)
+            )
         with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as packed:
             for file in sorted(Path(folder).rglob("*")):
                 if file.is_file():
@@ -77,8 +73,26 @@ def write_store(dataset: xr.Dataset, path: str | Path, origin: Origin) -> None:
                     packed.writestr(entry, file.read_bytes())
 
 
-def open_store(path: str | Path) -> xr.Dataset:
-    """Open a store, lazily.
+def _storable(dataset: xr.Dataset, attributes: dict) -> xr.Dataset:
+    """Return a dataset as it is written: attributes in a fixed order, text of any length."""
+    silent = [str(name) for name, variable in dataset.data_vars.items() if "description" not in variable.attrs]
+    if silent:
+        raise ValueError(f"every variable needs a description; without one: {', '.join(silent)}")
+    dataset = dataset.copy()
+    # `assign_attrs` would keep the order of those that are there.
+    dataset.attrs = dict(sorted((dataset.attrs | attributes).items()))
+    # Text of a fixed length has no stable zarr v3 type; text of any length has.
+    texts = {
+        name: variable.astype(np.dtypes.StringDType())
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind == "U"
+    }
+    dataset = dataset.assign_coords({name: text for name, text in texts.items() if name in dataset.coords})
+    return dataset.assign({name: text for name, text in texts.items() if name in dataset.data_vars})
+
+
+def open_store(path: str | Path) -> xr.Dataset | dict[str, xr.Dataset]:
+    """Open a store, lazily: a dataset, or one per part where the store has parts, by their names.
 
     Raises:
         InputError: if it is missing, damaged or of another schema version; the message says how to rebuild it.
@@ -88,17 +102,20 @@ def open_store(path: str | Path) -> xr.Dataset:
     if not path.is_file():
         raise InputError(f"{path}: there is no such store")
     try:
-        dataset = xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False)
+        store = zarr.storage.ZipStore(path, mode="r")
+        dataset = xr.open_zarr(store, consolidated=False)
+        parts = json.loads(dataset.attrs.get("parts", "[]"))
+        content = {part: xr.open_zarr(store, group=part, consolidated=False) for part in parts} or dataset
     except Exception as error:  # zip, zarr and xarray raise many kinds
         raise InputError(f"{path}: not a readable zarr store ({type(error).__name__}: {error}); {again}") from error
     found = dataset.attrs.get("schema_version")
     if found != SCHEMA_VERSION:
         raise InputError(f"{path}: schema_version is {found}, allowed is {SCHEMA_VERSION}; {again}")
-    return dataset
+    return content
 
 
 def open_weights(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
-    """Open the weights of one point of the grid, however many chunks of seeds they lie in, as one dataset.
+    """Open the weights of one setting, however many chunks of seeds they lie in, as one dataset.
 
     Args:
         paths: one store or several, e.g. `sorted(Path("results/digits/weights/lr~0.05_…").glob("*.zarr.zip"))`.
@@ -110,6 +127,38 @@ def open_weights(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
     return xr.concat(
         chunks, "seed", data_vars="minimal", coords="minimal", compat="override", join="exact", combine_attrs="override"
     ).sortby("seed")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What a variable of a store is.
+
+    Args:
+        dims: its dimensions.
+        description: what it is, in words.
+        units: `1` for a number without one; None for what is no number.
+    """
+
+    dims: tuple[str, ...]
+    description: str
+    units: str | None = None
+
+
+def labelled(variables: dict[str, Variable], values: dict, coordinates: dict, attributes: dict | None = None):
+    """Return a dataset of the values of some variables.
+
+    Args:
+        variables: name -> what it is; more than there are values for may be declared.
+        values: name -> array.
+        coordinates: name of a dimension -> its values.
+        attributes: of the dataset.
+
+    Raises:
+        KeyError: if a value has no declared variable.
+    """
+    made = {name: described(variables[name].dims, value, variables[name].description, variables[name].units)
+            for name, value in values.items()}  # fmt: skip
+    return xr.Dataset(made, coordinates, attributes)
 
 
 def described(dims: Sequence[str], values, description: str, units: str | None = None) -> tuple:
@@ -142,28 +191,18 @@ def write_text(text: str, path: str | Path) -> None:
         beside.write_text(text, encoding="utf-8", newline="")
 
 
-def point_of(path: str | Path) -> str:
-    """Return the point of the grid that a measurement's store belongs to: the name of its file."""
-    return Path(path).name.removesuffix(".zarr.zip")
+def load_store(path: str | Path) -> xr.Dataset | dict[str, xr.Dataset]:
+    """Open a store, as `open_store` does, and read all of it into memory."""
+    content = open_store(path)
+    return content.load() if isinstance(content, xr.Dataset) else {part: one.load() for part, one in content.items()}
 
 
-def along_sweeps(paths: Iterable[str], sweeps: dict[str, dict[str, float | str]]) -> dict[str, xr.Dataset]:
-    """Return measurements of single points as one dataset a sweep, over `value`.
-
-    Args:
-        paths: of one measurement's stores, each named by its point.
-        sweeps: name of a sweep -> {point: value}, in the order of the values.
-    """
-    stores = open_points(paths)
-    return {sweep: along(stores, values) for sweep, values in sweeps.items()}
-
-
-def open_points(paths: Iterable[str]) -> dict[str, xr.Dataset]:
-    """Return the stores of a measurement by the names of their points, in memory."""
-    return {point_of(path): open_store(path).load() for path in paths}
+def setting_of(path: str | Path) -> str:
+    """Return the setting that a measurement's store belongs to: the name of its file."""
+    return Path(path).name.removesuffix(SUFFIX)
 
 
 def along(stores: dict[str, xr.Dataset], values: dict[str, float | str]) -> xr.Dataset:
-    """Return the stores of some points as one dataset over `value`: {point: value}, in this order."""
+    """Return the stores of some settings as one dataset over `value`: {setting: value}, in this order."""
     places = xr.Variable("value", list(values.values()))
-    return xr.concat([stores[point] for point in values], places, combine_attrs="override")
+    return xr.concat([stores[setting] for setting in values], places, combine_attrs="override")

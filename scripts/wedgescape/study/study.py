@@ -1,9 +1,11 @@
 """A study: what one config asks for, checked and complete.
 
 The Snakefile loads this module whenever it is parsed, so it imports nothing heavy. What a key means, its range and its
-default stand in the schema (``workflow/schemas/config.schema.yaml``); this module adds what no schema can say, names
-the points at which networks are trained, and says what determines the training at each of them.
+default are declared with its section (`sections.key`); this module adds what concerns several keys, names the settings
+at which networks are trained, and says what determines the training at each of them.
 """
+
+from __future__ import annotations
 
 import copy
 import itertools
@@ -11,28 +13,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+
+from pydantic import ValidationError
 
 from wedgescape.errors import InputError
 from wedgescape.study import methods
-from wedgescape.study.schema import dotted, read_schema, schema_problems, with_defaults
-
-# The parameters of a point and what they are called in its name. The first are always there; the others only where they
-# differ from the base point's, so that names stay short.
-ALWAYS_NAMED = {
-    "learning_rate": "lr",
-    "weight_decay": "wd",
-    "width": "width",
-    "dropout": "dropout",
-    "batch_size": "batch",
-}
-NAMED_IF_VARIED = {
-    "momentum": "momentum",
-    "depth": "depth",
-    "optimizer": "optimizer",
-    "model": "model",
-    "sharpness_radius": "sam",
-}
+from wedgescape.study.catalogue import Catalogue
+from wedgescape.study.problems import dotted, problems
+from wedgescape.study.sections import Section
+from wedgescape.study.settings import Config, Model, swept
 
 MODELS_WITH_DEPTH = ("mlp",)
 SEEDS_IN_A_PLANE = 3
@@ -45,49 +34,46 @@ class Study:
     Attributes:
         name: The study's name, and the folder of its results.
         config: The complete config, defaults included.
-        base: Name of the base point, the one that `model` and `training` describe.
-        points: Name of each point -> its parameters (model, width, depth, learning_rate, …); the base point first.
-        sweeps: Varied key -> names of its points, in the order of the values.
-        grids: Name of each grid, such as ``learning_rate_x_width`` -> names of its points, the last key fastest.
-        methods: Each method of finding solutions (`methods.at_equal_budget`) -> name of its point.
+        base: Name of the base setting, the one that `model` and `training` describe.
+        settings: Name of each setting -> its hyperparameters (model, width, learning_rate, …); the base setting first.
+        sweeps: Varied key -> names of its settings, in the order of the values.
+        grids: Name of each grid, such as ``learning_rate_x_width`` -> names of its settings, the last key fastest.
+        methods: Each method of finding solutions (`methods.at_equal_budget`) -> name of its setting.
         seed_chunks: The seeds that one job trains, such as ``["0-4", "5-9", "10-11"]``.
     """
 
     name: str
     config: dict
     base: str
-    points: dict[str, dict]
+    settings: dict[str, dict]
     sweeps: dict[str, list[str]]
     grids: dict[str, list[str]]
     methods: dict[str, str]
     seed_chunks: list[str]
 
-    def training(self, point: str) -> dict:
-        """Everything in the config that determines the training at a point.
+    def training(self, setting: str) -> dict:
+        """Everything in the config that determines the training at a setting.
 
         Args:
-            point: Name of the point.
+            setting: Name of the setting.
 
         Returns:
             Plain JSON types with sorted keys: equal trainings give equal values, however the config was written.
         """
-        if point in self.methods.values():
-            return self._method_training(next(name for name, place in self.methods.items() if place == point))
-        values = self.points[point]
-        shape = {"name": values["model"], "width": values["width"], "depth": values["depth"]}
-        determining = {
-            "dataset": self.config["dataset"],
-            "data": {key: self.config["data"][key] for key in ("train_examples", "test_examples")},
-            "model": self.config["model"] | shape,
-            "training": {key: values.get(key, value) for key, value in self.config["training"].items()},
-        }
-        if point != self.base:  # what reads trajectories reads the base point's; all of them would fill a disk
+        if setting in self.methods.values():
+            return self._method_training(next(name for name, place in self.methods.items() if place == setting))
+        determining = {key: copy.deepcopy(self.config[key]) for key in ("dataset", "data", "model", "training")}
+        for where in ("folder", "download"):
+            del determining["data"][where]
+        for key, (section, field, _sweep) in swept().items():
+            determining[section.section()][field] = self.settings[setting][key]
+        if setting != self.base:  # what reads trajectories reads the base setting's; all of them would fill a disk
             determining["training"]["snapshot_epochs"] = None
         return json.loads(json.dumps(determining, sort_keys=True))
 
     def trainings(self) -> dict[str, dict]:
-        """`training` at every point and of every method, by the points' names."""
-        return {point: self.training(point) for point in [*self.points, *self.methods.values()]}
+        """`training` at every setting and of every method, by the settings' names."""
+        return {name: self.training(name) for name in [*self.settings, *self.methods.values()]}
 
     def _method_training(self, method: str) -> dict:
         training = self.training(self.base)
@@ -97,7 +83,7 @@ class Study:
 
     @property
     def continued(self) -> list[str]:
-        """Names of the points whose trainings go on from the base point's optima."""
+        """Names of the settings whose trainings continue from the base setting's optima."""
         return [self.methods[method] for method in methods.CONTINUED]
 
     @property
@@ -107,8 +93,8 @@ class Study:
         return dataset if isinstance(dataset, str) else dataset["name"]
 
     def models(self) -> list[dict]:
-        """The different networks of the study, the base point's first."""
-        models = [self.training(point)["model"] for point in self.points]
+        """The different networks of the study, the base setting's first."""
+        models = [self.training(name)["model"] for name in self.settings]
         return [model for place, model in enumerate(models) if model not in models[:place]]
 
     def section(self, name: str):
@@ -123,27 +109,27 @@ class Study:
         return copy.deepcopy(value)
 
 
-def load_study(config: dict, schema: Path) -> Study:
+def load_study(config: dict, catalogue: Catalogue) -> Study:
     """Check a config, fill in its defaults and lay out the study.
 
     Args:
         config: The config as Snakemake merged it; it is left as it is.
-        schema: Path of the schema.
+        catalogue: whose measurements have sections in the config.
 
     Returns:
         The study.
 
     Raises:
-        InputError: If the config has problems; it lists all of them, one a line.
+        InputError: If the config has problems; it lists all of them, one per line.
     """
-    config = _checked(config, read_schema(schema))
+    config = _checked(config, catalogue)
     base = _base(config)
-    points = {_point_name(base, base): base}
+    settings = {_setting_name(base, base): base}
 
     def names(varied: dict[str, list]) -> list[str]:
-        varied_points = {_point_name(point, base): point for point in _product(base, varied)}
-        points.update(varied_points)  # points that were there already keep their place
-        return list(varied_points)
+        made = {_setting_name(setting, base): setting for setting in _product(base, varied)}
+        settings.update(made)  # settings that were there already keep their place
+        return list(made)
 
     sweeps = {key: names({key: values}) for key, values in config["sweeps"].items() if values}
     grids, namesakes = {}, Counter()
@@ -154,10 +140,10 @@ def load_study(config: dict, schema: Path) -> Study:
 
     seeds, together = config["seeds"], config["seeds_per_job"]
     chunks = [f"{first}-{min(first + together, seeds) - 1}" for first in range(0, seeds, together)]
-    name = next(iter(points))
+    name = next(iter(settings))
     ways = methods.at_equal_budget(config["training"], config["ensembles"])
     named = {method: f"{name}_method~{method}" for method in ways}
-    return Study(config["study"], config, name, points, sweeps, grids, named, chunks)
+    return Study(config["study"], config, name, settings, sweeps, grids, named, chunks)
 
 
 def seeds_in(chunk: str) -> list[int]:
@@ -171,20 +157,21 @@ def seeds_in(chunk: str) -> list[int]:
 
 
 def _base(config: dict) -> dict:
-    model, training = config["model"], config["training"]
-    trained = ("learning_rate", "weight_decay", "dropout", "batch_size", "momentum", "optimizer", "sharpness_radius")
-    shape = {"model": model["name"], "width": model["width"], "depth": model["depth"]}
-    return shape | {key: training[key] for key in trained}
+    return {key: config[section.section()][field] for key, (section, field, _sweep) in swept().items()}
 
 
 def _product(base: dict, varied: dict[str, list]) -> list[dict]:
     return [base | dict(zip(varied, values, strict=True)) for values in itertools.product(*varied.values())]
 
 
-def _point_name(point: dict, base: dict) -> str:
-    """Name of a point; points of one study share a name only if they are equal."""
-    named = ALWAYS_NAMED | {key: short for key, short in NAMED_IF_VARIED.items() if point[key] != base[key]}
-    return "_".join(f"{short}~{_shortest(point[key])}" for key, short in named.items())
+def _setting_name(setting: dict, base: dict) -> str:
+    """Name of a setting; settings of one study share a name only if they are equal."""
+    named = {
+        sweep.short: setting[key]
+        for key, (_section, _field, sweep) in swept().items()
+        if sweep.place or setting[key] != base[key]
+    }
+    return "_".join(f"{short}~{_shortest(value)}" for short, value in named.items())
 
 
 def _shortest(value: float | str) -> str:
@@ -192,59 +179,102 @@ def _shortest(value: float | str) -> str:
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def _checked(config: dict, schema: dict) -> dict:
-    """A complete copy of a config without problems."""
-    # A section whose keys are all commented out reads as null: that is as good as leaving it out.
-    sections = {key for key, node in schema["properties"].items() if isinstance(node.get("default"), dict | list)}
-    config = {key: value for key, value in config.items() if value is not None or key not in sections}
+def _checked(given: dict, catalogue: Catalogue) -> dict:
+    """Return a complete copy of a config without problems."""
+    own_model = isinstance(given.get("model"), dict) and isinstance(given["model"].get("file"), str)
+    kind = catalogue.config_class(own_model)
+    if given.get("defaults") == "smoke":
+        given = _with_smoke_values(given, kind)
+    lines, faulty = [], set()
+    try:
+        complete = kind.model_validate(given)
+    except ValidationError as error:
+        found = problems(error, given, kind)
+        lines = [f"{dotted(path)}: {text}" for path, text in found.items()]
+        whole = {"dataset"}  # which is useless without one of its keys
+        nested = {name for name, value in given.items() if isinstance(value, dict)} - whole
+        faulty = {path[:2] if path[0] in nested else path[:1] for path in found}
+        # Contradictions are looked for in what is left without the faulty keys, so that one message lists all problems.
+        rest = {"study": "s", "dataset": "digits"} | _without(given, faulty)
+        if own_model:
+            rest["model"] = {"name": "Model"} | rest.get("model", {})
+        complete = kind.model_validate(rest)
 
-    problems = schema_problems(config, schema)
-    faulty = {path[:2] if isinstance(config.get(path[0]), dict) else path[:1] for path in problems}
-    lines = [f"{dotted(path)}: {text}" for path, text in problems.items()]
-
-    # Contradictions are looked for in what is left without the faulty keys, so that all problems are told at once.
-    complete = with_defaults(schema, _without(config, faulty))
-    for section in ("connectors", "subspaces"):  # a default cannot ask for more optima than there are
-        if not isinstance(config.get(section), dict) or "sizes" not in config[section]:
-            sizes = complete[section]["sizes"]
-            complete[section]["sizes"] = [size for size in sizes if size <= complete["seeds"]] or sizes[:1]
-    if not isinstance(config.get("ensembles"), dict) or "members" not in config["ensembles"]:
-        complete["ensembles"]["members"] = min(complete["ensembles"]["members"], max(2, complete["seeds"]))
-    complete["grids"] = [{key: values for key, values in grid.items() if values} for grid in complete["grids"]]
-    built_in = schema["properties"]["model"]["else"]["properties"]["name"]["enum"]
-    for keys, text in _contradictions(complete, built_in):
+    config = complete.model_dump()
+    limits = [*_limits(kind)]
+    for path, _relation, other in limits:
+        _fit_default(config, given, path, other)
+    config["grids"] = [{key: values for key, values in grid.items() if values} for grid in config["grids"]]
+    for keys, text in [*_beyond(config, limits), *_contradictions(config)]:
         involved = {tuple(key.split(".")[:depth]) for key in keys for depth in (1, 2)}
         if not involved & faulty:
             lines.append(f"{keys[0]}: {text}")
-
     if lines:
         raise InputError("\n  ".join(["The config cannot be used:", *lines]))
-    return complete
+    return config
+
+
+def _with_smoke_values(given: dict, kind: type[Config]) -> dict:
+    """Return a config in which the keys that it does not give have their values of the smoke study, if they have one."""
+    filled = kind.smoke() | given
+    for name, info in kind.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            section = filled.get(name)
+            if section is None or isinstance(section, dict):
+                filled[name] = info.annotation.smoke() | (section or {})
+    return filled
 
 
 def _without(config: dict, faulty: set[tuple]) -> dict:
     kept = copy.deepcopy(config)
     for *section, key in faulty:
-        (kept[section[0]] if section else kept).pop(key, None)
+        inner = kept[section[0]] if section else kept
+        for one in [one for one in inner if str(one) == str(key)]:
+            del inner[one]
     return kept
 
 
-def _contradictions(config: dict, built_in: list[str]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What is wrong between keys: the key to change and the others involved; what was found and what is allowed."""
-    training, wedges, seeds = config["training"], config["wedges"], config["seeds"]
-    epochs, snapshot = training["epochs"], training["snapshot_epochs"] or 0
-    limits = [
-        ("connectors.sizes", max(config["connectors"]["sizes"]), "at most", "seeds", seeds),
-        ("subspaces.sizes", max(config["subspaces"]["sizes"]), "at most", "seeds", seeds),
-        ("wedges.short", max(wedges["short"]), "less than", "wedges.dimension", wedges["dimension"]),
-        ("training.warmup_epochs", training["warmup_epochs"], "less than", "training.epochs", epochs),
-        ("training.snapshot_epochs", snapshot, "at most", "training.epochs", epochs),
-        ("training.average_epochs", training["average_epochs"] or 0, "at most", "training.epochs", epochs),
-        ("ensembles.members", config["ensembles"]["members"], "at most", "seeds", seeds),
-    ]
-    for key, found, relation, other, limit in limits:
+def _limits(kind: type[Section], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield what must not exceed another key: the key, the relation, the other key."""
+    for name, info in kind.model_fields.items():
+        note = kind.notes(name)
+        for relation, other in (("at most", note.at_most), ("less than", note.below)):
+            if other:
+                yield f"{prefix}{name}", relation, other
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            yield from _limits(info.annotation, f"{name}.")
+
+
+def _value(config: dict, path: str):
+    for key in path.split("."):
+        config = config[key]
+    return config
+
+
+def _fit_default(config: dict, given: dict, path: str, other: str) -> None:
+    """Make a default smaller that exceeds what other keys of the config allow, such as more optima than there are."""
+    section, _, name = path.partition(".")
+    chosen = given.get(section)
+    if isinstance(chosen, dict) and name in chosen:
+        return
+    value, limit = config[section][name], _value(config, other)
+    if isinstance(value, list):
+        config[section][name] = [one for one in value if one <= limit] or value[:1]
+    elif other == "seeds":
+        config[section][name] = min(value, max(2, limit))
+
+
+def _beyond(config: dict, limits: list[tuple[str, str, str]]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for path, relation, other in limits:
+        value, limit = _value(config, path), _value(config, other)
+        found = max(value) if isinstance(value, list) else value or 0
         if found > limit or (found == limit and relation == "less than"):
-            yield (key, other), f"found {_shortest(found)}; allowed: {relation} {other}, {limit}"
+            yield (path, other), f"found {_shortest(found)}; allowed: {relation} {other}, {limit}"
+
+
+def _contradictions(config: dict) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong between keys: the key to change and the others involved; what was found and what is allowed."""
+    seeds = config["seeds"]
     if seeds < SEEDS_IN_A_PLANE:
         yield ("seeds",), f"found {seeds}; allowed: at least {SEEDS_IN_A_PLANE}, the optima that a plane goes through"
 
@@ -254,12 +284,13 @@ def _contradictions(config: dict, built_in: list[str]) -> Iterator[tuple[tuple[s
         if len(grid) < 2:
             yield (place,), f"found {len(grid)} keys with values; allowed: two or more (one alone is a sweep)"
     if not config["model"]["file"]:
-        yield from _contradictions_of_models(config, sweeps + grids, built_in)
-    if training["nesterov"]:
+        yield from _contradictions_of_models(config, sweeps + grids)
+    if config["training"]["nesterov"]:
         yield from _contradictions_of_momentum(config, [("training", {}), *sweeps, *grids])
 
 
-def _contradictions_of_models(config: dict, variations: list[tuple[str, dict]], built_in: list[str]) -> Iterator[tuple]:
+def _contradictions_of_models(config: dict, variations: list[tuple[str, dict]]) -> Iterator[tuple]:
+    built_in = Model.model_fields["name"].annotation.__args__
     for place, varied in variations:
         models = varied.get("model", [config["model"]["name"]])
         unknown = [model for model in models if model not in built_in]
@@ -274,7 +305,7 @@ def _contradictions_of_models(config: dict, variations: list[tuple[str, dict]], 
 
 def _contradictions_of_momentum(config: dict, variations: list[tuple[str, dict]]) -> Iterator[tuple]:
     for place, varied in variations:
-        if any(point["optimizer"] == "sgd" and point["momentum"] == 0 for point in _product(_base(config), varied)):
+        if any(one["optimizer"] == "sgd" and one["momentum"] == 0 for one in _product(_base(config), varied)):
             keys = (f"{place}.momentum", "training.momentum", "training.nesterov", "training.optimizer")
-            yield keys, "found 0; allowed: number > 0, for training.nesterov is true"
+            yield keys, "found 0 with training.nesterov: true; Nesterov momentum needs momentum > 0"
             return  # every other variation would repeat it

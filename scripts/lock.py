@@ -1,0 +1,45 @@
+"""Write envs/requirements.lock and envs/environment.yaml from envs/requirements.txt. `make lock` calls this.
+
+Arguments go to `uv pip compile`, for example `--upgrade-package rich`. Versions in the lock stay as they are otherwise.
+"""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS, LOCK = ROOT / "envs/requirements.txt", ROOT / "envs/requirements.lock"
+PYTHON = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
+HEADER = "# Written by `make lock` from requirements.txt. Do not edit.\n"
+
+uv = Path(sys.executable).with_name("uv")
+resolve = [uv, "pip", "compile", REQUIREMENTS, "--output-file", LOCK, "--universal", "--python-version", PYTHON]
+form = ["--generate-hashes", "--no-annotate", "--no-header", "--quiet"]
+if code := subprocess.run([*resolve, *form, *sys.argv[1:]], check=False).returncode:
+    sys.exit(code)
+
+# PyTorch's wheels differ from index to index: it is locked without hashes, and what its CUDA build alone needs is left
+# out. The metadata of that build pin those packages.
+lock = re.sub(r"^(torch==\S+) .*\n(?: .*\n)*", r"\1\n", LOCK.read_text(), flags=re.MULTILINE)
+lock = re.sub(r"^(?:cuda-|nvidia-|triton).*\n(?: .*\n)*", "", lock, flags=re.MULTILINE)
+LOCK.write_text(HEADER + lock)
+
+pins = re.findall(r"^([\w.-]+)==(\S+)(?: +# conda: (\S+))?$", REQUIREMENTS.read_text(), re.MULTILINE)
+conda = "\n".join(f"  - {other or name.lower()}={version}" for name, version, other in pins if other != "none")
+pip = "\n".join(f"      - {name}=={version}" for name, version, other in pins if other == "none")
+(ROOT / "envs/environment.yaml").write_text(f"""\
+{HEADER}\
+# `snakemake --sdm conda` builds this environment and runs the rules in it. By hand, from the repository's root:
+#     conda env create -f envs/environment.yaml
+name: wedgescape
+channels: [conda-forge, bioconda, nodefaults]
+dependencies:
+  - python={PYTHON}
+{conda}
+  # These channels do not have the following packages.
+  - pip
+  - pip:
+{pip}
+""")

@@ -1,0 +1,112 @@
+"""The only module that uses what Snakemake does not promise to keep: parts of its workflow, rules and jobs.
+
+Each function says what it needs and why the public interface has no such thing. They were tried with Snakemake 9.27.1,
+which the Snakefile asks for. (Where the workflow's own files are, `workflow/rules/sources.smk` has to find out before
+this module can be imported.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def own_rules(workflow) -> list:
+    """Return the rules that this workflow has defined so far, not those of a workflow that imports it."""
+    return list(workflow.modifier.rules)
+
+
+def files_of(rules: Sequence) -> list[str]:
+    """Return the outputs and inputs of those rules whose files need no wildcards."""
+    return [path for rule in rules if not rule.has_wildcards() for path in (*rule.output, *rule.input)]
+
+
+def with_prefix(workflow, path: str) -> str:
+    """Return where a result lies: a workflow that imports this one may put a prefix before it."""
+    return workflow.modifier.path_modifier.replace_prefix(path)
+
+
+def is_main(workflow) -> bool:
+    """Return whether this process decides what runs, rather than running one job."""
+    return workflow.is_main_process
+
+
+def wants_apptainer(workflow) -> bool:
+    """Return whether the command line asks for `--sdm apptainer`."""
+    from snakemake_interface_executor_plugins.settings import DeploymentMethod
+
+    return DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+
+
+def give_environment(workflow, folder, path: str) -> None:
+    """Give every rule of this workflow a conda environment, for `--sdm conda`.
+
+    A global `container:` serves all rules; a global `conda:` would serve the Snakefile alone. Rules of an importing
+    workflow keep what they chose.
+
+    Args:
+        workflow: Snakemake's.
+        folder: in which this workflow's rules are.
+        path: of the environment, from there.
+    """
+    for rule in own_rules(workflow):
+        if rule.basedir == folder and rule.conda_env is None:
+            rule.conda_env = path
+
+
+def on_slurm(workflow) -> bool:
+    """Return whether Slurm runs the jobs."""
+    return workflow.executor_plugin.name == "slurm"
+
+
+def submitted_jobs(workflow) -> list:
+    """Return the jobs that are to be submitted, in an order in which they can run."""
+    needed = set(workflow.dag.needrun_jobs())
+    return [job for layer in workflow.dag.toposorted(needed) for job in sorted(layer, key=str) if not job.is_local]
+
+
+def attempts(workflow) -> int:
+    """Return how often a job is tried at most."""
+    return workflow.execution_settings.retries + 1
+
+
+def resources_of(job, attempt: int = 1) -> dict:
+    """Return what a job asks for at an attempt."""
+    return job.rule.expand_resources(job.wildcards_dict, job.input, attempt, skip_evaluation={"tmpdir"})
+
+
+def planned_jobs(config_files: Sequence[str], snakefile: Path) -> tuple[object, list, int]:
+    """Return a study as its Snakefile reads it, the jobs that it has still to run, and how many are done.
+
+    Snakemake's API has no call that returns jobs.
+
+    Args:
+        config_files: of the study, later ones over earlier ones.
+        snakefile: of the workflow.
+    """
+    from snakemake.api import SnakemakeApi
+    from snakemake.cli import parse_args
+    from snakemake.settings import types
+
+    # The workflow's own profile, which the command line reads, says what makes a result out of date.
+    with contextlib.redirect_stderr(io.StringIO()):
+        said = parse_args(["--snakefile", str(snakefile), "--cores", "1", "--dry-run"])[1]
+    quiet = types.OutputSettings(quiet={types.Quietness.ALL})
+    with SnakemakeApi(quiet) as api:
+        workflow = api.workflow(
+            resource_settings=types.ResourceSettings(cores=1),
+            config_settings=types.ConfigSettings(configfiles=[Path(file) for file in config_files]),
+            snakefile=snakefile,
+        )
+        triggers = {"rerun_triggers": said.rerun_triggers, "max_checksum_file_size": said.max_checksum_file_size}
+        workflow.dag(types.DAGSettings(force_incomplete=said.rerun_incomplete, **triggers))
+        inner = workflow._workflow
+        inner._prepare_dag(forceall=False, ignore_incomplete=False, lock_warn_only=True)
+        inner._build_dag()
+        to_run = set(inner.dag.needrun_jobs())
+        done = [job for job in inner.dag.jobs if job not in to_run and job.output]
+        order = {rule.name: place for place, rule in enumerate(inner.rules)}
+        in_order = sorted(to_run, key=lambda job: (order[job.rule.name], *job.wildcards_dict.values()))
+        return inner.globals["study"], [job for job in in_order if job.output], len(done)

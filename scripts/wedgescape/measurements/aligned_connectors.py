@@ -1,0 +1,63 @@
+"""Aligned connectors: low-loss ways between sets of optima whose units are matched (docs/science.md, Connectors)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from wedgescape.errors import InputError
+from wedgescape.landscapes.alignment import hidden_layers, matched
+from wedgescape.landscapes.operations import Case, Work, times
+from wedgescape.measurements import connectors as unaligned
+from wedgescape.measurements.alignment import Settings as AlignmentSettings
+from wedgescape.measurements.alignment import left_out, matching
+from wedgescape.measurements.connectors import Settings as ConnectorSettings
+from wedgescape.training.optima import Optima
+
+MINUTES = unaligned.MINUTES
+VARIABLES = {name: variable for name, variable in unaligned.VARIABLES.items() if not name.endswith("centre")}
+
+
+def measure(optima: Optima, alignment: AlignmentSettings, connectors: ConnectorSettings) -> xr.Dataset:
+    """Measure connectors whose optima are all matched to the first of their set, on the sets of `connectors`.
+
+    Args:
+        optima: of one setting, whose landscape is a network's.
+        alignment: how units are matched.
+        connectors: the sets, and the search for their centres.
+
+    Returns:
+        What `connectors.measure_sets` does, without the centres; a store that says why (`left_out`) where the network
+        is no chain.
+
+    Raises:
+        InputError: if fewer runs stayed finite than the largest m.
+    """
+    sound = optima.sound(at_least=max(connectors.sizes))
+    try:
+        layers = hidden_layers(optima.landscape.module)
+    except InputError as error:
+        return optima.flagged(left_out(error))
+
+    def arrange(seeds: Sequence[int], corners: Tensor) -> Tensor:
+        first, passes = corners[0], alignment.passes
+        others = zip(seeds[1:], corners[1:], strict=True)
+        return torch.stack([first, *(matched(first, other, layers, passes, (seeds[0], k))[0] for k, other in others)])
+
+    return optima.flagged(unaligned.measure_sets(sound, connectors, arrange)[list(VARIABLES)])
+
+
+def work(case: Case, connectors: ConnectorSettings) -> Work:
+    """Count the connectors of random sets, and the matching of their optima; nothing where the network is no chain."""
+    one = matching(case)
+    count = sum((size - 1) * min(connectors.sets, math.comb(case.seeds, size)) for size in connectors.sizes)
+    return times(count, one) + unaligned.work_on_sets(case, connectors) if one else Work()
+
+
+def claims() -> Iterator[dict]:
+    """`alignment` makes the claims about aligned connectors."""
+    return iter(())

@@ -1,0 +1,85 @@
+"""What a function of a measurement or a figure takes, opened from a job's inputs.
+
+The function's own signature says what it reads (`study.catalogue`): networks, stores by the name of their measurement,
+sections of the config.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+import pandas as pd
+
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.stores.zarr_stores import along, load_store, open_store, open_weights, setting_of
+from wedgescape.study.catalogue import File
+from wedgescape.training.optima import Optima
+
+Tell = Callable[[str], None]  # receives a line of progress
+
+
+def imported(file: File):
+    """Import the module of a file of the catalogue."""
+    return importlib.import_module(file.module)
+
+
+def arguments(file: File, function: str, snakemake, tell: Tell = print, **given) -> dict:
+    """Return what a function of a file takes, by the names of its parameters.
+
+    Args:
+        file: of a measurement or a figure.
+        function: its name.
+        snakemake: what Snakemake puts into a script; `params.job` has the sections of the config, and where sweeps,
+            grids and methods lie.
+        tell: receives lines of progress.
+        given: further arguments, by the annotation of their parameter.
+    """
+    job, module = snakemake.params.job, imported(file)
+    found = {}
+    for name, annotation in file.parameters(function).items():
+        if annotation in given:
+            found[name] = given[annotation]
+        elif annotation == "Tell":
+            found[name] = tell
+        elif annotation == "Optima":
+            found[name] = Optima.open(open_store(snakemake.input.data), snakemake.input.weights, _device(snakemake))
+        elif annotation == "OptimaOfMethods":
+            data = open_store(snakemake.input.data)
+            found[name] = {
+                method: Optima.open(data, snakemake.input[method], _device(snakemake)) for method in job["methods"]
+            }
+        elif annotation == "Weights":
+            found[name] = open_weights(snakemake.input.weights)
+        elif annotation == "Intervals":
+            found[name] = Intervals(job["sections"]["claims.confidence"], job["sections"]["claims.resamples"])
+        elif annotation == "Verdicts":
+            found[name] = pd.read_csv(snakemake.input.verdicts)
+        elif annotation == "BaseSetting":
+            found[name] = job["context"]["base"]
+        elif annotation == "Grids":
+            found[name] = job["context"]["grids"]
+        elif annotation == "SettingName":
+            found[name] = snakemake.wildcards.setting
+        elif section := file.section(annotation):
+            found[name] = getattr(module, annotation)(**job["sections"][section])
+        elif annotation in file.reads(function).values():
+            found[name] = _stores(snakemake.input[name], annotation, job["context"])
+    return found
+
+
+def _device(snakemake) -> str:
+    return snakemake.config["device"]
+
+
+def _stores(paths, place: str, context: dict):
+    """Open a measurement's stores as their reader wants them (`study.places`)."""
+    by_setting = {setting_of(path): path for path in ([paths] if isinstance(paths, str) else paths)}
+    if place in ("AtSetting", "AtBase"):
+        return load_store(by_setting.get(context.get("base_setting"), next(iter(by_setting.values()))))
+    stores = {setting: load_store(by_setting[setting]) for setting in context["settings"][place]}
+    if place == "AlongSweeps":
+        return {sweep: along(stores, values) for sweep, values in context["sweeps"].items()}
+    if place == "OfMethods":
+        return {method: stores[setting] for method, setting in context["methods"].items()}
+    return stores

@@ -1,0 +1,108 @@
+"""What determines each result beside its inputs: the code that its job reaches, and parts of the config.
+
+A rule's one `job` parameter holds it. So Snakemake reruns a job when it changes, and not for a touch, a comment or
+another rule's setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wedgescape.provenance.fingerprints import Fingerprints
+from wedgescape.study.catalogue import File
+from wedgescape.study.layout import Layout, needs_networks
+from wedgescape.study.study import seeds_in
+
+
+@dataclass(frozen=True)
+class Determinants:
+    """What determines the results of one study.
+
+    Args:
+        layout: of the study.
+        fingerprints: of the code.
+        script: name of a script of the workflow -> where it is.
+    """
+
+    layout: Layout
+    fingerprints: Fingerprints
+    script: Callable[[str], Path]
+
+    @property
+    def own_model(self) -> list[str]:
+        """The user's own file with a model, if the study has one."""
+        file = self.layout.study.config["model"]["file"]
+        return [file] if file else []
+
+    @property
+    def own_data(self) -> list[str]:
+        """The user's own file with a data set, if the study has one."""
+        dataset = self.layout.study.config["dataset"]
+        return [dataset["file"]] if isinstance(dataset, dict) else []
+
+    def of(self, rule: str, roots: Sequence, sections: Sequence[str] = (), **more) -> dict:
+        """Return what determines a rule's results.
+
+        Args:
+            rule: its name here, whatever an importing workflow calls it.
+            roots: where the code begins: paths, or (path, names of definitions in it).
+            sections: of the config, or entries such as `data.train_examples`.
+            more: that the job is to know.
+        """
+        code = self.fingerprints.of(*roots)
+        return {"rule": rule, "code": code, "sections": {key: self.layout.study.section(key) for key in sections}, **more}
+
+    def data(self) -> dict:
+        """Return what determines the data store."""
+        sections = ["dataset", "data.train_examples", "data.test_examples"]
+        return self.of("prepare_data", [self.script("prepare_data.py"), *self.own_data], sections)
+
+    def models(self) -> dict:
+        """Return what determines the check of the networks."""
+        roots = [self.script("check_models.py"), *self.own_model]
+        return self.of("check_models", roots, ["device"], models=self.layout.study.models())
+
+    def training(self, setting: str, seeds: str) -> dict:
+        """Return what determines the weights of a chunk of seeds at a setting."""
+        trains = {setting: self.layout.study.training(setting)}
+        roots = [self.script("train.py"), *self.own_model]
+        return self.of("train", roots, trains=trains, seeds=seeds_in(seeds))
+
+    def measurement(self, file: File) -> dict:
+        """Return what determines a measurement."""
+        roots = [self.script("measure.py"), (file.path, ["VARIABLES", "measure"])]
+        roots += self.own_model if needs_networks(file) else []
+        methods = list(self.layout.study.methods) if "OptimaOfMethods" in file.kinds("measure") else []
+        context = self.layout.context(*file.kinds("measure"))
+        return self.of(
+            f"measure_{file.name}", roots, file.sections("measure"), name=file.name, methods=methods, context=context
+        )
+
+    def figure(self, file: File) -> dict:
+        """Return what determines a figure and the tables behind it."""
+        functions = ("tabulate", "draw")
+        roots = [self.script("plot.py"), (file.path, list(functions))]
+        sections = ["figures", *file.sections(*functions)]
+        context = self.layout.context(*file.kinds(*functions))
+        return self.of(f"plot_{file.name}", roots, sections, name=file.name, context=context)
+
+    def claims(self) -> dict:
+        """Return what determines the verdicts."""
+        files = self.layout.catalogue.claiming
+        roots = [self.script("judge_claims.py"), *((file.path, ["claims"]) for file in files)]
+        sections = ["claims", *(key for file in files for key in file.sections("claims"))]
+        kinds = {kind for file in files for kind in file.kinds("claims")}
+        return self.of("judge_claims", roots, sections, context=self.layout.context(*kinds))
+
+    def archive(self, configs: Sequence[str], results: Sequence[str]) -> dict:
+        """Return what determines the archive.
+
+        Args:
+            configs: the config files that Snakemake read.
+            results: every file that the study makes.
+        """
+        own = [*configs, *self.own_model, *self.own_data]
+        config = self.layout.study.config
+        return self.of("archive", [self.script("archive.py")], ["archive"], config=config, results=results, own=own)

@@ -1,0 +1,148 @@
+"""Where a study's results are, and what each job reads: the Snakefile asks here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wedgescape.study.catalogue import NETWORKS, Catalogue, File
+from wedgescape.study.places import COMPARED, TOY, settings_at
+from wedgescape.study.study import Study
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of one study.
+
+    Args:
+        study: whose results they are.
+        catalogue: of the measurements and figures.
+    """
+
+    study: Study
+    catalogue: Catalogue
+
+    @property
+    def results(self) -> str:
+        """The folder of the study's results."""
+        return f"results/{self.study.name}"
+
+    @property
+    def data(self) -> str:
+        """The store of the data set."""
+        return f"{self.results}/data/{self.study.dataset}.zarr.zip"
+
+    @property
+    def verdicts(self) -> str:
+        """The table of the verdicts."""
+        return f"{self.results}/claims.csv"
+
+    def weights(self, setting: str) -> list[str]:
+        """The stores of a setting's networks, one per chunk of seeds."""
+        return [f"{self.results}/weights/{setting}/seeds~{seeds}.zarr.zip" for seeds in self.study.seed_chunks]
+
+    def kept_weights(self, folder: str | Path) -> set[str]:
+        """The weights that the study must have: those of settings that have a weights folder at all.
+
+        Without one (for example after unpacking an archive without weights), rules that need weights trigger training.
+
+        Args:
+            folder: of the study's results.
+        """
+        kept = [setting for setting in self.study.trainings() if Path(folder, "weights", setting).exists()]
+        return {path for setting in kept for path in self.weights(setting)}
+
+    def starts(self, setting: str, seeds: str) -> list[str]:
+        """The store from which a training continues: none, or the base setting's for the methods that continue it."""
+        continues = setting in self.study.continued
+        return [f"{self.results}/weights/{self.study.base}/seeds~{seeds}.zarr.zip"] if continues else []
+
+    def store(self, measurement: str, setting: str) -> str:
+        """The store of a measurement at a setting."""
+        return f"{self.results}/{measurement}/{setting}.zarr.zip"
+
+    def settings(self, measurement: str, place: str, setting: str | None = None) -> list[str]:
+        """The settings at which a function reads a measurement (`places`); the toy model has none."""
+        toy = is_toy(self.catalogue.measurements[measurement])
+        return [TOY] if toy else settings_at(place, self.study, setting)
+
+    def read(self, file: File, *functions: str, setting: str | None = None) -> dict[str, list[str]]:
+        """What functions of a file read beside networks: name of the input -> paths."""
+        found = {
+            name: [self.store(name, one) for one in self.settings(name, place, setting)]
+            for name, place in file.reads(*functions).items()
+        }
+        return found | ({"verdicts": [self.verdicts]} if "Verdicts" in file.kinds(*functions) else {})
+
+    def measured_from(self, file: File, setting: str) -> dict[str, str | list[str]]:
+        """The inputs of a measurement at a setting: name -> path or paths."""
+        kinds = file.kinds("measure")
+        found = self.read(file, "measure", setting=setting)
+        if kinds & {"Optima", "OptimaOfMethods"}:
+            found["data"] = self.data
+        if kinds & {"Optima", "Weights"}:
+            found["weights"] = self.weights(setting)
+        if "OptimaOfMethods" in kinds:
+            found |= {method: self.weights(place) for method, place in self.study.methods.items()}
+        return found
+
+    def judged_from(self) -> dict[str, list[str]]:
+        """The stores that claims are about: name of the measurement -> paths."""
+        found: dict[str, list[str]] = {}
+        for file in self.catalogue.claiming:
+            for name, paths in self.read(file, "claims").items():
+                found[name] = list(dict.fromkeys([*found.get(name, []), *paths]))
+        return found
+
+    def context(self, *kinds: str) -> dict:
+        """Where the stores lie that functions read, by the kinds (annotations) of their parameters."""
+        study = self.study
+        found = {}
+        if "AtBase" in kinds:
+            found["base_setting"] = study.base
+        if "BaseSetting" in kinds:
+            found["base"] = study.settings[study.base]
+        if "AlongSweeps" in kinds:
+            found["sweeps"] = {
+                sweep: {setting: study.settings[setting][sweep] for setting in settings}
+                for sweep, settings in study.sweeps.items()
+            }
+        if "Grids" in kinds:
+            found["grids"] = {
+                grid: {"keys": list(values), "settings": {name: study.settings[name] for name in study.grids[grid]}}
+                for grid, values in zip(study.grids, study.config["grids"], strict=True)
+            }
+        if "OfMethods" in kinds:
+            found["methods"] = {"base": study.base} | {method: study.methods[method] for method in COMPARED}
+        several = {"AlongSweeps", "AtWidths", "OfMethods", "InGrids", "AtAllSettings"} & set(kinds)
+        found["settings"] = {place: settings_at(place, study) for place in sorted(several)}
+        return found
+
+    @property
+    def figures(self) -> list[File]:
+        """The figures that this study can draw: those along sweeps or grids need some."""
+        missing = {"AlongSweeps"} if not self.study.sweeps else set()
+        missing |= {"InGrids"} if not self.study.grids else set()
+        return [file for file in self.catalogue.figures.values() if not file.kinds("tabulate", "draw") & missing]
+
+    def unread(self) -> list[str]:
+        """The stores of measurements that neither a claim nor a figure nor another measurement reads, at the base."""
+        read = {name for file in self.catalogue.figures.values() for name in file.reads("tabulate", "draw")}
+        read |= {name for file in self.catalogue.claiming for name in file.reads("claims")}
+        read |= {name for file in self.catalogue.measurements.values() for name in file.reads("measure")}
+        return [self.store(name, self.study.base) for name in self.catalogue.measurements if name not in read]
+
+
+def is_toy(file: File) -> bool:
+    """Return whether a measurement is of the toy model: it takes no networks and no other measurement."""
+    return not file.kinds("measure") & set(NETWORKS) and not file.reads("measure")
+
+
+def needs_networks(file: File) -> bool:
+    """Return whether a measurement computes networks, so that it asks a cluster for a GPU."""
+    return bool(file.kinds("measure") & {"Optima", "OptimaOfMethods"})
+
+
+def tables_of(file: File) -> list[str]:
+    """Return the names of the tables behind a figure: those of its `TABLES`, else one named like the figure."""
+    return list(file.constant("TABLES", (file.name,) if "tabulate" in file.definitions else ()))

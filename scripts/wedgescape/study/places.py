@@ -1,0 +1,59 @@
+"""At which settings of a study a function reads a measurement's stores: the annotations of its parameters.
+
+`def draw(tunnels: AlongSweeps, training: AtBase)` reads tunnels over each sweep, and training at the base setting. The
+catalogue goes by the names of these types; here they say what the function receives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from wedgescape.study.study import Study
+
+AtSetting: TypeAlias = "xr.Dataset"  # at the setting that the job itself is about
+AtBase: TypeAlias = "xr.Dataset"  # at the base setting
+AlongSweeps: TypeAlias = "dict[str, xr.Dataset]"  # sweep -> over `value`, in the order of the values
+AtWidths: TypeAlias = "dict[str, xr.Dataset]"  # setting -> store, at every width swept and at the base setting
+OfMethods: TypeAlias = "dict[str, xr.Dataset]"  # method -> store: one solution, a longer training, SWA, SAM
+InGrids: TypeAlias = "dict[str, xr.Dataset]"  # setting -> store, at all settings of all grids
+AtAllSettings: TypeAlias = "dict[str, xr.Dataset]"  # setting -> store, at all settings of sweeps, grids and methods
+
+BaseSetting: TypeAlias = dict  # the base setting's hyperparameters, by their keys in `sweeps`
+Grids: TypeAlias = dict  # grid -> `keys` that it varies, and `settings`: name -> hyperparameters
+SettingName: TypeAlias = str  # of the setting that the job is about
+Tables: TypeAlias = dict  # what `tabulate` returned: name -> table
+Verdicts: TypeAlias = "pd.DataFrame"  # the table of all verdicts
+Weights: TypeAlias = "xr.Dataset"  # the weights store of the job's setting, without its landscape
+
+PLACES = ("AtSetting", "AtBase", "AlongSweeps", "AtWidths", "OfMethods", "InGrids", "AtAllSettings")
+COMPARED = ("longer", "swa", "sam")  # methods whose single solutions are compared with the base setting's
+
+
+TOY = "toy"  # in place of a setting: the toy model has no networks
+
+
+def settings_at(place: str, study: Study, setting: str | None = None) -> list[str]:
+    """Return the settings at which a function reads a measurement of networks, each once.
+
+    Args:
+        place: one of `PLACES`.
+        study: whose settings.
+        setting: that the job is about, if it is about one.
+    """
+    swept = [name for names in study.sweeps.values() for name in names]
+    in_grids = [name for names in study.grids.values() for name in names]
+    compared = [study.base, *(study.methods[method] for method in COMPARED)]
+    found = {
+        "AtSetting": [setting or study.base],
+        "AtBase": [study.base],
+        "AlongSweeps": swept,
+        "AtWidths": [*study.sweeps.get("width", []), study.base],
+        "OfMethods": compared,
+        "InGrids": in_grids,
+        "AtAllSettings": [*swept, *in_grids, *compared],
+    }
+    return list(dict.fromkeys(found[place]))

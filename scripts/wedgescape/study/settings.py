@@ -1,0 +1,300 @@
+"""The sections of the config that belong to no measurement: data, model, training, seeds, sweeps, rules of verdicts.
+
+A measurement declares its section in its own file; `catalogue.config_class` puts all of them together.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, create_model, model_validator
+
+from wedgescape.study.sections import AllDifferent, Count, Fraction, Identifier, Section, Swept, key
+
+DATASETS = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"]
+Path = Annotated[str, Field(min_length=1)]
+Examples = Annotated[int, Field(ge=10)]
+
+
+class OwnDataset(Section):
+    """Your own data set."""
+
+    file: Path = key(help="Python file with your own data set; relative to the folder that Snakemake runs in.")
+    name: Identifier = key(
+        help="Name of the function in that file that returns the data, and of the data set in paths."
+    )
+
+
+class Data(Section):
+    """Where the data come from and how much of them is used."""
+
+    SECTION: ClassVar[str] = "data"
+
+    folder: Path | None = key(None, "Folder that already holds the source files; null looks in the usual places.")
+    download: bool = key(True, "Whether the workflow may download source files that it does not find.")
+    train_examples: Examples | None = key(None, "Number of training examples used; null uses all.", smoke=400)
+    test_examples: Examples | None = key(None, "Number of test examples used; null uses all.", smoke=200)
+
+
+class Model(Section):
+    """The network. With `file`, further keys are allowed; the workflow passes them to your class."""
+
+    SECTION: ClassVar[str] = "model"
+
+    name: Literal["mlp", "simple_cnn", "resnet20"] = key(
+        "mlp", "One of mlp, simple_cnn, resnet20; with `file`, the name of a class in it (then required)."
+    )
+    width: Count = key(
+        64,
+        "Units per hidden layer (mlp), channels of the first stage (resnet20, 16 is standard), or a scale (simple_cnn, "
+        "16 gives 16-32-32 channels).",
+        smoke=16,
+        sweep=Swept("width", "width", "Widths.", place=3),
+    )
+    depth: Count = key(
+        2, "Number of hidden layers; mlp only.", sweep=Swept("depth", "depth", "Numbers of hidden layers; mlp only.")
+    )
+    norm: Literal["batch", "group"] = key("batch", "Normalisation layers; resnet20 only.")
+    file: Path | None = key(
+        None, "Python file with your own model; relative to the folder that Snakemake runs in. null for a built-in."
+    )
+
+
+class OwnModel(Model):
+    """A network of your own. Further keys are passed on to your class."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, bool | int | float | str | list | dict | None]
+
+    name: Identifier = key(
+        help="Name of a class in `file`.",
+        sweep=Swept("model", "network", "Models; with `model.file`, classes in that file.", key="model"),
+    )
+
+
+class Training(Section):
+    """How every network is trained."""
+
+    SECTION: ClassVar[str] = "training"
+
+    optimizer: Literal["sgd", "adam", "adamw"] = key(
+        "sgd",
+        "Optimiser; momentum and nesterov are for sgd alone.",
+        sweep=Swept("optimizer", "optimiser", "Optimisers."),
+    )
+    learning_rate: float = key(
+        0.05,
+        "Learning rate; the highest one, where a schedule varies it.",
+        gt=0,
+        sweep=Swept("lr", "learning rate", "Learning rates.", place=1),
+    )
+    momentum: float = key(0.9, "Momentum.", ge=0, lt=1, sweep=Swept("momentum", "momentum", "Momenta."))
+    nesterov: bool = key(False, "Whether the momentum is Nesterov's.")
+    weight_decay: float = key(
+        0.0,
+        "L2 coefficient; decoupled from the gradient with adamw.",
+        ge=0,
+        sweep=Swept("wd", "L2 coefficient", "L2 coefficients.", place=2),
+    )
+    dropout: float = key(
+        0.0,
+        "Probability that a unit is dropped.",
+        ge=0,
+        lt=1,
+        sweep=Swept("dropout", "dropout probability", "Dropout probabilities.", place=4),
+    )
+    batch_size: int = key(
+        128, "Examples per step.", ge=1, smoke=64, sweep=Swept("batch", "batch size", "Batch sizes.", place=5)
+    )
+    epochs: int = key(80, "Passes over the training examples.", ge=1, smoke=3)
+    schedule: Literal["constant", "cosine", "step", "triangular", "cyclic_cosine"] = key(
+        "cosine", "Course of the learning rate over training."
+    )
+    warmup_epochs: float = key(
+        0.0,
+        "Epochs over which the learning rate rises linearly from 0; fewer than `epochs`.",
+        ge=0,
+        below="training.epochs",
+    )
+    cycles: int = key(1, "Number of cycles of the schedules triangular and cyclic_cosine.", ge=1)
+    clip_norm: float | None = key(
+        None, "Largest Euclidean norm of a gradient; longer gradients are shortened to it. null never clips.", gt=0
+    )
+    snapshot_epochs: int | None = key(
+        None,
+        "Save a snapshot of the base setting's weights every N epochs, always including the first and last; with a "
+        "schedule of cycles, at the lowest rate before each such epoch. null: no snapshots.",
+        ge=1,
+        smoke=1,
+        at_most="training.epochs",
+    )
+    sharpness_radius: float = key(
+        0.0,
+        "Radius of sharpness-aware minimisation, which takes each gradient this far up the slope and costs a second "
+        "gradient per step; 0 is ordinary training.",
+        ge=0,
+        sweep=Swept("sam", "sharpness radius", "Radii of sharpness-aware minimisation."),
+    )
+    average_epochs: int | None = key(
+        None,
+        "Stochastic weight averaging: the final weights are the equal average of those at the ends of the last N epochs. "
+        "null takes the last weights alone. Usual with a constant schedule.",
+        ge=1,
+        at_most="training.epochs",
+    )
+
+
+class Archive(Section):
+    """What `snakemake archive` puts into the archive beside all other results."""
+
+    SECTION: ClassVar[str] = "archive"
+
+    weights: bool = key(False, "Whether to include the networks' weights, so that others can repeat the measurements.")
+
+
+class Rules(Section):
+    """The rules by which the claims are judged, fixed before any run, and how intervals are computed."""
+
+    SECTION: ClassVar[str] = "claims"
+
+    confidence: Fraction = key(0.95, "Confidence of all intervals.")
+    resamples: int = key(2000, "Bootstrap resamples.", ge=100, smoke=100)
+    minimum_correlation: float = key(
+        0.2, "A trend is supported where the whole interval of Spearman's rho lies beyond this value.", ge=0, lt=1
+    )
+    maximum_connector_loss: float = key(
+        0.1,
+        "A connector is a low-loss subspace where the interval of its largest training loss between vertices lies below "
+        "this value, in nats.",
+        gt=0,
+    )
+    maximum_relative_error: float = key(
+        0.1,
+        "The toy model follows a closed form where the interval of the mean relative error lies below this value.",
+        gt=0,
+    )
+    maximum_loss_ratio: Fraction = key(
+        0.5,
+        "A connector is supported where the whole interval of (loss at its centre) / (loss at the linear centroid) lies "
+        "below this value; a kind of curve, where that of (its barrier) / (the straight line's) does.",
+    )
+    minimum_barrier: float = key(
+        0.1, "A barrier separates optima where the whole interval of the straight line's barrier lies above this, in nats.",
+        ge=0,
+    )  # fmt: skip
+    maximum_rise: float = key(
+        0.01, "The loss falls monotonically on a straight line where it nowhere rises by more than this, in nats.", ge=0
+    )
+    minimum_fraction: Fraction = key(
+        0.5,
+        "What holds for single seeds is supported where the whole interval of their fraction lies above this value.",
+    )
+    maximum_threshold_fraction: Fraction = key(
+        0.1,
+        "Few random directions are enough where the whole interval of (dimensions at the threshold) / (parameters) lies "
+        "below this value.",
+    )
+    minimum_likeness: Fraction = key(
+        0.7,
+        "Two hyperparameters act in similar ways where the whole interval of the cosine of their effects lies above this "
+        "value; 0.7 leaves them half of the squared effects in common.",
+    )
+    maximum_fold_difference: float = key(
+        2.0,
+        "Two estimates of one number agree where the interval of the larger over the smaller lies below this.",
+        gt=1,
+    )
+
+
+class Look(Section):
+    """Look of the figures."""
+
+    SECTION: ClassVar[str] = "figures"
+
+    dpi: int = key(200, "Resolution of PNG figures, in dots per inch.", ge=50, le=1200, smoke=72)
+
+
+def swept() -> dict[str, tuple[type[Section], str, Swept]]:
+    """Return what sweeps may vary: key in `sweeps` -> its section, its field there, and what it is called.
+
+    They are in the order in which they stand in the names of settings.
+    """
+    found = {}
+    for section in (OwnModel, Training):
+        for name in section.model_fields:
+            if sweep := section.notes(name).sweep:
+                found[sweep.key or name] = (section, name, sweep)
+    return dict(sorted(found.items(), key=lambda item: item[1][2].place or len(found)))
+
+
+def _varied() -> type[Section]:
+    """Return the section of `sweeps`, and of each of `grids`: a list of values per hyperparameter, in its own range."""
+    fields: dict[str, Any] = {}
+    for name, (section, field, sweep) in swept().items():
+        info = section.model_fields[field]
+        item = Annotated[info.annotation, *info.metadata]
+        values = Annotated[list[item], Field(min_length=1), AllDifferent]
+        fields[name] = (values | None, key(None, sweep.help))
+    made = create_model("Varied", __base__=Section, **fields)
+    made.__doc__ = "Hyperparameters and their values."
+    return made
+
+
+Varied = _varied()
+
+
+class Config(Section):
+    """Config of one study."""
+
+    study: str = key(
+        help="Name of the study; its results are in `results/<study>`.",
+        pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        says="text of letters, digits, - and _ that begins with a letter or digit",
+    )
+    dataset: DATASETS | OwnDataset = key(
+        help="What the networks learn; or, for your own data, a section with the two keys below."
+    )
+    defaults: Literal["standard", "smoke"] = key(
+        "standard",
+        "Values of the keys that the config does not give: standard, or smoke, tiny values with which everything runs in "
+        "a minute and no number means anything.",
+    )
+    data: Data = key(Data())
+    device: Literal["auto", "cpu", "cuda", "mps"] = key(
+        "auto", "Where networks are computed; auto takes a GPU if there is one. Never changes what a result is called."
+    )
+    gpu_model: str | None = key(
+        None,
+        "Model of GPU that jobs ask a cluster for, by the name it has there, such as a100; null takes any. With device "
+        "cpu no job asks for a GPU.",
+        pattern="^[A-Za-z0-9_.]+$",
+        says="text of letters, digits, . and _",
+    )
+    checkpoint_minutes: float = key(
+        5.0, "Minutes between checkpoints, from which an interrupted training continues.", gt=0
+    )
+    model: Model = key(Model())
+    training: Training = key(Training())
+    seeds: int = key(
+        12, "Networks trained at every setting, with seeds 0, 1, …; planes need 3, connectors as many as they join.",
+        ge=1, smoke=4,
+    )  # fmt: skip
+    seeds_per_job: int = key(12, "Seeds that one job trains together.", ge=1, smoke=4)
+    sweeps: Varied = key(
+        Varied(), "Keys varied one at a time around `model` and `training`; null drops a sweep of an earlier config."
+    )
+    grids: list[Varied] = key(
+        [], "Full products, each a section that gives two or more of the keys of `sweeps` values."
+    )
+    archive: Archive = key(Archive())
+    claims: Rules = key(Rules())
+    figures: Look = key(Look())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections(cls, given):
+        """A section whose keys are all commented out reads as null: that is as good as leaving it out."""
+        if not isinstance(given, dict):
+            return given
+        sections = {name for name, info in cls.model_fields.items() if isinstance(info.default, Section | list)}
+        return {name: value for name, value in given.items() if value is not None or name not in sections}

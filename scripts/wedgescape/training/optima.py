@@ -1,0 +1,174 @@
+"""Optima: the trained networks that every measurement takes, with where they began and which of them diverged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from wedgescape.errors import InputError
+from wedgescape.landscapes.base import Landscape
+from wedgescape.landscapes.networks import network_landscape
+from wedgescape.stores.attributes import training_of
+from wedgescape.stores.zarr_stores import described, open_weights
+
+FILLS = {"f": np.nan, "b": False, "i": -1, "u": 0, "U": "", "T": ""}  # by kind of dtype, where a seed was not measured
+
+
+@dataclass(frozen=True)
+class Optima:
+    """Networks trained from several seeds at one setting of hyperparameters.
+
+    Args:
+        landscape: whose points they are.
+        weights: their store: `theta` (seed, param), `theta_init`, `diverged`; `trajectory` where there are snapshots.
+    """
+
+    landscape: Landscape
+    weights: xr.Dataset
+
+    @classmethod
+    def open(cls, data: xr.Dataset, stores: Sequence[str], device: str) -> Optima:
+        """Open the networks of one setting.
+
+        Args:
+            data: the data store.
+            stores: the setting's weights stores, one per chunk of seeds.
+            device: where networks are computed: auto, cpu, cuda or mps.
+        """
+        weights = open_weights(stores)
+        return cls(network_landscape(data, training_of(weights.attrs)["model"], device), weights)
+
+    @classmethod
+    def of(
+        cls,
+        landscape: Landscape,
+        points: Tensor,
+        seeds: Sequence[int] | None = None,
+        *,
+        starts: Tensor | None = None,
+        diverged: Sequence[bool] | None = None,
+        trajectories: Tensor | None = None,
+        steps: Sequence[int] = (),
+        attributes: dict | None = None,
+    ) -> Optima:
+        """Make optima of points that are in memory, of any landscape.
+
+        Args:
+            landscape: whose points they are.
+            points: (K, P).
+            seeds: K; 0, 1, … by default.
+            starts: (K, P), where they began; the origin by default.
+            diverged: K; none of them by default.
+            trajectories: (K, step, P), snapshots on the way.
+            steps: of the snapshots.
+            attributes: of a weights store: `layout`, `config`.
+        """
+        count = len(points)
+        variables = {
+            "theta": (("seed", "param"), points.cpu().numpy()),
+            "theta_init": (("seed", "param"), (torch.zeros_like(points) if starts is None else starts).cpu().numpy()),
+            "diverged": (("seed",), np.zeros(count, bool) if diverged is None else np.asarray(diverged, bool)),
+        }
+        coordinates = {"seed": list(range(count) if seeds is None else seeds)}
+        if trajectories is not None:
+            variables["trajectory"] = (("seed", "step", "param"), trajectories.cpu().numpy())
+            coordinates["step"] = list(steps)
+        return cls(landscape, xr.Dataset(variables, coordinates, attributes))
+
+    def __len__(self) -> int:
+        return self.weights.sizes["seed"]
+
+    @property
+    def points(self) -> Tensor:
+        """The optima (K, P), on the landscape's device."""
+        return self._on_device("theta")
+
+    @property
+    def starts(self) -> Tensor:
+        """Where the trainings began (K, P): the initialisations."""
+        return self._on_device("theta_init")
+
+    @property
+    def trajectories(self) -> Tensor | None:
+        """Snapshots (K, step, P); None where the study keeps none."""
+        return self._on_device("trajectory") if "trajectory" in self.weights else None
+
+    @property
+    def steps(self) -> list[int]:
+        """The optimiser's step of each snapshot."""
+        return self.weights["step"].values.tolist()
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of each network."""
+        return self.weights["seed"].values.tolist()
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """(K,), which runs diverged: their weights or losses are not finite."""
+        return self.weights["diverged"].values.astype(bool)
+
+    @property
+    def by_seed(self) -> dict[int, Tensor]:
+        """Seed -> optimum (P,)."""
+        return dict(zip(self.seeds, self.points, strict=True))
+
+    @property
+    def training(self) -> dict:
+        """What determined the training: `dataset`, `data`, `model`, `training`."""
+        return training_of(self.weights.attrs)
+
+    @property
+    def layout(self) -> list[dict]:
+        """Name, shape and offset of each parameter in the flat vector."""
+        return json.loads(self.weights.attrs["layout"])
+
+    def _on_device(self, name: str) -> Tensor:
+        return torch.from_numpy(self.weights[name].values).to(self.landscape.device)
+
+    def first(self, count: int) -> Optima:
+        """Return the networks of the first seeds; all of them, if there are fewer."""
+        return Optima(self.landscape, self.weights.isel(seed=slice(count)))
+
+    def sound(self, at_least: int = 1) -> Optima:
+        """Return the networks that did not diverge.
+
+        Raises:
+            InputError: if there are fewer than `at_least`.
+        """
+        kept = (~self.diverged).nonzero()[0]
+        if len(kept) < at_least:
+            raise InputError(
+                f"{len(kept)} of {len(self)} runs stayed finite; this measurement needs at least {at_least}. Lower "
+                "training.learning_rate, or set training.clip_norm"
+            )
+        return Optima(self.landscape, self.weights.isel(seed=kept))
+
+    def flagged(self, store: xr.Dataset) -> xr.Dataset:
+        """Return a measurement with `diverged` over all its seeds, and with no values for those that diverged.
+
+        Every store is flagged in this one way: a run that diverged is kept and counted, and in no statistic.
+
+        Args:
+            store: over `seed` or without it; seeds that were not measured because they diverged are added.
+        """
+        runs = dict(zip(self.seeds, self.diverged.tolist(), strict=True))
+        measured = store["seed"].values.tolist() if "seed" in store.dims else self.seeds
+        seeds = sorted({*measured, *(seed for seed, lost in runs.items() if lost)})
+        sound = [seed for seed in measured if not runs[seed]]
+        if "seed" in store.dims and seeds != sound:
+            over_seeds = {name: one for name, one in store.data_vars.items() if "seed" in one.dims}
+            fills = {name: FILLS[one.dtype.kind] for name, one in over_seeds.items()}
+            store = store.sel(seed=sound).reindex(seed=seeds, fill_value=fills)
+        flags = [runs[seed] for seed in seeds]
+        return store.assign(diverged=described(("seed",), flags, "the run diverged")).assign_coords(seed=seeds)
+
+
+OptimaOfMethods: TypeAlias = dict[str, Optima]  # method of finding solutions -> its networks (`study.methods`)

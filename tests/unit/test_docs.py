@@ -1,0 +1,65 @@
+"""The documentation: references from the code reach a section, and links and names reach a file."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SCIENCE = REPOSITORY / "docs/science.md"
+CODE = sorted((REPOSITORY / "scripts").rglob("*.py"))
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "config/README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+REFERENCE = re.compile(r"\(docs/science\.md,\s+([^)]*)\)")
+LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)  # [text](target) and [label]: target
+
+
+def prose(page: Path) -> str:
+    """Return a page without its fenced code, in which brackets mean other things."""
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def lost_links(page: Path) -> list[str]:
+    """Return the relative links of a page that lead to no file."""
+    links = [inline or defined for inline, defined in LINK.findall(prose(page))]
+    relative = [link for link in links if not re.match(r"[a-z][a-z0-9+.-]*:|#", link)]
+    return [link for link in relative if not (page.parent / link.partition("#")[0]).exists()]
+
+
+def test_references_of_the_code_name_sections_of_the_science():
+    titles = re.findall(r"^## (.+)$", prose(SCIENCE), re.MULTILINE)
+    named = [
+        (file.relative_to(REPOSITORY).as_posix(), " ".join(title.split()))
+        for file in CODE
+        for title in REFERENCE.findall(file.read_text())
+    ]
+    assert named
+    assert [(file, title) for file, title in named if title not in titles] == []
+
+
+def test_no_reference_names_a_section_by_its_number():
+    numbered = [file for file in CODE if re.search(r"\(science,\s+section", file.read_text())]
+    assert [file.relative_to(REPOSITORY).as_posix() for file in numbered] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_links_lead_to_files(page):
+    assert lost_links(page) == []
+
+
+def test_a_lost_link_is_seen_and_code_and_addresses_are_not_links(tmp_path):
+    (tmp_path / "there.md").touch()
+    page = tmp_path / "page.md"
+    page.write_text(
+        "[a](there.md#part) ![b](gone.png) [c](https://example.org/x) [d](#here)\n\n"
+        '```python\nvalues["x"](y)\n```\n\n[e]: gone.md\n[f]: there.md\n'
+    )
+    assert lost_links(page) == ["gone.png", "gone.md"]
+
+
+def test_the_science_names_modules_and_tests_that_exist():
+    modules = re.findall(r"`(\w+/\w+\.py)`", prose(SCIENCE))
+    tests = re.findall(r"`(test_\w+\.py)`", prose(SCIENCE))
+    assert modules
+    assert tests
+    assert [name for name in modules if not (REPOSITORY / "scripts/wedgescape" / name).is_file()] == []
+    assert [name for name in tests if not (REPOSITORY / "tests/unit" / name).is_file()] == []

@@ -1,0 +1,26 @@
+rule judge_claims:
+    input:
+        **layout.judged_from(),
+    output:
+        table=layout.verdicts,
+        page=report(
+            f"{RESULTS}/claims.html",
+            caption="../report/judge_claims.rst",
+            category="1 Verdicts",
+            labels={"verdicts": "table"},
+        ),
+    log:
+        f"{RESULTS}/logs/judge_claims.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/judge_claims.tsv"
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        job=determinants.claims(),
+    message:
+        "Judging the claims"
+    script:
+        "../../scripts/judge_claims.py"
