@@ -2,8 +2,8 @@
 
     python scripts/document_results.py results/digits
 
-The tables of claims in README.md and docs/results.md stand between markers that name the study and are generated,
-never typed; the figures go to docs/figures, at a size for reading on a screen.
+The table of claims goes into README.md and docs/results.md, between markers that name the study; do not edit it by
+hand. The figures go to docs/figures, at a size for reading on a screen.
 """
 
 import argparse
@@ -19,7 +19,7 @@ VERDICTS = {"supported": "**supported**", "contradicted": "**contradicted**", "u
 
 
 def claims_table(claims: pd.DataFrame) -> str:
-    """Return the verdicts as a Markdown table, one row a claim."""
+    """Return the verdicts as a Markdown table, one row per claim."""
     lines = [
         "| claim | statistic | estimate | 95 % interval | seeds | verdict |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -32,7 +32,7 @@ def claims_table(claims: pd.DataFrame) -> str:
 
 
 def replace_between(text: str, marker: str, content: str) -> str:
-    """Return a text with the part between `<!-- marker -->` and `<!-- /marker -->` exchanged, if it has one."""
+    """Return a text with the part between `<!-- marker -->` and `<!-- /marker -->` replaced, if it has such a part."""
     begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
     head, found, rest = text.partition(begin)
     _, closed, tail = rest.partition(end)

@@ -13,14 +13,12 @@ from wedgescape.analysis.claims import (
     connector_claims,
     short_direction_claims,
     subspace_claims,
-    tunnel_claims,
     wedge_claims,
 )
-from wedgescape.analysis.verdicts import Rules, as_table, is_large, is_small, judge
+from wedgescape.analysis.verdicts import Rules
 from wedgescape.measurements import subspaces as surfaces
 from wedgescape.measurements.wedges import simulate
-from wedgescape.numerics.intervals import Interval, bootstrap_mean, bootstrap_trend
-from wedgescape.stores.zarr_stores import write_table
+from wedgescape.numerics.intervals import Interval, bootstrap_mean
 
 NAN = math.nan
 LIMITS = {
@@ -31,121 +29,6 @@ LIMITS = {
     "maximum_connector_loss": 0.05,
 }
 RULES = Rules(**{**dict.fromkeys(Rules.__dataclass_fields__, NAN), **LIMITS})  # other claims have limits of their own
-
-
-# Verdicts
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [
-        (0.21, 0.9, "supported"),
-        (0.2, 0.9, "undecided"),  # at the edge
-        (-0.9, -0.21, "contradicted"),
-        (-0.9, -0.2, "undecided"),
-        (-0.1, 0.1, "undecided"),
-        (-0.9, 0.9, "undecided"),
-        (-math.inf, math.inf, "undecided"),
-        (NAN, NAN, "undecided"),
-    ],
-)
-def test_verdict_by_where_the_interval_lies(low, high, verdict):
-    assert judge(Interval(0.0, low, high), 0.2, -0.2) == verdict
-    assert is_large(Interval(0.0, low, high), 0.2, -0.2)["verdict"] == verdict
-    mirrored = is_small(Interval(-0.0, -high, -low), -0.2, 0.2)
-    assert mirrored["verdict"] == verdict
-    assert (mirrored["low"], mirrored["wanted"], mirrored["threshold"]) == (
-        pytest.approx(-high, nan_ok=True),
-        "below",
-        -0.2,
-    )
-
-
-def test_without_a_second_value_the_claim_and_its_opposite_meet():
-    assert is_large(Interval(2.0, 1.1, 3.0), 1.0)["verdict"] == "supported"
-    assert is_large(Interval(0.5, 0.1, 0.9), 1.0)["verdict"] == "contradicted"
-    assert is_small(Interval(0.5, 0.1, 0.9), 1.0)["verdict"] == "supported"
-    assert is_small(Interval(2.0, 1.1, 3.0), 1.0)["verdict"] == "contradicted"
-    assert is_small(Interval(1.0, 0.9, 1.1), 1.0)["verdict"] == "undecided"
-
-
-# Tunnels
-
-
-def sweep(trend, levels=(0.1, 0.2, 0.4, 0.8), seeds=8, noise=0.1):
-    """A tunnel store whose widths follow a trend over the levels, two rays a seed."""
-    draw = np.random.Generator(np.random.PCG64(0))
-    width = 1 + trend * np.arange(len(levels))[:, None] + noise * draw.standard_normal((len(levels), seeds))
-    rays = np.stack([width - 0.3, width + 0.3], -1)
-    return xr.Dataset(
-        {
-            "width_accuracy": (("value", "seed", "direction"), rays),
-            "diverged": (("value", "seed"), np.zeros(width.shape, bool)),
-        },
-        {"value": list(levels), "seed": range(seeds), "direction": [0, 1]},
-    )
-
-
-@pytest.mark.parametrize(("trend", "verdict"), [(1.0, "supported"), (-1.0, "contradicted"), (0.0, "undecided")])
-def test_a_sweep_is_judged_by_its_trend(trend, verdict):
-    (row,) = tunnel_claims({"learning_rate": sweep(trend)}, RULES)
-    assert row["id"] == "tunnel_learning_rate"
-    assert row["sentence"] == "Tunnels are wider at higher learning rates"
-    assert row["verdict"] == verdict
-    assert (row["seeds"], row["points"], row["diverged"]) == (8, 32, 0)
-    widths = sweep(trend)["width_accuracy"].mean("direction").values
-    assert Interval(row["estimate"], row["low"], row["high"]) == bootstrap_trend(
-        widths, [0.1, 0.2, 0.4, 0.8], 0.95, 300
-    )
-
-
-def test_diverged_runs_are_left_out_and_counted():
-    store = sweep(1.0)
-    store["diverged"][3, :3] = True
-    store["width_accuracy"][3, :3] = -100.0  # whatever was measured there
-    (row,) = tunnel_claims({"learning_rate": store}, RULES)
-    assert (row["points"], row["diverged"], row["seeds"]) == (29, 3, 8)
-    assert row["verdict"] == "supported"
-    assert row["estimate"] > 0.9
-    assert row["effect"] > 10
-
-
-def test_effect_is_the_difference_of_the_ends_in_units_of_the_spread():
-    store = sweep(0.0, levels=(4.0, 1.0, 2.0), seeds=3)  # not in order
-    width = np.array([[5.0, 6.0, 7.0], [1.0, 2.0, 3.0], [9.0, 9.0, 9.0]])
-    store["width_accuracy"][:] = width[:, :, None]
-    (row,) = tunnel_claims({"width": store}, RULES)
-    assert row["effect"] == pytest.approx((6 - 2) / 1.0)
-    store["width_accuracy"][:] = np.array([[5.0, 6, 7], [1.0, 3.0, 5.0], [9.0, 9, 9]])[:, :, None]
-    (row,) = tunnel_claims({"width": store}, RULES)
-    assert row["effect"] == pytest.approx((6 - 3) / math.sqrt((1 + 4) / 2))
-
-
-def test_effect_is_nan_without_a_spread():
-    store = sweep(1.0)
-    store["diverged"][0, 1:] = True
-    assert math.isnan(tunnel_claims({"width": store}, RULES)[0]["effect"])
-    assert math.isnan(tunnel_claims({"width": sweep(1.0, noise=0.0)}, RULES)[0]["effect"])
-
-
-def test_a_sweep_of_which_nothing_is_left_is_undecided():
-    store = sweep(1.0)
-    store["diverged"][:] = True
-    (row,) = tunnel_claims({"width": store}, RULES)
-    assert row["verdict"] == "undecided"
-    assert (row["points"], row["diverged"]) == (0, 32)
-    assert math.isnan(row["estimate"])
-
-
-def test_sweeps_that_say_nothing_are_no_claims():
-    assert tunnel_claims({"momentum": sweep(1.0), "width": sweep(1.0, levels=(64,))}, RULES) == []
-
-
-def test_each_sweep_is_a_claim():
-    names = ["batch_size", "dropout", "learning_rate", "weight_decay", "width"]
-    rows = tunnel_claims({name: sweep(1.0) for name in names}, RULES)
-    assert sorted(row["id"] for row in rows) == [f"tunnel_{name}" for name in names]
-    assert len({row["sentence"] for row in rows}) == 5
 
 
 # Connectors
@@ -230,34 +113,6 @@ def test_a_subspace_is_judged_by_its_largest_loss(monkeypatch, largest, verdict,
     assert (three["points"], three["diverged"]) == (len(largest) - diverged, diverged)
     assert three["estimate"] == pytest.approx(np.mean([loss for loss in largest if math.isfinite(loss)]))
     assert (five["verdict"], five["points"], five["seeds"]) == ("undecided", 1, 5)
-
-
-# The table
-
-
-def test_table_has_one_row_a_claim_and_its_columns_also_without_any(tmp_path):
-    columns = [
-        "id",
-        "sentence",
-        "statistic",
-        "estimate",
-        "low",
-        "high",
-        "wanted",
-        "threshold",
-        "effect",
-        "seeds",
-        "points",
-        "diverged",
-        "verdict",
-    ]
-    rows = tunnel_claims({"width": sweep(1.0)}, RULES) + connector_claims(connectors([0.01] * 4), RULES)
-    table = as_table(rows)
-    assert list(table.columns) == columns
-    assert table["id"].tolist() == ["tunnel_width", "connector_2", "connector_3"]
-    assert list(as_table([]).columns) == columns
-    write_table(table, tmp_path / "claims.csv")
-    assert (tmp_path / "claims.csv").read_text().splitlines()[0] == ",".join(columns)
 
 
 # Toy wedges

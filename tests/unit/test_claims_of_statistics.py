@@ -9,7 +9,6 @@ import xarray as xr
 
 from wedgescape.analysis.claims_of_statistics import (
     curvature_claims,
-    ensemble_claims,
     flatness_claims,
     likeness_claims,
     width_claims,
@@ -133,64 +132,3 @@ def test_flat_methods_are_judged_against_one_solution_of_the_same_budget():
         assert rows[f"sam_{name}"]["verdict"] == "supported"
         assert rows[f"sam_{name}"]["estimate"] == pytest.approx(-1.0, abs=0.05)
     assert all(row["seeds"] == SEEDS and row["diverged"] == 0 for row in rows.values())
-
-
-# Ensembles
-
-METHODS = ["longer", "swa", "snapshots", "fge", "tunnel", "connector", "independent"]
-
-
-def methods(disagreement, gain, barrier, average):
-    """A store of methods, each number given by method, with a little noise over groups."""
-    draw = np.random.default_rng(0)
-
-    def over_groups(values):
-        column = np.array([values.get(name, math.nan) for name in METHODS])[:, None]
-        return column * (1 + 0.01 * draw.standard_normal((len(METHODS), SEEDS)))
-
-    nll = np.stack([np.full((len(METHODS), SEEDS), 1.0), 1.0 - over_groups(gain)], -1)
-    both = {name: np.stack([over_groups(values)] * 2, -1) for name, values in (("b", barrier), ("a", average))}
-    return xr.Dataset(
-        {
-            "disagreement": (("ensemble", "seed"), over_groups(disagreement)),
-            "nll": (("ensemble", "seed", "size"), nll),
-            "barrier": (("ensemble", "seed", "split"), both["b"]),
-            "average_loss": (("ensemble", "seed", "split"), both["a"]),
-            "diverged": (("ensemble", "seed"), np.zeros((len(METHODS), SEEDS), bool)),
-        },
-        {"ensemble": METHODS, "seed": range(SEEDS), "size": [1, 2], "split": ["train", "test"]},
-    )
-
-
-SPREAD = {"swa": 0.01, "snapshots": 0.02, "fge": 0.03, "tunnel": 0.05, "connector": 0.06, "independent": 0.1}
-ENSEMBLES = {**LIMITS, "minimum_barrier": 0.1, "maximum_loss_ratio": 0.5}
-
-
-def judged_ensembles(**changes):
-    given = {
-        "disagreement": SPREAD,
-        "gain": SPREAD,
-        "barrier": dict.fromkeys(METHODS[1:], 0.01),
-        "average": {**dict.fromkeys(METHODS[1:], 0.1), "independent": 2.0},
-    }
-    rules = Rules(**{**dict.fromkeys(Rules.__dataclass_fields__, math.nan), **ENSEMBLES})
-    return {row["id"]: row for row in ensemble_claims(methods(**given | changes), rules)}
-
-
-def test_ensembles_as_the_paper_sees_them_support_every_claim():
-    rows = judged_ensembles()
-    assert len(rows) == 13
-    assert {row["verdict"] for row in rows.values()} == {"supported"}
-    assert rows["diversity_snapshots"]["estimate"] == pytest.approx(-0.08, rel=0.05)
-    assert rows["average_tunnel"]["estimate"] == pytest.approx(0.05, rel=0.05)
-
-
-def test_ensembles_that_are_otherwise_contradict_what_they_contradict():
-    rows = judged_ensembles(
-        disagreement={**SPREAD, "snapshots": 0.2},
-        gain={name: 0.2 - value for name, value in SPREAD.items()},
-        barrier={**dict.fromkeys(METHODS[1:], 0.01), "fge": 0.4},
-        average={**dict.fromkeys(METHODS[1:], 0.1), "tunnel": 3.0, "independent": 2.0},
-    )
-    wrong = {name for name, row in rows.items() if row["verdict"] == "contradicted"}
-    assert wrong == {"diversity_snapshots", "gain_disagreement", "one_tunnel_fge", "average_tunnel"}

@@ -1,4 +1,4 @@
-"""Connectors on a sphere of zero loss, on wedges that meet, and between networks."""
+"""Connectors on a sphere of zero loss, on wedges that meet, and between networks; their claims and their figure."""
 
 import itertools
 import math
@@ -6,12 +6,20 @@ import math
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
+from drawings import check_looks, drawn, in_order, titled
+from wedgescape.errors import InputError
+from wedgescape.figures import connectors as plot_connectors
 from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.spans import random_directions
 from wedgescape.landscapes.wedges import WedgeLandscape, largest_connector
-from wedgescape.measurements.connectors import draw_sets, find_centres, measure, tidy
+from wedgescape.measurements import connectors
+from wedgescape.measurements.connectors import Settings, draw_sets, find_centres, measure, neighbour_centres
+from wedgescape.numerics.intervals import Interval, Intervals, bootstrap_mean
+from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Recipe
+from wedgescape.training.optima import Optima
 
 RECIPE = Recipe(optimizer="adam", learning_rate=0.03, schedule="cosine")
 
@@ -129,9 +137,9 @@ def test_all_sets_are_drawn_where_there_are_no_more():
 @pytest.fixture(scope="module")
 def measured():
     """Five optima on the sphere: sets of 2 and of 5, of which there is only one."""
-    optima = dict(zip([10, 11, 12, 13, 14], on_sphere(1, 5)[0], strict=True))
-    store = measure(Sphere(), optima, sizes=[2, 5], sets=3, steps=200, learning_rate=0.03, batch_size=None)
-    return optima, store
+    optima = Optima.of(Sphere(), on_sphere(1, 5)[0], [10, 11, 12, 13, 14])
+    store = measure(optima, Settings(sizes=[2, 5], sets=3, steps=200, learning_rate=0.03, batch_size=None))
+    return optima.by_seed, store
 
 
 def test_measured_values_are_those_of_optima_centroid_and_centre(measured):
@@ -168,18 +176,153 @@ def test_sets_that_do_not_exist_are_nan(measured):
     assert (store["members"].sel(size=5).isel(set=slice(1, None)) == -1).all()
 
 
-def test_tidy_table_has_a_row_for_each_value_there_is(measured):
+def test_centres_are_stored_for_sets_and_for_neighbours(measured):
+    optima, store = measured
+    for size, seeds in ((2, store["members"].sel(size=2).values[1, :2]), (5, list(optima))):
+        place = 1 if size == 2 else 0
+        corners = torch.stack([optima[seed] for seed in seeds])
+        centre = torch.from_numpy(store["centre"].sel(size=size).values[place])
+        shift = centre - corners.mean(0)
+        assert float(Sphere().losses(centre[None])) < 1e-5
+        assert float(shift.norm()) == pytest.approx(float(store["displacement"].sel(size=size)[place]), rel=1e-4)
+    seeds = list(optima)
+    for place, seed in enumerate(seeds):
+        circle = torch.stack([optima[seeds[(place + shift) % 5]] for shift in range(3)])
+        alone = find_centres(Sphere(), circle[None], RECIPE, 200, [seed]).points[0]
+        found = torch.from_numpy(store["neighbour_centre"].sel(seed=seed).values)
+        torch.testing.assert_close(found, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_two_optima_are_neighbours_of_each_other():
+    optima = Optima.of(Sphere(), on_sphere(1, 2)[0])
+    store = measure(optima, Settings(sizes=[2], sets=1, steps=100, learning_rate=0.03))
+    np.testing.assert_allclose(*store["neighbour_centre"].values, atol=1e-5)
+
+
+def test_runs_that_diverged_are_joined_by_nothing_and_flagged():
+    points, settings = on_sphere(1, 5)[0], Settings(sizes=[2, 3], sets=2, steps=20)
+    points[1] = math.nan
+    optima = Optima.of(Sphere(), points, [3, 4, 5, 6, 7], diverged=[False, True, False, False, False])
+    store = measure(optima, settings)
+    assert store["diverged"].values.tolist() == [False, True, False, False, False]
+    assert 4 not in store["members"].values
+    assert store["loss"].notnull().all()
+    assert store["neighbour_centre"].sel(seed=4).isnull().all()
+    sound = optima.sound()
+    torch.testing.assert_close(neighbour_centres(store, sound), neighbour_centres(measure(sound, settings), sound))
+    with pytest.raises(InputError, match="4 of 5 runs stayed finite; this measurement needs at least 5"):
+        measure(optima, Settings(sizes=[5]))
+
+
+def test_networks_are_joined(mlp, weights):
+    settings = Settings(sizes=[2, 4], sets=2, steps=100, learning_rate=0.02, batch_size=16)
+    store = measure(Optima(mlp, weights), settings)
+    train = store["loss"].sel(split="train").mean("set")
+    assert (train.sel(place="centre") < 0.7 * train.sel(place="centroid")).all()
+    np.testing.assert_allclose(store["cosine"].values[[0, 0, 1], [0, 1, 0]], 0, atol=1e-5)
+
+
+# Claims
+
+
+RULES = Rules(maximum_loss_ratio=0.1)
+INTERVALS = Intervals(resamples=300)
+
+
+def claims(store):
+    return list(connectors.claims(store, RULES, INTERVALS))
+
+
+def judged(centre, centroid=1.0, sets=4):
+    """Sets of 2 and of 3 out of five optima; the losses at the centres of the sets of 2 are given."""
+    loss = np.full((2, sets, 3, 2), 1e-3)
+    loss[:, :, 1] = centroid
+    loss[0, :, 2, 0] = centre
+    loss[:, :, 2, 1] = 77.0  # of the test split, which must not matter
+    members = np.full((2, sets, 3), -1)
+    members[0, :, :2] = [[0, 1], [0, 2], [1, 2], [0, 1]][:sets]
+    members[1] = [[0, 1, 4]]
+    return xr.Dataset(
+        {"loss": (("size", "set", "place", "split"), loss), "members": (("size", "set", "member"), members)},
+        {"size": [2, 3], "place": ["optima", "centroid", "centre"], "split": ["train", "test"]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("centre", "verdict"),
+    [
+        ([0.01, 0.02, 0.03, 0.04], "supported"),
+        ([0.5, 0.6, 0.7, 0.8], "contradicted"),
+        ([0.01, 0.02, 0.5, 0.7], "undecided"),
+        ([0.1, 0.1, 0.1, 0.1], "undecided"),  # at the edge
+    ],
+)
+def test_a_connector_is_judged_by_the_ratio_of_losses(centre, verdict):
+    two, three = claims(judged(np.array(centre) * 2, centroid=2.0))
+    assert two["id"] == "connector_2"
+    assert two["sentence"] == "A low-loss connector joins 2 optima"
+    assert two["verdict"] == verdict
+    assert Interval(two["estimate"], two["low"], two["high"]) == bootstrap_mean(centre, 0.95, 300)
+    assert (two["seeds"], two["points"], two["diverged"]) == (3, 4, 0)
+    assert (three["id"], three["verdict"], three["seeds"]) == ("connector_3", "supported", 3)
+    assert three["estimate"] == pytest.approx(1e-3 / 2)
+
+
+def test_the_ratio_is_averaged_over_sets_and_not_a_ratio_of_averages():
+    store = judged([0.1, 0.4, 0.1, 0.4])
+    store["loss"][0, :, 1, 0] = [1.0, 8.0, 1.0, 8.0]
+    assert claims(store)[0]["estimate"] == pytest.approx((0.1 + 0.05) / 2)
+
+
+def test_sets_that_do_not_exist_are_no_points_and_those_that_diverged_are_counted():
+    store = judged([0.01, 0.02, math.nan, math.nan])
+    store["members"][0, 3] = -1  # the fourth does not exist, the third diverged
+    store["loss"][0, 3] = math.nan
+    row = claims(store)[0]
+    assert (row["points"], row["diverged"]) == (2, 1)
+    assert row["estimate"] == pytest.approx(0.015)
+
+
+def test_one_set_is_not_enough_for_a_verdict():
+    row = claims(judged([0.001], sets=1))[0]
+    assert row["verdict"] == "undecided"
+    assert (row["low"], row["high"]) == (-math.inf, math.inf)
+
+
+# The figure
+
+
+def test_the_table_has_a_row_for_each_value_there_is(measured):
     _, store = measured
-    table = tidy(store)
+    table = plot_connectors.tabulate(store)
     assert len(table) == (3 + 1) * 3 * 2
     assert list(table.columns) == ["size", "set", "place", "split", "loss", "accuracy"]
     row = table.query("size == 2 and set == 1 and place == 'centroid' and split == 'test'")
     assert row["loss"].item() == float(store["loss"].sel(size=2, place="centroid", split="test")[1])
 
 
-def test_networks_are_joined(mlp, weights):
-    optima = dict(enumerate(torch.tensor(weights["theta"].values)))
-    store = measure(mlp, optima, [2, 4], sets=2, steps=100, learning_rate=0.02, batch_size=16)
-    train = store["loss"].sel(split="train").mean("set")
-    assert (train.sel(place="centre") < 0.7 * train.sel(place="centroid")).all()
-    np.testing.assert_allclose(store["cosine"].values[[0, 0, 1], [0, 1, 0]], 0, atol=1e-5)
+def centres(sizes=(2, 4, 9)):
+    draw = np.random.default_rng(0)
+    dims, shape = ("size", "set", "place", "split"), (len(sizes), 5, 3, 2)
+    loss, accuracy = draw.uniform(0.01, 3, shape), draw.uniform(0, 1, shape)
+    loss[0, 3:] = accuracy[0, 3:] = np.nan  # there were only three sets of that size
+    return xr.Dataset(
+        {"loss": (dims, loss), "accuracy": (dims, accuracy)},
+        {"size": list(sizes), "place": ["optima", "centroid", "centre"], "split": ["train", "test"]},
+    )
+
+
+def test_the_figure_draws_every_set():
+    store = centres()
+    figure = plot_connectors.draw(store, Intervals(resamples=100))
+    check_looks(figure, 4)
+    panels = iter(titled(figure))
+    table = plot_connectors.tabulate(store)
+    for quantity, unit in (("loss", "nats"), ("accuracy", "fraction")):
+        for split in ("train", "test"):
+            axes = next(panels)
+            rows = table[table["split"] == split]
+            assert drawn(axes) == pytest.approx(in_order(rows[["size", quantity]].to_numpy()))
+            assert axes.get_yscale() == ("log" if quantity == "loss" else "linear")
+            if split == "train":
+                assert axes.get_ylabel() == f"{quantity} ({unit})"

@@ -12,15 +12,12 @@ import xarray as xr
 from matplotlib.collections import PathCollection
 from PIL import Image
 
-from wedgescape.figures import connectors as plot_connectors
-from wedgescape.figures import planes as plot_planes
 from wedgescape.figures import predictions as plot_predictions
 from wedgescape.figures import scenes, style
 from wedgescape.figures import training as plot_training
 from wedgescape.figures import tunnels as plot_tunnels
 from wedgescape.figures import wedges as plot_wedges
 from wedgescape.figures.publish import publish
-from wedgescape.measurements import connectors
 from wedgescape.measurements import wedges as simulation
 
 CLAIMS = {"confidence": 0.95, "resamples": 100}
@@ -167,97 +164,6 @@ def test_training_draws_every_seed_and_flags_those_that_diverged(lost):
     table = plot_training.tabulate(store)
     assert len(table) == 5 * 6
     assert table["diverged"].sum() == 6 * len(lost)
-
-
-# Planes
-
-
-def plane(broken=False):
-    side, points = 7, 9
-    draw = np.random.default_rng(0)
-    losses = draw.uniform(0.01, 3, (2, side, side)).astype(np.float32)
-    if broken:
-        losses[:, 0, :2] = np.nan, np.inf
-        losses[0, 3, 3] = 0
-    lines = draw.uniform(0.01, 3, (2, 3, points)).astype(np.float32)
-    return xr.Dataset(
-        {
-            "loss": (("split", "alpha", "beta"), losses),
-            "accuracy": (("split", "alpha", "beta"), draw.uniform(0, 1, (2, side, side))),
-            "profile_loss": (("split", "pair", "t"), lines),
-            "profile_accuracy": (("split", "pair", "t"), draw.uniform(0, 1, lines.shape)),
-            "barrier": (("split", "pair"), draw.uniform(0, 1, (2, 3))),
-            "optimum_alpha": (("optimum",), [0.0, 4.0, 2.0]),
-            "optimum_beta": (("optimum",), [0.0, 0.0, 3.0]),
-            "connector_place": (("axis",), [2.0, 1.0]),
-            "connector_distance": 5.25,
-            "connector_loss": (("split",), [0.0012, 0.1]),
-        },
-        {
-            "split": ["train", "test"],
-            "alpha": np.linspace(-1, 5, side),
-            "beta": np.linspace(-1, 4, side),
-            "t": np.linspace(0, 1, points),
-            "pair": ["10-11", "10-12", "11-12"],
-            "seed": ("optimum", [10, 11, 12]),
-        },
-    )
-
-
-@pytest.mark.parametrize("broken", [False, True])
-def test_planes_show_optima_sides_and_barriers(broken):
-    store = plane(broken)
-    figure = plot_planes.draw(store)
-    check_looks(figure)
-    loss, accuracy, *sides = titled(figure)
-    assert len(sides) == 3
-    for axes in (loss, accuracy):
-        assert axes.get_aspect() == 1
-        assert "(weights)" in axes.get_xlabel()
-        corners = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() == "o"]
-        assert corners == [[0, 0], [4, 0], [2, 3]]
-        assert {"seed 10", "seed 11", "seed 12"} <= {text.get_text() for text in axes.texts}
-    (note,) = (text.get_text() for text in loss.texts if "connector" in text.get_text())
-    assert "5.2 weights off the plane" in note
-    assert "0.001 nats" in note
-    assert len(accuracy.texts) == 3
-    for k, axes in enumerate(sides):
-        assert [line.get_ydata().tolist() for line in axes.lines[::2]] == store["profile_loss"][:, k].values.tolist()
-        train, test = store["barrier"][:, k].values
-        assert f"train {train:.3f}, test {test:.3f} nats" in axes.get_xlabel()
-    table = plot_planes.tabulate(store)
-    assert table["part"].value_counts().to_dict() == {"plane": 2 * 49, "side": 2 * 3 * 9}
-    assert table["loss"].isna().sum() == np.isnan(store["loss"]).sum()  # kept, not replaced
-
-
-# Connectors
-
-
-def centres(sizes=(2, 4, 9)):
-    draw = np.random.default_rng(0)
-    dims, shape = ("size", "set", "place", "split"), (len(sizes), 5, 3, 2)
-    loss, accuracy = draw.uniform(0.01, 3, shape), draw.uniform(0, 1, shape)
-    loss[0, 3:] = accuracy[0, 3:] = np.nan  # there were only three sets of that size
-    return xr.Dataset(
-        {"loss": (dims, loss), "accuracy": (dims, accuracy)},
-        {"size": list(sizes), "place": ["optima", "centroid", "centre"], "split": ["train", "test"]},
-    )
-
-
-def test_connectors_draw_every_set():
-    store = centres()
-    figure = plot_connectors.draw(store, **CLAIMS)
-    check_looks(figure)
-    panels = iter(titled(figure))
-    table = connectors.tidy(store)
-    for quantity, unit in (("loss", "nats"), ("accuracy", "fraction")):
-        for split in ("train", "test"):
-            axes = next(panels)
-            rows = table[table["split"] == split]
-            assert drawn(axes) == pytest.approx(in_order(rows[["size", quantity]].to_numpy()))
-            assert axes.get_yscale() == ("log" if quantity == "loss" else "linear")
-            if split == "train":
-                assert axes.get_ylabel() == f"{quantity} ({unit})"
 
 
 # Toy wedges

@@ -1,15 +1,31 @@
-"""Planes through three optima, against values in closed form and the network's own losses."""
+"""Planes through three optima, against values in closed form and the network's own losses; their figures."""
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_rgba
 
+from drawings import check_looks, titled
 from wedgescape.errors import InputError
+from wedgescape.figures import planes as plot_planes
+from wedgescape.figures import style
+from wedgescape.figures import surroundings as plot_surroundings
 from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.models import layout
-from wedgescape.measurements.planes import locate, plane_along, plane_around, plane_through, with_connector
+from wedgescape.measurements.planes import (
+    Settings,
+    locate,
+    measure,
+    plane_along,
+    plane_around,
+    plane_through,
+    with_connector,
+)
 from wedgescape.stores.attributes import Origin
-from wedgescape.stores.zarr_stores import write_store
+from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.training.optima import Optima
 
 
 class Judged(Landscape):
@@ -71,7 +87,7 @@ def test_coordinates_of_the_optima_are_where_they_lie(plane, optima):
     assert alpha[1] == pytest.approx(float(distances[0, 1]), rel=1e-5)
     assert abs(beta[1]) < 1e-5 * alpha[1]
     assert beta[2] > 0
-    assert plane["seed"].values.tolist() == [0, 1, 2]
+    assert plane["optimum"].values.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.25])
@@ -237,3 +253,136 @@ def test_a_connector_is_projected_with_its_distance(mlp, optima, plane):
     assert seen["connector_place"].values.tolist() == pytest.approx(middle, abs=1e-4)
     assert float(seen["connector_loss"].sel(split="test")) == pytest.approx(float(mlp.losses(centre[None], "test")))
     assert locate(plane, optima)[1].max() < 1e-4
+
+
+# The measurement
+
+
+def connectors_of(weights):
+    """A store of `measure_connectors` with some point beside each optimum as the centre."""
+    centres = weights["theta"].values + 0.01
+    return xr.Dataset({"neighbour_centre": (("seed", "param"), centres)}, {"seed": weights["seed"].values})
+
+
+def test_measure_has_three_planes_of_the_first_sound_seeds(mlp, weights, tmp_path):
+    settings = Settings(resolution=5, margin=0.1, reach=0.5, profile_points=5)
+    lost = weights.assign(diverged=("seed", [True, False, False, False]))
+    found = measure(Optima(mlp, lost), connectors_of(weights), settings)
+    assert list(found) == ["optima", "around", "trajectory"]
+    theta = torch.tensor(weights["theta"].values)
+    through = plane_through(mlp, theta[1:], [1, 2, 3], 5, 0.1, 5)
+    assert found["optima"].drop_vars(["diverged", "seed"]).identical(with_connector(through, mlp, theta[1] + 0.01))
+    around = plane_around(mlp, theta[1], layout(mlp.module), 1, 5, 0.5)
+    assert found["around"].drop_vars(["diverged", "seed"]).identical(around)
+    way = torch.tensor(weights["trajectory"].values[1])
+    along = plane_along(mlp, way, weights["step"].values.tolist(), 5, 0.1)
+    assert found["trajectory"].drop_vars(["diverged", "seed"]).identical(along)
+    assert all(part["diverged"].values.tolist() == [True, False, False, False] for part in found.values())
+    write_store(found, tmp_path / "planes.zarr.zip", Origin("measure_planes"))
+    assert list(open_store(tmp_path / "planes.zarr.zip")) == list(found)
+
+
+def test_without_snapshots_there_is_no_trajectory_and_three_runs_are_needed(mlp, weights):
+    optima, settings = Optima(mlp, weights.drop_vars("trajectory")), Settings(resolution=5, profile_points=5)
+    assert list(measure(optima, connectors_of(weights), settings)) == ["optima", "around"]
+    with pytest.raises(InputError, match="2 of 2 runs stayed finite; this measurement needs at least 3"):
+        measure(optima.first(2), connectors_of(weights))
+
+
+# The figures
+
+
+def drawn_plane(broken=False):
+    side, points = 7, 9
+    draw = np.random.default_rng(0)
+    losses = draw.uniform(0.01, 3, (2, side, side)).astype(np.float32)
+    if broken:
+        losses[:, 0, :2] = np.nan, np.inf
+        losses[0, 3, 3] = 0
+    lines = draw.uniform(0.01, 3, (2, 3, points)).astype(np.float32)
+    return xr.Dataset(
+        {
+            "loss": (("split", "alpha", "beta"), losses),
+            "accuracy": (("split", "alpha", "beta"), draw.uniform(0, 1, (2, side, side))),
+            "profile_loss": (("split", "pair", "t"), lines),
+            "profile_accuracy": (("split", "pair", "t"), draw.uniform(0, 1, lines.shape)),
+            "barrier": (("split", "pair"), draw.uniform(0, 1, (2, 3))),
+            "optimum_alpha": (("optimum",), [0.0, 4.0, 2.0]),
+            "optimum_beta": (("optimum",), [0.0, 0.0, 3.0]),
+            "connector_place": (("axis",), [2.0, 1.0]),
+            "connector_distance": 5.25,
+            "connector_loss": (("split",), [0.0012, 0.1]),
+        },
+        {
+            "split": ["train", "test"],
+            "alpha": np.linspace(-1, 5, side),
+            "beta": np.linspace(-1, 4, side),
+            "t": np.linspace(0, 1, points),
+            "pair": ["10-11", "10-12", "11-12"],
+            "optimum": [10, 11, 12],
+        },
+    )
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_planes_show_optima_sides_and_barriers(broken):
+    store = drawn_plane(broken)
+    figure = plot_planes.draw({"optima": store})
+    check_looks(figure, 5)
+    loss, accuracy, *sides = titled(figure)
+    assert len(sides) == 3
+    for axes in (loss, accuracy):
+        assert axes.get_aspect() == 1
+        assert "(weights)" in axes.get_xlabel()
+        corners = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() == "o"]
+        assert corners == [[0, 0], [4, 0], [2, 3]]
+        assert {"seed 10", "seed 11", "seed 12"} <= {text.get_text() for text in axes.texts}
+    (note,) = (text.get_text() for text in loss.texts if "connector" in text.get_text())
+    assert "5.2 weights off the plane" in note
+    assert "0.001 nats" in note
+    assert len(accuracy.texts) == 3
+    for k, axes in enumerate(sides):
+        assert [line.get_ydata().tolist() for line in axes.lines[::2]] == store["profile_loss"][:, k].values.tolist()
+        train, test = store["barrier"][:, k].values
+        assert f"train {train:.3f}, test {test:.3f} nats" in axes.get_xlabel()
+    table = plot_planes.tabulate({"optima": store})
+    assert table["part"].value_counts().to_dict() == {"plane": 2 * 49, "side": 2 * 3 * 9}
+    assert table["loss"].isna().sum() == np.isnan(store["loss"]).sum()  # kept, not replaced
+
+
+def surroundings(broken):
+    flat = drawn_plane(broken)[["loss", "accuracy"]]
+    path = {
+        "path": (("step", "axis"), [[0.0, 0.0], [2.0, 2.0], [4.0, 3.0]]),
+        "path_distance": (("step",), [0.1, 2.0, 0.0]),
+        "variance_share": 0.87,
+    }
+    return {"around": flat.assign_attrs(scale=12.34), "trajectory": flat.assign(path)}
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_surroundings_show_the_norm_and_the_path_with_what_lies_far_off_the_plane(broken):
+    planes = surroundings(broken)
+    figure = plot_surroundings.draw(planes)
+    check_looks(figure, 2)
+    around, along = titled(figure)
+    assert around.get_title(loc="right") == "norm 12.3 weights"
+    assert "(norms)" in around.get_xlabel()
+    assert along.get_title(loc="right") == "87% of the variance"
+    assert "(weights)" in along.get_xlabel()
+    assert {"initialisation", "optimum", "red: over 1.0 weights off the plane"} <= {
+        text.get_text() for text in along.texts
+    }
+    (snapshots,) = (part for part in along.collections if isinstance(part, PathCollection))
+    assert snapshots.get_offsets().tolist() == planes["trajectory"]["path"].values.tolist()
+    white, far = to_rgba("white"), to_rgba(style.PLACES["far"])
+    assert [tuple(colour) for colour in snapshots.get_facecolors()] == [white, far, white]
+    table = plot_surroundings.tabulate(planes)
+    assert table["plane"].value_counts().to_dict() == {"around": 2 * 49, "trajectory": 2 * 49}
+    assert list(table.columns) == ["plane", "split", "alpha", "beta", "loss", "accuracy"]
+
+
+def test_surroundings_without_snapshots_have_one_panel():
+    planes = {"around": surroundings(False)["around"]}
+    check_looks(plot_surroundings.draw(planes), 1)
+    assert set(plot_surroundings.tabulate(planes)["plane"]) == {"around"}

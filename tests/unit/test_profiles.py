@@ -1,26 +1,35 @@
-"""Profiles and lengths of directions, where both are known."""
+"""Profiles and lengths of directions, where both are known; their claims and their figure."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
-from wedgescape.analysis.claims import profile_claims
+from drawings import check_looks, drawn, in_order, titled
+from wedgescape.figures import profiles as plot_profiles
 from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.lines import barrier
 from wedgescape.landscapes.models import filter_normalised, layout
 from wedgescape.landscapes.wedges import WedgeLandscape
 from wedgescape.measurements import profiles
+from wedgescape.measurements.profiles import Settings, measure
+from wedgescape.numerics.intervals import Intervals
 from wedgescape.stores.attributes import Origin
 from wedgescape.stores.zarr_stores import write_store
+from wedgescape.study.settings import Rules
+from wedgescape.training.optima import Optima
 
-SETTINGS = {
-    "random": 2, "hessian_top": 2, "hessian_bottom": 1, "components": 1, "reach": 4.0, "points": 12, "line_points": 9,
-    "accuracy_fraction": 0.9, "loss_threshold": 0.5, "length_error": 0.01,
-}  # fmt: skip
+SETTINGS = Settings(
+    random=2, hessian_top=2, hessian_bottom=1, components=1, reach=4.0, points=12, line_points=9,
+    accuracy_fraction=0.9, loss_threshold=0.5, length_error=0.01,
+)  # fmt: skip
+NO_CONNECTORS = xr.Dataset()  # there is none of a single optimum
+
+
+def settings(**changes):
+    return SETTINGS.model_copy(update=changes)
 
 
 def test_a_profile_of_a_quadratic_is_its_parabola(quadratic):
@@ -35,7 +44,7 @@ def test_lengths_along_hessian_directions_are_sqrt_of_two_tau_over_lambda(quadra
     """At the minimum of x^T H x / 2 shifted to norm 1, a ray along an eigenvector ends at sqrt(2 tau / lambda)."""
     landscape = quadratic([0.5, 2.0, 8.0, 32.0], centre=0.5)
     optimum = landscape.centre[None]
-    store = profiles.measure(landscape, optima=optimum, seeds=[0], **{**SETTINGS, "hessian_bottom": 1})
+    store = measure(Optima.of(landscape, optimum), NO_CONNECTORS, settings(hessian_bottom=1))
     found = store["length_loss"].sel(direction="hessian_top_1").values[0]
     assert found == pytest.approx([np.sqrt(2 * 0.5 / 32.0)] * 2, rel=0.02)
     found = store["length_loss"].sel(direction="hessian_bottom_1").values[0]
@@ -47,7 +56,7 @@ def test_lengths_along_hessian_directions_are_sqrt_of_two_tau_over_lambda(quadra
 def test_long_directions_of_a_wedge_are_open_and_short_ones_end_at_the_threshold():
     landscape = WedgeLandscape(20, 4)
     optimum = landscape.optima(1, radius=1.0)
-    store = profiles.measure(landscape, optimum, [0], **{**SETTINGS, "hessian_top": 0, "hessian_bottom": 0})
+    store = measure(Optima.of(landscape, optimum), NO_CONNECTORS, settings(hessian_top=0, hessian_bottom=0))
     # Radially, a point of a wedge through the origin never leaves it.
     assert store["open_loss"].sel(direction="radial").values.all()
     # Along a random unit vector u the loss is |t| ||u_S||.
@@ -119,43 +128,46 @@ def test_rise_and_barrier_of_a_straight_line(loss, rise, height):
 
 def test_a_point_outside_by_its_own_threshold_goes_nowhere(quadratic):
     landscape = quadratic([1.0, 2.0], centre=3.0)
-    store = profiles.measure(landscape, torch.ones(1, 2, dtype=torch.float64), [0], **SETTINGS | {"hessian_top": 1})
+    optima = Optima.of(landscape, torch.ones(1, 2, dtype=torch.float64))
+    store = measure(optima, NO_CONNECTORS, settings(hessian_top=1))
     assert not store["length_loss"].any()
     assert not store["open_loss"].any()
 
 
 def a_store(lengths, opened=()):
-    """A store with lengths by kind of direction (forwards, backwards), two seeds of the same."""
+    """A store with lengths by kind of direction (forwards, backwards), two seeds of the same and one that diverged."""
     names = list(lengths)
-    table = np.array(list(lengths.values()))[:, None].repeat(2, 1)
-    is_open = np.array([[name in opened] * 2 for name in names])[:, None].repeat(2, 1)
+    table = np.array(list(lengths.values()))[:, None].repeat(3, 1)
+    table[:, 2] = np.nan
+    is_open = np.array([[name in opened] * 2 for name in names])[:, None].repeat(3, 1)
+    is_open[:, 2] = False
     variables = {
         "length_accuracy": (("direction", "seed", "sign"), table),
         "open_accuracy": (("direction", "seed", "sign"), is_open),
         "pair_barrier": (("pair", "split"), np.array([[0.2, 0.0], [0.4, 0.0]])),
-        "init_rise": (("seed", "split"), np.array([[0.005, 0.5], [0.2, 0.5]])),
+        "init_rise": (("seed", "split"), np.array([[0.005, 0.5], [0.2, 0.5], [np.nan, np.nan]])),
+        "diverged": (("seed",), [False, False, True]),
     }
     coordinates = {
-        "direction": names, "kind": ("direction", [profiles.kind_of(name) for name in names]), "seed": [0, 1],
+        "direction": names, "kind": ("direction", [profiles.kind_of(name) for name in names]), "seed": [0, 1, 2],
         "sign": [1, -1], "split": ["train", "test"],
     }  # fmt: skip
-    return xr.Dataset(variables, coordinates, {"diverged": 1})
+    return xr.Dataset(variables, coordinates)
 
 
 def test_kinds_are_averaged_over_logarithms_and_sides_kept_apart_where_they_differ():
     store = a_store({"random_1": (1.0, 4.0), "random_2": (2.0, 2.0), "radial": (8.0, 0.5)}, opened=["radial"])
-    means = profiles.summarise(profiles.by_kind(store), 0.95, 100)
+    means = profiles.summarise(profiles.by_kind(store), Intervals(resamples=100))
     assert means["name"].tolist() == ["radial, outwards", "random", "radial, inwards"]
     assert means["estimate"].tolist() == pytest.approx([8.0, 2.0, 0.5])
     assert means["open"].tolist() == [1.0, 0.0, 1.0]
+    assert means["seeds"].tolist() == [2, 2, 2]
 
 
 def test_claims_of_profiles():
     store = a_store({"random_1": (1.0, 4.0), "random_2": (2.0, 2.0), "radial": (8.0, 0.5)})
-    rules = SimpleNamespace(
-        confidence=0.95, resamples=200, minimum_barrier=0.1, maximum_rise=0.01, minimum_fraction=0.5
-    )
-    rows = {row["id"]: row for row in profile_claims(store, rules)}
+    rules = Rules(minimum_barrier=0.1, maximum_rise=0.01, minimum_fraction=0.5)
+    rows = {row["id"]: row for row in profiles.claims(store, rules, Intervals(resamples=200))}
     assert rows["long_radial_outwards"]["estimate"] == pytest.approx(np.log(4.0))
     assert rows["long_radial_inwards"]["estimate"] == pytest.approx(-np.log(4.0))
     assert rows["linear_barrier"]["estimate"] == pytest.approx(0.3)
@@ -163,6 +175,7 @@ def test_claims_of_profiles():
     verdicts = [row["verdict"] for row in rows.values()]
     assert verdicts == ["supported", "contradicted", "supported", "undecided"]
     assert {row["diverged"] for row in rows.values()} == {1}
+    assert {row["seeds"] for row in rows.values()} == {2}
 
 
 def test_largest_rise_tells_a_monotone_line_from_a_bumpy_one():
@@ -180,22 +193,83 @@ def test_trajectory_components_of_a_known_path():
     assert float(found["trajectory_top_1"].norm()) == pytest.approx(1.0)
 
 
-def test_a_network_s_store_is_complete_and_measuring_changes_nothing(mlp, weights, tmp_path):
-    optima = torch.tensor(weights["theta"].values[:3])
+@pytest.fixture(scope="module")
+def optima(weights):
+    """Four networks, of which the third is said to have diverged."""
+
+    def of(landscape):
+        return Optima(landscape, weights.assign(diverged=("seed", [False, False, True, False])))
+
+    return of
+
+
+def connectors_of(weights):
+    centres = weights["theta"].mean("seed").expand_dims(seed=weights["seed"].values)
+    return xr.Dataset({"neighbour_centre": centres})
+
+
+@pytest.fixture
+def measured(mlp, weights, optima):
+    return measure(optima(mlp), connectors_of(weights), SETTINGS)
+
+
+def test_a_network_s_store_is_complete_and_measuring_changes_nothing(mlp, weights, optima, tmp_path):
     before = [parameter.clone() for parameter in mlp.module.parameters()]
-    store = profiles.measure(
-        mlp, optima, [0, 1, 2], **SETTINGS, layout=layout(mlp.module),
-        starts=torch.tensor(weights["theta_init"].values[:3]),
-        trajectories=torch.tensor(weights["trajectory"].values[:3]), centres=optima.mean(0).expand(3, -1),
-    )  # fmt: skip
+    store = measure(optima(mlp), connectors_of(weights), SETTINGS)
     write_store(store, tmp_path / "profiles.zarr.zip", Origin("test"))
     assert all(torch.equal(a, b) for a, b in zip(before, mlp.module.parameters(), strict=True))
-    np.testing.assert_allclose(store["norm"], 1.0, atol=1e-5)
-    middle = store.isel(step=store.sizes["step"] // 2)
-    own = mlp.evaluate(optima)["loss"].numpy()
+    assert store["diverged"].values.tolist() == [False, False, True, False]
+    assert store["radius"].isnull().values.tolist() == [False, False, True, False]
+    sound, points = profiles.sound_seeds(store), torch.tensor(weights["theta"].values[[0, 1, 3]])
+    np.testing.assert_allclose(sound["norm"], 1.0, atol=1e-5)
+    middle = sound.isel(step=store.sizes["step"] // 2)
+    own = mlp.evaluate(points)["loss"].numpy()
     assert (middle["loss"].sel(split="train").values == own).all()  # to the bit: a point is moved by nothing
-    assert (middle["accuracy"].sel(split="test").values == mlp.evaluate(optima, "test")["accuracy"].numpy()).all()
+    assert (middle["accuracy"].sel(split="test").values == mlp.evaluate(points, "test")["accuracy"].numpy()).all()
     # The line to another optimum ends in its loss.
     np.testing.assert_allclose(store["pair_loss"].sel(split="train").isel(alpha=-1), np.roll(own, -1), atol=1e-6)
-    table = profiles.tidy(store)
+    assert store["pair"].values.tolist() == ["0-1", "1-3", "3-0"]
+    # The centre is as far as it is.
+    away = (points - torch.tensor(weights["theta"].values).mean(0)).norm(dim=1) / points.norm(dim=1)
+    np.testing.assert_allclose(sound["target"].sel(direction="connector"), away, rtol=1e-5)
+    table = plot_profiles.tabulate(store)
     assert set(table["quantity"]) == {"length_accuracy", "length_loss", "rise", "barrier"}
+    assert "2" not in set(table["seed"].astype(str))
+
+
+def test_only_the_first_seeds_are_measured(mlp, weights, optima):
+    few = settings(seeds=2, hessian_top=0, hessian_bottom=0)
+    store = measure(optima(mlp), connectors_of(weights), few)
+    assert store["seed"].values.tolist() == [0, 1]
+    assert not store["diverged"].any()
+
+
+# The figure
+
+
+def test_the_figure_draws_every_seed_that_did_not_diverge(measured):
+    figure = plot_profiles.draw(measured, Intervals(resamples=100))
+    check_looks(figure, 3)
+    lengths, rays, lines = titled(figure)
+    table = profiles.by_kind(measured)
+    shown = drawn(lengths)
+    assert len(shown) == len(table) == 3 * table["name"].nunique()
+    assert sorted(shown[:, 0]) == pytest.approx(sorted(np.exp(table["log_length"])))
+    means = profiles.summarise(table, Intervals(resamples=100))
+    assert [label.get_text() for label in lengths.get_yticklabels()] == means["name"].tolist()
+    sides = in_order(
+        [(line.get_xdata()[0], line.get_ydata()[0]) for line in lengths.lines if line.get_marker() in "D>"]
+    )
+    assert sides == pytest.approx(in_order(zip(means["estimate"], means.index, strict=True)))
+    assert (rays.get_xscale(), rays.get_yscale(), lines.get_yscale()) == ("log", "log", "log")
+    train = measured["init_loss"].sel(split="train", seed=[0, 1, 3]).values
+    for row in train:
+        assert any(np.array_equal(row, line.get_ydata()) for line in lines.lines)
+    assert [text.get_text() for text in lines.get_legend().get_texts()] == [
+        "initialisation to optimum", "optimum to optimum"
+    ]  # fmt: skip
+
+
+def test_the_figure_copes_with_a_single_seed(measured):
+    one = measured.sel(seed=[0]).drop_dims("pair")
+    check_looks(plot_profiles.draw(one, Intervals(resamples=100)), 3)

@@ -15,6 +15,7 @@ from wedgescape.measurements import tunnels
 from wedgescape.measurements.tunnels import (
     Settings,
     angular_width,
+    claims,
     keeps_accuracy,
     keeps_loss,
     measure,
@@ -24,7 +25,8 @@ from wedgescape.measurements.tunnels import (
     tangents,
     tidy,
 )
-from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.intervals import Interval, Intervals, bootstrap_trend
+from wedgescape.study.settings import Rules
 from wedgescape.training.optima import Optima
 
 DEGREE = math.radians(1)
@@ -278,3 +280,86 @@ def test_an_optimum_outside_by_its_own_threshold_has_no_tunnel():
     width = angular_width(landscape, points, rays, keeps_loss(0.5 * float(landscape.losses(points).min())))
     assert (width.angle == 0).all()
     assert not width.open.any()
+
+
+# The verdicts
+
+
+def over_levels(trend, levels=(0.1, 0.2, 0.4, 0.8), seeds=8, noise=0.1):
+    """A tunnel store whose widths follow a trend over the levels, two rays per seed."""
+    draw = np.random.Generator(np.random.PCG64(0))
+    width = 1 + trend * np.arange(len(levels))[:, None] + noise * draw.standard_normal((len(levels), seeds))
+    rays = np.stack([width - 0.3, width + 0.3], -1)
+    return xr.Dataset(
+        {
+            "width_accuracy": (("value", "seed", "direction"), rays),
+            "diverged": (("value", "seed"), np.zeros(width.shape, bool)),
+        },
+        {"value": list(levels), "seed": range(seeds), "direction": [0, 1]},
+    )
+
+
+def judged(sweeps):
+    return list(claims(sweeps, Rules(minimum_correlation=0.2), Intervals(0.95, 300)))
+
+
+@pytest.mark.parametrize(("trend", "verdict"), [(1.0, "supported"), (-1.0, "contradicted"), (0.0, "undecided")])
+def test_a_sweep_is_judged_by_its_trend(trend, verdict):
+    (row,) = judged({"learning_rate": over_levels(trend)})
+    assert row["id"] == "tunnel_learning_rate"
+    assert row["sentence"] == "Tunnels are wider at higher learning rates"
+    assert row["verdict"] == verdict
+    assert (row["seeds"], row["points"], row["diverged"]) == (8, 32, 0)
+    widths = over_levels(trend)["width_accuracy"].mean("direction").values
+    assert Interval(row["estimate"], row["low"], row["high"]) == bootstrap_trend(
+        widths, [0.1, 0.2, 0.4, 0.8], 0.95, 300
+    )
+
+
+def test_diverged_runs_are_left_out_and_counted():
+    store = over_levels(1.0)
+    store["diverged"][3, :3] = True
+    store["width_accuracy"][3, :3] = -100.0  # whatever was measured there
+    (row,) = judged({"learning_rate": store})
+    assert (row["points"], row["diverged"], row["seeds"]) == (29, 3, 8)
+    assert row["verdict"] == "supported"
+    assert row["estimate"] > 0.9
+    assert row["effect"] > 10
+
+
+def test_effect_is_the_difference_of_the_ends_in_units_of_the_spread():
+    store = over_levels(0.0, levels=(4.0, 1.0, 2.0), seeds=3)  # not in order
+    width = np.array([[5.0, 6.0, 7.0], [1.0, 2.0, 3.0], [9.0, 9.0, 9.0]])
+    store["width_accuracy"][:] = width[:, :, None]
+    (row,) = judged({"width": store})
+    assert row["effect"] == pytest.approx((6 - 2) / 1.0)
+    store["width_accuracy"][:] = np.array([[5.0, 6, 7], [1.0, 3.0, 5.0], [9.0, 9, 9]])[:, :, None]
+    (row,) = judged({"width": store})
+    assert row["effect"] == pytest.approx((6 - 3) / math.sqrt((1 + 4) / 2))
+
+
+def test_effect_is_nan_without_a_spread():
+    store = over_levels(1.0)
+    store["diverged"][0, 1:] = True
+    assert math.isnan(judged({"width": store})[0]["effect"])
+    assert math.isnan(judged({"width": over_levels(1.0, noise=0.0)})[0]["effect"])
+
+
+def test_a_sweep_of_which_nothing_is_left_is_undecided():
+    store = over_levels(1.0)
+    store["diverged"][:] = True
+    (row,) = judged({"width": store})
+    assert row["verdict"] == "undecided"
+    assert (row["points"], row["diverged"]) == (0, 32)
+    assert math.isnan(row["estimate"])
+
+
+def test_sweeps_that_say_nothing_are_no_claims():
+    assert judged({"momentum": over_levels(1.0), "width": over_levels(1.0, levels=(64,))}) == []
+
+
+def test_each_sweep_is_a_claim():
+    names = ["batch_size", "dropout", "learning_rate", "weight_decay", "width"]
+    rows = judged({name: over_levels(1.0) for name in names})
+    assert sorted(row["id"] for row in rows) == [f"tunnel_{name}" for name in names]
+    assert len({row["sentence"] for row in rows}) == 5

@@ -1,13 +1,55 @@
-"""The table of claims as a page and as a forest plot, and in the documentation."""
+"""Verdicts by rules that are fixed before the run; their table as a page, a forest plot, and in the documentation."""
 
 import math
 
 import pytest
 
 import document_results
-from wedgescape.analysis.verdicts import as_page, as_table, is_large, is_small, row
+from wedgescape.analysis.verdicts import as_page, as_table
 from wedgescape.figures import claims as plot_claims
-from wedgescape.numerics.intervals import Interval
+from wedgescape.numerics.intervals import Interval, Intervals
+from wedgescape.numerics.judging import is_large, is_small, judge, row
+from wedgescape.stores.zarr_stores import write_table
+
+NAN = math.nan
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.21, 0.9, "supported"),
+        (0.2, 0.9, "undecided"),  # at the edge
+        (-0.9, -0.21, "contradicted"),
+        (-0.9, -0.2, "undecided"),
+        (-0.1, 0.1, "undecided"),
+        (-0.9, 0.9, "undecided"),
+        (-math.inf, math.inf, "undecided"),
+        (NAN, NAN, "undecided"),
+    ],
+)
+def test_verdict_by_where_the_interval_lies(low, high, verdict):
+    assert judge(Interval(0.0, low, high), 0.2, -0.2) == verdict
+    assert is_large(Interval(0.0, low, high), 0.2, -0.2)["verdict"] == verdict
+    mirrored = is_small(Interval(-0.0, -high, -low), -0.2, 0.2)
+    assert mirrored["verdict"] == verdict
+    assert (mirrored["low"], mirrored["wanted"], mirrored["threshold"]) == (
+        pytest.approx(-high, nan_ok=True),
+        "below",
+        -0.2,
+    )
+
+
+def test_without_a_second_value_the_claim_and_its_opposite_meet():
+    assert is_large(Interval(2.0, 1.1, 3.0), 1.0)["verdict"] == "supported"
+    assert is_large(Interval(0.5, 0.1, 0.9), 1.0)["verdict"] == "contradicted"
+    assert is_small(Interval(0.5, 0.1, 0.9), 1.0)["verdict"] == "supported"
+    assert is_small(Interval(2.0, 1.1, 3.0), 1.0)["verdict"] == "contradicted"
+    assert is_small(Interval(1.0, 0.9, 1.1), 1.0)["verdict"] == "undecided"
+
+
+# The table
 
 
 @pytest.fixture
@@ -24,6 +66,30 @@ def table():
             row("perfect", "None is wrong", "fraction", is_small(Interval(0.0, 0.0, 0.0), 0.1), 4, 9),
         ]
     )
+
+
+def test_table_has_one_row_per_claim_and_its_columns_also_without_any(table, tmp_path):
+    columns = [
+        "id",
+        "sentence",
+        "statistic",
+        "estimate",
+        "low",
+        "high",
+        "wanted",
+        "threshold",
+        "effect",
+        "seeds",
+        "points",
+        "diverged",
+        "verdict",
+    ]
+    assert list(table.columns) == columns
+    ids = ["tunnel_width", "curvature_width", "long_radial", "wedge_cut", "linear_barrier", "one_seed", "perfect"]
+    assert table["id"].tolist() == ids
+    assert list(as_table([]).columns) == columns
+    write_table(table, tmp_path / "claims.csv")
+    assert (tmp_path / "claims.csv").read_text().splitlines()[0] == ",".join(columns)
 
 
 def test_what_shares_an_axis_is_drawn_together(table):
@@ -53,7 +119,7 @@ def test_differences_are_in_units_of_their_farther_end(table):
 
 
 def test_every_claim_has_its_line_in_the_figure(table):
-    figure = plot_claims.draw(table, 0.95)
+    figure = plot_claims.draw(table, Intervals(0.95))
     said = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert set(table["sentence"]) <= set(said)
     assert "0.9 [0.8, 0.95]" in said

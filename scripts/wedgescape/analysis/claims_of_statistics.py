@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import xarray as xr
 
-from wedgescape.analysis import ensembles, flatness
+from wedgescape.analysis import flatness
 from wedgescape.analysis.claims import in_order, trend_claim
 from wedgescape.analysis.phase_diagram import gather, likeness, points_of, varied
 from wedgescape.analysis.verdicts import Rules, is_large, is_small, row
 from wedgescape.measurements import curvature as sharpness
-from wedgescape.numerics.intervals import (
-    Interval,
-    bootstrap_correlation,
-    bootstrap_mean,
-)
+from wedgescape.numerics.intervals import Interval
 from wedgescape.stores.zarr_stores import along
 
 Points = dict[str, dict[str, xr.Dataset]]  # measurement -> {point: its store}
@@ -153,62 +148,4 @@ def likeness_claims(points: Points, grids: dict[str, dict], rules: Rules) -> lis
                 part.points,
             )
         )
-    return rows
-
-
-SEQUENTIAL = {  # methods whose members come from one training or lie around one solution
-    "snapshots": "snapshots",
-    "fge": "fast geometric ensembles",
-    "tunnel": "samples of a tunnel",
-    "connector": "samples of a connector",
-}
-IN_ONE_TUNNEL = {
-    "swa": "the iterates of weight averaging",
-    "snapshots": "snapshots",
-    "fge": "fast geometric ensembles",
-    "tunnel": "samples of a tunnel",
-}
-
-
-def ensemble_claims(store: xr.Dataset, rules: Rules) -> list[dict]:
-    """Judge how methods of making ensembles differ in the light of tunnels, on groups that each begin at one seed.
-
-    Diversity: the difference of the mean disagreement over pairs of members from that of independent solutions, group
-    by group. Gain: Spearman's rho of (members' mean loss less the ensemble's) and disagreement, over all methods and
-    groups, bootstrapped over groups. One tunnel: the largest barrier of the training loss from each member to the
-    next. Averages: the training loss at the average of the members' weights over that of independent solutions'. All
-    but rho are averaged over groups and bootstrapped over them; groups share seeds, so the intervals are optimistic
-    where solutions are independent.
-
-    Args:
-        store: of `ensembles.measure_methods`.
-        rules: of the verdicts.
-    """
-    groups, lost = store.sizes["seed"], int(store["diverged"].sum())
-    disagreement, train = store["disagreement"], store.sel(split="train")
-
-    def mean(values: xr.DataArray) -> Interval:
-        return bootstrap_mean(values.values, rules.confidence, rules.resamples)
-
-    rows = []
-    for method, text in SEQUENTIAL.items():
-        difference = disagreement.sel(ensemble=method) - disagreement.sel(ensemble="independent")
-        judged = is_small(mean(difference), 0.0)
-        sentence = f"{text[0].upper()}{text[1:]} are less diverse than independent solutions"
-        rows.append(row(f"diversity_{method}", sentence, "difference of disagreement", judged, groups, groups))
-    gains = ensembles.gain(store["nll"]).transpose("ensemble", "seed").values
-    alike = disagreement.transpose("ensemble", "seed").values
-    rho = bootstrap_correlation(gains, alike, rules.confidence, rules.resamples)
-    judged = is_large(rho, rules.minimum_correlation, -rules.minimum_correlation)
-    sentence = "Ensembles gain more where their members disagree more"
-    points = int((np.isfinite(gains) & np.isfinite(alike)).sum())
-    rows.append(row("gain_disagreement", sentence, "Spearman's rho", judged, groups, points, lost))
-    for method, text in IN_ONE_TUNNEL.items():
-        judged = is_small(mean(train["barrier"].sel(ensemble=method)), rules.minimum_barrier)
-        sentence = f"{text[0].upper()}{text[1:]} lie in one tunnel"
-        rows.append(row(f"one_tunnel_{method}", sentence, "largest barrier to the next, nats", judged, groups, groups))
-        ratio = train["average_loss"].sel(ensemble=method) / train["average_loss"].sel(ensemble="independent")
-        judged = is_small(mean(ratio), rules.maximum_loss_ratio)
-        sentence = f"The average of {text} has a far lower loss than that of independent solutions"
-        rows.append(row(f"average_{method}", sentence, "ratio of training losses", judged, groups, groups))
     return rows

@@ -1,4 +1,4 @@
-"""Verdicts: a claim has a statistic, an interval and a rule that stood in the config before the run."""
+"""The verdicts as a table and as a page of the report (docs/science.md, Verdicts)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 VERDICTS = ("supported", "contradicted", "undecided")
 
 
-# Of a page on its own, light and without anything fetched: it is embedded in the report.
+# The report embeds this page, so it loads nothing from elsewhere.
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Verdicts: {study}</title><style>
 body {{ font: 14px/1.4 sans-serif; margin: 2em; color: #222; }}
@@ -19,7 +19,7 @@ td:nth-child(n+3) {{ white-space: nowrap; }}
 .supported {{ color: #01665e; }} .contradicted {{ color: #8c510a; }} .undecided {{ color: #6b6b6b; }}
 </style></head><body>
 <h1>Verdicts of the study {study}</h1>
-<p>{counts}. A claim is supported or contradicted where its whole {confidence:.0%} interval lies beyond its rule.</p>
+<p>{counts}. A claim is supported or contradicted if its whole {confidence:.0%} interval lies beyond its rule.</p>
 {table}
 </body></html>
 """
@@ -27,12 +27,12 @@ COLUMNS = ("id", "sentence", "statistic", "estimate", "low", "high", "wanted", "
 
 
 def as_table(rows: list[dict]) -> pd.DataFrame:
-    """Return the claims as a table, one row a claim."""
+    """Return the claims (`numerics.judging.row`) as a table, one row per claim, in their order."""
     return pd.DataFrame(rows, columns=[*COLUMNS, "diverged", "verdict"])
 
 
 def as_page(table: pd.DataFrame, study: str, confidence: float) -> str:
-    """Return the claims (`as_table`) as an HTML page, one row a claim."""
+    """Return the claims (`as_table`) as an HTML page, one row per claim."""
     seen = table["verdict"].value_counts()
     counts = ", ".join(f"{seen.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
     shown = pd.DataFrame(

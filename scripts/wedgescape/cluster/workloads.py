@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from wedgescape.analysis import ensembles
 from wedgescape.errors import InputError
-from wedgescape.landscapes import complexes, models, operations
+from wedgescape.landscapes import operations
 from wedgescape.landscapes.base import SPLITS
 from wedgescape.landscapes.operations import (
     Comparison,
@@ -30,8 +30,7 @@ from wedgescape.landscapes.operations import (
     Work,
 )
 from wedgescape.landscapes.spans import HELD_BYTES
-from wedgescape.measurements import alignment, hyperplanes, profiles, tunnels
-from wedgescape.measurements import subspaces as surfaces
+from wedgescape.measurements import hyperplanes, tunnels
 from wedgescape.measurements import wedges as simulation
 from wedgescape.numerics import eigenpairs as curvature
 from wedgescape.numerics.crossings import halvings
@@ -42,9 +41,6 @@ from wedgescape.training.train import recipe_of
 # What counts depend on and nobody knows before: as found on digits and on Fashion-MNIST.
 EXPECTED = {
     "hyperplane": 512,  # dimensions at which every seed has reached its fraction of the accuracy
-    "refinements": 1,  # of surfaces, after which the tolerance is met
-    "refined": 0.5,  # share of a surface that a refinement concerns
-    "passes": 8,  # of matching, until one changes nothing
 }
 FIGURE = 0.6  # starts of a job that a figure takes beside its own: measured on the figures of the smoke study
 
@@ -112,20 +108,6 @@ def hyperplane_descents(case: Case, wildcards: dict) -> Work:
     return work
 
 
-def _centres(case: Case, model: str, sets: int) -> Work:
-    """The search for the centres of some connectors together."""
-    settings = case.study.config["connectors"]
-    return Work({Step(model, sets, settings["batch_size"]): settings["steps"]})
-
-
-def plane_grids(case: Case, _wildcards: dict) -> Work:
-    """Count the grids of all planes and what lies in one of them."""
-    settings, model = case.study.config["planes"], case.model(case.study.base)
-    grids = 3 if case.study.config["training"]["snapshot_epochs"] else 2
-    points = grids * settings["resolution"] ** 2 + 3 * settings["profile_points"] + 1
-    return evaluations(model, points) + _centres(case, model, 1)
-
-
 def eigenpairs(dim: int, top: int, bottom: int) -> tuple[int, int]:
     """Return how many products both ends of a Hessian's spectrum take, and how long their basis is."""
     if dim <= max(curvature.KRYLOV, 2 * (top + bottom)):
@@ -142,29 +124,6 @@ def _hessian(case: Case, model: str, top: int, bottom: int) -> Work:
     return Work({Product(model): products + 1, MultiplyAdd(): products * basis * dim * 2})
 
 
-def direction_profiles(case: Case, _wildcards: dict) -> Work:
-    """Count profiles along all directions, their lengths, and straight lines."""
-    settings, model = case.study.config["profiles"], case.model(case.study.base)
-    count = min(settings["seeds"], case.seeds)
-    directions = 2 * settings["random"] + settings["hessian_top"] + settings["hessian_bottom"] + 2  # radial, init
-    directions += 2 if count > 1 else 0  # another optimum, a connector
-    training = case.study.config["training"]
-    if training["snapshot_epochs"]:
-        snapshots = len(range(0, training["epochs"], training["snapshot_epochs"])) + 1
-        directions += 2 * min(settings["components"], (snapshots - 1) // 2)
-    grid = profiles.relative_lengths(settings["reach"], settings["points"])
-    halve = halvings(float(grid[2] / grid[1]) - 1, settings["length_error"])
-    work = evaluations(model, count * directions * (2 * len(grid) - 1))
-    work += evaluations(model, count * (3 + 2 * 2 * directions * halve), ["train"])
-    work += evaluations(model, count * settings["line_points"] * (2 if count > 1 else 1))
-    if count > 1:
-        work += _centres(case, model, count)
-    if settings["hessian_top"] + settings["hessian_bottom"]:
-        one = _hessian(case, model, settings["hessian_top"], settings["hessian_bottom"])
-        work += _times(count, one)
-    return work
-
-
 def _times(count: float, work: Work) -> Work:
     return Work({operation: count * number for operation, number in work.items()})
 
@@ -176,74 +135,6 @@ def trained_curves(case: Case, _wildcards: dict) -> Work:
     step = Step(model, pairs * settings["samples"], settings["batch_size"])
     kinds = len(settings["kinds"])
     return Work({step: kinds * settings["steps"]}) + evaluations(model, (1 + kinds) * pairs * settings["points"])
-
-
-def connector_centres(case: Case, _wildcards: dict) -> Work:
-    """Count the search for connectors' centres of all sizes."""
-    settings, model, work = case.study.config["connectors"], case.model(case.study.base), Work()
-    for size in settings["sizes"]:
-        sets = min(settings["sets"], math.comb(case.seeds, size))
-        work += _centres(case, model, sets) + evaluations(model, sets * (size + 2))
-    return work
-
-
-def aligned_connectors(case: Case, wildcards: dict) -> Work:
-    """Count the same between aligned optima, and their alignment; nothing where the network is no chain."""
-    settings, model = case.study.config["connectors"], case.model(case.study.base)
-    matching = _matching(case, model)
-    if matching is None:
-        return Work()
-    matched = sum((size - 1) * min(settings["sets"], math.comb(case.seeds, size)) for size in settings["sizes"])
-    return connector_centres(case, wildcards) + _times(matched, matching)
-
-
-def _matching(case: Case, model: str) -> Work | None:
-    """Match one network to another; None where it is no chain."""
-    try:
-        layers = alignment.hidden_layers(models.build(json.loads(model), case.data.shape, case.data.classes))
-    except InputError:
-        return None
-    a_pass = sum(layer.units * math.prod(axis.shape) for layer in layers for axis in layer.axes)
-    return Work({MultiplyAdd(): EXPECTED["passes"] * a_pass})
-
-
-def aligned_lines(case: Case, wildcards: dict) -> Work:
-    """Count the lines between optima before and after their alignment; nothing where the network is no chain."""
-    settings, model = case.study.config["alignment"], case.model(wildcards["point"])
-    matching = _matching(case, model)
-    if matching is None:
-        return Work()
-    pairs = min(settings["pairs"], math.comb(case.seeds, 2))
-    return _times(pairs, matching) + evaluations(model, 2 * pairs * settings["points"])
-
-
-def connector_surfaces(case: Case, _wildcards: dict) -> Work:
-    """Count surfaces as often refined as is expected: their vertices' descent and what lies between them."""
-    settings, model, work = case.study.config["subspaces"], case.model(case.study.base), Work()
-    levels = min(settings["refinements"], EXPECTED["refinements"])
-    for size in settings["sizes"]:
-        one, vertices, pieces = _centres(case, model, 1), size, 0
-        for level in range(levels + 1):
-            parts = {name: settings[name] * 2**level for name in ("subdivisions", "parts")}
-            share = EXPECTED["refined"] if level else 1.0
-            all_vertices, all_pieces = _complex(size, settings, **parts)
-            vertices += round(share * (all_vertices - vertices))
-            pieces += round(share * (all_pieces - pieces))
-            step = Step(model, max(1, round(share * (all_vertices - size))), settings["batch_size"], "sgd")
-            between = pieces * len(surfaces.BETWEEN[3 if size == 3 else 2])
-            one += Work({step: settings["steps"]}) + evaluations(model, between, ["train"])
-        one += evaluations(model, 2 * (vertices + surfaces.RANDOM_BETWEEN * pieces))
-        work += _times(min(settings["sets"], math.comb(case.seeds, size)), one)
-    return work
-
-
-def _complex(size: int, settings: dict, subdivisions: int, parts: int) -> tuple[int, int]:
-    """How many vertices and pieces there are."""
-    if size == 3:
-        begin = complexes.triangle(subdivisions)
-    else:
-        begin = complexes.skeleton(size, settings["spokes"], settings["edges"], parts)
-    return len(begin[0]), len(begin[1])
 
 
 def likeness(case: Case, wildcards: dict) -> Work:
@@ -336,13 +227,7 @@ COUNTS: dict[str, Callable[[Case, dict], Work]] = {
     "measure_training": nothing,
     "measure_tunnels": tunnel_widths,
     "measure_hyperplanes": hyperplane_descents,
-    "measure_planes": plane_grids,
-    "measure_profiles": direction_profiles,
     "measure_curves": trained_curves,
-    "measure_connectors": connector_centres,
-    "measure_subspaces": connector_surfaces,
-    "measure_alignment": aligned_lines,
-    "measure_aligned_connectors": aligned_connectors,
     "measure_similarity": likeness,
     "measure_curvature": optima_curvature,
     "measure_spectrum": whole_spectra,

@@ -1,10 +1,12 @@
-"""Draw all verdicts on one page: a forest plot, one row a claim, coloured by its verdict.
+"""Draw all verdicts on one page: a forest plot, one row per claim, coloured by its verdict.
 
-Claims stand in three blocks, by what can share an axis: correlations; differences, for which zero is the edge, each in
-units of its interval's farther end; and positive numbers, each as the factor by which it passes the edge of its rule,
-so that what lies right of 1 is supported. The number and its interval stand beside each row in the units of its
+Claims are in three blocks, by what can share an axis: correlations; differences, for which zero is the edge, each in
+units of the farther end of its interval; and positive numbers, each as the factor by which it passes the edge of its
+rule, so that a claim is supported right of 1. Beside each row are the estimate and its interval in the units of its
 statistic.
 """
+
+from __future__ import annotations
 
 import numpy as np
 import pandas as pd
@@ -14,17 +16,20 @@ from matplotlib.lines import Line2D
 
 from wedgescape.analysis.verdicts import VERDICTS
 from wedgescape.figures import style
-from wedgescape.figures.publish import publish
-from wedgescape.provenance.frame import job
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.study.places import Verdicts
+
+CATEGORY = "1 Verdicts"
+TITLE = "all verdicts on one page"
 
 WIDTH, PAGE = 7.5, 10.8  # inches: a page of A4 or letter paper within narrow margins
-ROW, AXIS, HEAD = 0.128, 0.45, 0.3  # inches: a row at most, what a block's axis takes, the legend
+ROW, AXIS, HEAD = 0.128, 0.45, 0.3  # inches: the most that a row takes, a block's axis, the legend
 LABELS = {
     "correlations": "correlation (grey tick: the edge of the rule)",
     "differences": "difference / farther end of its interval",
     "factors": "factor by which the rule is passed",
 }
-SMALLEST_FACTOR, LARGEST_FACTOR = 1e-1, 1e4  # of the axis; what lies beyond is drawn at its end
+SMALLEST_FACTOR, LARGEST_FACTOR = 1e-1, 1e4  # of the axis; factors beyond it are drawn at its end
 
 
 def blocks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -50,15 +55,10 @@ def _scaled(part: pd.DataFrame, kind: str) -> pd.DataFrame:
     return part.assign(x=ends["estimate"], left=ends["low"], right=ends["high"], edge=edge)
 
 
-def draw(table: pd.DataFrame, confidence: float) -> Figure:
-    """Draw the figure.
-
-    Args:
-        table: the claims (`verdicts.as_table`).
-        confidence: of the intervals.
-    """
-    parts = blocks(table)
-    row = min(ROW, (PAGE - HEAD - AXIS * len(parts)) / len(table))
+def draw(verdicts: Verdicts, intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure."""
+    parts = blocks(verdicts)
+    row = min(ROW, (PAGE - HEAD - AXIS * len(parts)) / len(verdicts))
     heights = [row * len(part) + AXIS for part in parts.values()]
     style.apply()
     figure = Figure(figsize=(WIDTH, sum(heights) + HEAD))
@@ -72,18 +72,18 @@ def draw(table: pd.DataFrame, confidence: float) -> Figure:
         _draw_block(axes, part, kind, 5.4 * row / ROW + 0.6)
         axes.text(-2.2, 1.0, rf"$\mathbf{{{letter}}}$", transform=axes.transAxes, va="bottom")
         top -= AXIS
-    counts = table["verdict"].value_counts()
+    counts = verdicts["verdict"].value_counts()
     handles = [
         Line2D([], [], color=style.VERDICTS[name], marker="D", markersize=3, label=f"{counts.get(name, 0)} {name}")
         for name in VERDICTS
     ]
-    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1, label=f"{confidence:.0%} interval"))
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1, label=f"{intervals.confidence:.0%} interval"))
     figure.legend(handles=handles, loc="upper center", ncols=4, columnspacing=1.5)
     return figure
 
 
 def _draw_block(axes: Axes, part: pd.DataFrame, kind: str, size: float) -> None:
-    """Draw claims one below the other, with text of a size in points."""
+    """Draw claims below each other, with text of a size in points."""
     rows = np.arange(len(part))
     for place, claim in zip(rows, part.itertuples(), strict=True):
         colour = style.VERDICTS[claim.verdict]
@@ -108,9 +108,3 @@ def _draw_block(axes: Axes, part: pd.DataFrame, kind: str, size: float) -> None:
         axes.set_xlim(SMALLEST_FACTOR, LARGEST_FACTOR)
     else:
         axes.set_xlim(-1.05, 1.05)
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        confidence = snakemake.params.job["claims.confidence"]
-        publish(snakemake, draw(pd.read_csv(snakemake.input[0]), confidence))

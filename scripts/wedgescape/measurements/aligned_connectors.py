@@ -18,7 +18,7 @@ from wedgescape.measurements.alignment import left_out, matching
 from wedgescape.measurements.connectors import Settings as ConnectorSettings
 from wedgescape.training.optima import Optima
 
-MINUTES = unaligned.MINUTES
+MINUTES = 120
 VARIABLES = {name: variable for name, variable in unaligned.VARIABLES.items() if not name.endswith("centre")}
 
 

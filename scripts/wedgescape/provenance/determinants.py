@@ -51,8 +51,8 @@ class Determinants:
             sections: of the config, or entries such as `data.train_examples`.
             more: that the job is to know.
         """
-        code = self.fingerprints.of(*roots)
-        return {"rule": rule, "code": code, "sections": {key: self.layout.study.section(key) for key in sections}, **more}
+        parts = {key: self.layout.study.section(key) for key in sections}
+        return {"rule": rule, "code": self.fingerprints.of(*roots), "sections": parts, **more}
 
     def data(self) -> dict:
         """Return what determines the data store."""

@@ -120,7 +120,8 @@ def _differing_settings(settings: dict, path: Path, present: dict) -> list[str]:
             lines.append(f"made at the setting {name}, which the present config does not have")
     # Also of the right config, but by its name another setting's.
     named = {part.removesuffix(SUFFIX) for part in path.parts} & present.keys()
-    lines += [f"made at {', '.join(settings) or 'no setting'}; its path says {name}" for name in named - settings.keys()]
+    trained = ", ".join(settings) or "no setting"
+    lines += [f"made at {trained}; its path says {name}" for name in named - settings.keys()]
     return lines
 
 

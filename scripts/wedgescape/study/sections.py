@@ -19,6 +19,7 @@ class Swept:
     Args:
         short: in the names of settings, such as `lr`.
         label: in figures, with its unit if it has one.
+        colour: in figures.
         help: the meaning of the key in `sweeps`.
         place: in every setting's name; None names it only where it differs from the base setting's.
         key: in `sweeps`, where it is not the field's own name.
@@ -26,6 +27,7 @@ class Swept:
 
     short: str
     label: str
+    colour: str
     help: str
     place: int | None = None
     key: str = ""

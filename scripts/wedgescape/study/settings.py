@@ -49,10 +49,12 @@ class Model(Section):
         "Units per hidden layer (mlp), channels of the first stage (resnet20, 16 is standard), or a scale (simple_cnn, "
         "16 gives 16-32-32 channels).",
         smoke=16,
-        sweep=Swept("width", "width", "Widths.", place=3),
+        sweep=Swept("width", "width (units or channels)", "#117733", "Widths.", place=3),
     )
     depth: Count = key(
-        2, "Number of hidden layers; mlp only.", sweep=Swept("depth", "depth", "Numbers of hidden layers; mlp only.")
+        2,
+        "Number of hidden layers; mlp only.",
+        sweep=Swept("depth", "depth (hidden layers)", "#999933", "Numbers of hidden layers; mlp only."),
     )
     norm: Literal["batch", "group"] = key("batch", "Normalisation layers; resnet20 only.")
     file: Path | None = key(
@@ -68,7 +70,7 @@ class OwnModel(Model):
 
     name: Identifier = key(
         help="Name of a class in `file`.",
-        sweep=Swept("model", "network", "Models; with `model.file`, classes in that file.", key="model"),
+        sweep=Swept("model", "model", "#b8862b", "Models; with `model.file`, classes in that file.", key="model"),
     )
 
 
@@ -80,31 +82,35 @@ class Training(Section):
     optimizer: Literal["sgd", "adam", "adamw"] = key(
         "sgd",
         "Optimiser; momentum and nesterov are for sgd alone.",
-        sweep=Swept("optimizer", "optimiser", "Optimisers."),
+        sweep=Swept("optimizer", "optimiser", "#aa4499", "Optimisers."),
     )
     learning_rate: float = key(
         0.05,
         "Learning rate; the highest one, where a schedule varies it.",
         gt=0,
-        sweep=Swept("lr", "learning rate", "Learning rates.", place=1),
+        sweep=Swept("lr", "learning rate", "#cc6677", "Learning rates.", place=1),
     )
-    momentum: float = key(0.9, "Momentum.", ge=0, lt=1, sweep=Swept("momentum", "momentum", "Momenta."))
+    momentum: float = key(0.9, "Momentum.", ge=0, lt=1, sweep=Swept("momentum", "momentum", "#44aa99", "Momenta."))
     nesterov: bool = key(False, "Whether the momentum is Nesterov's.")
     weight_decay: float = key(
         0.0,
         "L2 coefficient; decoupled from the gradient with adamw.",
         ge=0,
-        sweep=Swept("wd", "L2 coefficient", "L2 coefficients.", place=2),
+        sweep=Swept("wd", "L2 coefficient", "#332288", "L2 coefficients.", place=2),
     )
     dropout: float = key(
         0.0,
         "Probability that a unit is dropped.",
         ge=0,
         lt=1,
-        sweep=Swept("dropout", "dropout probability", "Dropout probabilities.", place=4),
+        sweep=Swept("dropout", "dropout probability", "#4499bb", "Dropout probabilities.", place=4),
     )
     batch_size: int = key(
-        128, "Examples per step.", ge=1, smoke=64, sweep=Swept("batch", "batch size", "Batch sizes.", place=5)
+        128,
+        "Examples per step.",
+        ge=1,
+        smoke=64,
+        sweep=Swept("batch", "batch size (examples)", "#882255", "Batch sizes.", place=5),
     )
     epochs: int = key(80, "Passes over the training examples.", ge=1, smoke=3)
     schedule: Literal["constant", "cosine", "step", "triangular", "cyclic_cosine"] = key(
@@ -133,12 +139,12 @@ class Training(Section):
         "Radius of sharpness-aware minimisation, which takes each gradient this far up the slope and costs a second "
         "gradient per step; 0 is ordinary training.",
         ge=0,
-        sweep=Swept("sam", "sharpness radius", "Radii of sharpness-aware minimisation."),
+        sweep=Swept("sam", "sharpness-aware radius (weights)", "#6b6b8f", "Radii of sharpness-aware minimisation."),
     )
     average_epochs: int | None = key(
         None,
-        "Stochastic weight averaging: the final weights are the equal average of those at the ends of the last N epochs. "
-        "null takes the last weights alone. Usual with a constant schedule.",
+        "Stochastic weight averaging: the final weights are the equal average of those at the ends of the last N "
+        "epochs. null takes the last weights alone. Usual with a constant schedule.",
         ge=1,
         at_most="training.epochs",
     )
@@ -164,8 +170,8 @@ class Rules(Section):
     )
     maximum_connector_loss: float = key(
         0.1,
-        "A connector is a low-loss subspace where the interval of its largest training loss between vertices lies below "
-        "this value, in nats.",
+        "A connector is a low-loss subspace where the interval of its largest training loss between vertices lies"
+        " below this value, in nats.",
         gt=0,
     )
     maximum_relative_error: float = key(
@@ -175,8 +181,9 @@ class Rules(Section):
     )
     maximum_loss_ratio: Fraction = key(
         0.5,
-        "A connector is supported where the whole interval of (loss at its centre) / (loss at the linear centroid) lies "
-        "below this value; a kind of curve, where that of (its barrier) / (the straight line's) does.",
+        "A connector is supported where the whole interval of (loss at its centre) / (loss at the linear "
+        "centroid) lies below this value; a kind of curve, where that of (its barrier) / (the straight line's) "
+        "does.",
     )
     minimum_barrier: float = key(
         0.1, "A barrier separates optima where the whole interval of the straight line's barrier lies above this, in nats.",
@@ -191,13 +198,13 @@ class Rules(Section):
     )
     maximum_threshold_fraction: Fraction = key(
         0.1,
-        "Few random directions are enough where the whole interval of (dimensions at the threshold) / (parameters) lies "
-        "below this value.",
+        "Few random directions are enough where the whole interval of (dimensions at the threshold) / "
+        "(parameters) lies below this value.",
     )
     minimum_likeness: Fraction = key(
         0.7,
-        "Two hyperparameters act in similar ways where the whole interval of the cosine of their effects lies above this "
-        "value; 0.7 leaves them half of the squared effects in common.",
+        "Two hyperparameters act in similar ways where the whole interval of the cosine of their effects lies "
+        "above this value; 0.7 leaves them half of the squared effects in common.",
     )
     maximum_fold_difference: float = key(
         2.0,
@@ -256,8 +263,8 @@ class Config(Section):
     )
     defaults: Literal["standard", "smoke"] = key(
         "standard",
-        "Values of the keys that the config does not give: standard, or smoke, tiny values with which everything runs in "
-        "a minute and no number means anything.",
+        "Values of the keys that the config does not give: standard, or smoke, tiny values with which everything "
+        "runs in a minute and no number means anything.",
     )
     data: Data = key(Data())
     device: Literal["auto", "cpu", "cuda", "mps"] = key(

@@ -215,7 +215,7 @@ def _checked(given: dict, catalogue: Catalogue) -> dict:
 
 
 def _with_smoke_values(given: dict, kind: type[Config]) -> dict:
-    """Return a config in which the keys that it does not give have their values of the smoke study, if they have one."""
+    """Return a config in which keys that it does not give have their values of the smoke study."""
     filled = kind.smoke() | given
     for name, info in kind.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
