@@ -1,6 +1,7 @@
 """Fingerprints of code: all that a script reaches, and nothing else."""
 
 import ast
+import json
 import os
 import shutil
 import textwrap
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wedgescape.provenance import fingerprints
-from wedgescape.provenance.fingerprints import fingerprint, reached
+from wedgescape.provenance.fingerprints import Fingerprints, fingerprint, reached
 
 MODULES = {
     "deep.py": '''
@@ -104,8 +105,8 @@ def library(tmp_path, monkeypatch):
 
 def forget():
     """Empty what the module keeps of files: in one process, a workflow's sources do not change; here they do."""
-    fingerprints.fingerprint.cache_clear()
-    fingerprints._Source.cache_clear()
+    for kept in (fingerprint, fingerprints._Source, fingerprints._module, fingerprints._place, fingerprints._loaded):
+        kept.cache_clear()
 
 
 def fingerprint_of(library, *more):
@@ -273,22 +274,164 @@ def test_fingerprint_of_a_users_file_that_does_not_parse_or_is_not_there_raises_
     assert len({absent, broken, fingerprint_of(library, own)}) == 3
 
 
+# Rooms, and measurements in them
+
+ROOMS = {
+    "shapes/__init__.py": "READY = 1\nprint('shapes')\n",
+    "shapes/round.py": "def area(x):\n    return 3 * x\n\n\ndef rim(x):\n    return 6 * x\n",
+    "looks/__init__.py": "",
+    "looks/round.py": "def area(x):\n    return 'round'\n",
+    "study/sections.py": "class Section:\n    pass\n\n\ndef key(default, help):\n    return default\n",
+    "shapes/measured.py": """
+        from typing import TYPE_CHECKING
+
+        from wedgescape.shapes import round
+        from wedgescape.study.sections import Section, key
+
+        if TYPE_CHECKING:
+            from wedgescape.looks import round as look
+
+        class Settings(Section):
+            turns: int = key(8, "Turns.")
+
+            @property
+            def twice(self):
+                return 2 * self.turns
+
+        VARIABLES = {"area": 1}
+
+        def measure(optima: look.Optima, settings=Settings()):
+            return round.area(settings.twice)
+
+        def claims(measured):
+            return round.rim(measured)
+        """,
+}
+
+
+@pytest.fixture
+def rooms(library):
+    for name, text in ROOMS.items():
+        (library / name).parent.mkdir(exist_ok=True)
+        (library / name).write_text(textwrap.dedent(text))
+    return library
+
+
+def measured(library, *names):
+    forget()
+    return fingerprint((library / "shapes/measured.py", names or ("VARIABLES", "measure")))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("shapes/measured.py", '{"area": 1}', '{"area": 2}'),
+        ("shapes/measured.py", "round.area(settings.twice)", "round.area(settings.turns)"),
+        ("shapes/measured.py", "2 * self.turns", "3 * self.turns"),  # a property of the settings decides a result
+        ("shapes/round.py", "3 * x", "4 * x"),
+        ("shapes/__init__.py", "print('shapes')", "print('forms')"),
+    ],
+)
+def test_a_measurement_s_fingerprint_changes_with_what_measures(rooms, file, old, new):
+    before, path = measured(rooms), rooms / file
+    path.write_text(path.read_text().replace(old, new))
+    assert measured(rooms) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("shapes/measured.py", "round.rim(measured)", "round.rim(2 * measured)"),  # only the claims use it
+        ("shapes/measured.py", 'key(8, "Turns.")', 'key(9, "Turns of it.")'),  # the value is in the job's parameters
+        ("shapes/measured.py", "looks import round", "looks import square"),  # only type checkers read it
+        ("shapes/round.py", "6 * x", "7 * x"),
+        ("looks/round.py", "'round'", "'square'"),  # another module of the same name
+        ("study/sections.py", "return default", "return help"),
+    ],
+)
+def test_a_measurement_s_fingerprint_stays_after_edits_beside_it(rooms, file, old, new):
+    before, path = measured(rooms), rooms / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    assert measured(rooms) == before
+
+
+def test_parts_that_a_file_does_not_have_are_passed_over(rooms):
+    assert measured(rooms, "measure", "tabulate") == measured(rooms, "measure")
+    assert measured(rooms, "claims") != measured(rooms, "measure")
+
+
+def test_modules_of_one_name_in_two_rooms_are_not_mixed_up(rooms):
+    forget()
+    shapes, looks = ((rooms / room / "round.py", ("area",)) for room in ("shapes", "looks"))
+    assert reached(shapes) & reached(looks) == {(rooms / "__init__.py", "")}
+    (rooms / "looks/round.py").write_text((rooms / "shapes/round.py").read_text())
+    forget()
+    assert fingerprint(shapes) != fingerprint(looks)
+
+
+# Kept fingerprints
+
+
+def test_fingerprints_are_kept_until_the_code_changes(rooms, tmp_path, monkeypatch):
+    kept, root = tmp_path / "kept/fingerprints.json", (rooms / "shapes/measured.py", ["measure"])
+    first = Fingerprints(kept).of(root)
+    assert first == measured(rooms, "measure")
+    with monkeypatch.context() as patched:
+        patched.setattr(fingerprints, "fingerprint", lambda *_roots: pytest.fail("it was computed again"))
+        assert Fingerprints(kept).of(root) == first
+    (rooms / "shapes/round.py").write_text("def area(x):\n    return 5 * x\n")
+    forget()
+    assert Fingerprints(kept).of(root) == measured(rooms, "measure") != first
+
+
+def test_a_users_file_that_changes_is_no_other_one_s_fingerprint(rooms, tmp_path):
+    own, kept = tmp_path / "own.py", tmp_path / "kept.json"
+    own.write_text("def net(): return 1\n")
+    before = Fingerprints(kept).of(own)
+    own.write_text("def net(): return 2\n")
+    forget()
+    assert Fingerprints(kept).of(own) != before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"library": 1}', '{"fingerprints": {}}'])
+def test_a_damaged_file_of_kept_fingerprints_is_made_anew(rooms, tmp_path, content):
+    kept, root = tmp_path / "kept.json", (rooms / "shapes/measured.py", ["measure"])
+    kept.write_text(content)
+    forget()
+    assert Fingerprints(kept).of(root) == measured(rooms, "measure")
+    assert json.loads(kept.read_text())["fingerprints"]
+
+
+def test_fingerprints_that_cannot_be_kept_are_computed(rooms):
+    root = (rooms / "shapes/measured.py", ["measure"])
+    assert Fingerprints(Path("/proc/kept.json")).of(root) == Fingerprints(None).of(root)
+
+
 # The library
 
 
-SCRIPTS = Path(fingerprints.__file__).parents[1]
+SCRIPTS = Path(fingerprints.__file__).parents[2]
+TUNNELS = (SCRIPTS / "wedgescape/measurements/tunnels.py", ["VARIABLES", "measure"])
 
 
-def test_a_script_reaches_the_functions_that_it_needs():
-    names = {(file.stem, name) for file, name in reached(SCRIPTS / "measure_tunnels.py")}
-    assert {("tunnels", "measure"), ("crossings", "first_crossing"), ("networks", "NetworkLandscape")} <= names
-    assert {("models", "resnet20"), ("stores", "write_store"), ("provenance", "job")} <= names
-    assert not {("tunnels", "summarise"), ("training", "train"), ("descent", "descend"), ("stores", "along")} & names
+def test_a_measurement_reaches_the_functions_that_it_needs():
+    forget()
+    found = {(file.stem, name) for file, name in reached(SCRIPTS / "measure.py", TUNNELS)}
+    assert {("tunnels", "measure"), ("crossings", "first_crossing"), ("networks", "NetworkLandscape")} <= found
+    assert {("models", "resnet20"), ("zarr_stores", "write_store"), ("frame", "job")} <= found
+    assert not {("tunnels", "summarise"), ("tunnels", "claims"), ("train", "train"), ("descent", "descend")} & found
 
 
-def test_nothing_of_the_library_is_looked_up_by_text():
+# The catalogue reads settings from a file, and a job imports the file whose functions are its roots.
+LOOKS_UP = {"catalogue.py": {"exec"}, "arguments.py": {"import_module"}}
+
+
+def test_nothing_else_of_the_library_is_looked_up_by_text():
     """What is not named cannot be followed."""
     for file in SCRIPTS.rglob("*.py"):
-        names = {node.id for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Name)}
-        assert not {"__import__", "globals", "eval", "exec"} & names, file
-        assert "import_module" not in file.read_text(), file
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        names |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and node.attr == "import_module"}
+        found = {"__import__", "globals", "eval", "exec", "import_module"} & names
+        assert found <= LOOKS_UP.get(file.name, set()), file

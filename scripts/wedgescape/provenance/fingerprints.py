@@ -1,24 +1,31 @@
-"""Fingerprints of code: a name for all the logic that a rule's script reaches, and for nothing else.
+"""Fingerprints of code: a name for all the logic that a job reaches, and for nothing else.
 
-From the script on, names are followed to what they stand for: the functions, classes and values of this library, one by
-one. So an edit reruns what uses the edited function, and neither its neighbours in the file nor their users. Where it
-cannot be seen what a name stands for, the whole file counts. What a module does when it is imported, beside defining
-things, counts wherever it is imported.
+From a script, or from some functions of a measurement, names are followed to what they stand for: the functions,
+classes and values of this library, one by one. So an edit reruns what uses the edited function, and neither its
+neighbours in the file nor their users. Where a name cannot be resolved, the whole file counts. What a module does when
+it is imported, beside defining things, counts wherever it is imported.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
+import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-LIBRARY = Path(__file__).parent
+from wedgescape.stores.whole_files import whole_file
+
+LIBRARY = Path(__file__).resolve().parents[1]
 WHOLE = "*"  # in place of a definition's name: all of a file
 IMPORTED = ""  # in place of a definition's name: what the file does when it is imported, beside defining things
 
+SECTION = "Section"  # base of the classes that declare keys of the config, whose values are in a job's parameters
+
 Piece = tuple[Path, str]  # a file, and the name of a definition in it
+Root = str | Path | tuple[Path, list[str]]  # a whole file, or some definitions of one
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 SCOPES = (*FUNCTIONS, ast.Lambda)
 NAMING = (*FUNCTIONS, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
@@ -40,6 +47,7 @@ class _Source:
         self.file = file
         tree = ast.parse(file.read_text(), str(file))
         body = tree.body[ast.get_docstring(tree) is not None :]
+        body = [statement for statement in body if not _for_type_checkers(statement)]
         self.statements: dict[str, list[ast.stmt]] = {WHOLE: body, IMPORTED: []}
         for statement in body:
             for name in _defined(statement) or [IMPORTED]:
@@ -66,7 +74,7 @@ class _Source:
             for file, definition in self.imports.get(used, []):
                 piece = (file, attribute or WHOLE) if definition == WHOLE else (file, definition)
                 pieces |= set(_found(piece))
-                called.add(f"{used} {piece[0].name} {piece[1]}")
+                called.add(f"{used} {_place(piece[0])} {piece[1]}")
         return frozenset(pieces), frozenset(called)
 
     def _uses(self, node: ast.AST, local: frozenset[str] = frozenset()) -> Iterator[tuple[str, str | None]]:
@@ -87,6 +95,8 @@ class _Source:
                 yield node.value.id, node.attr
             return
         parts, inside = ast.iter_child_nodes(node), local
+        if isinstance(node, ast.ClassDef) and _is_section(node):
+            parts = [part for part in node.body if isinstance(part, FUNCTIONS)]
         if isinstance(node, SCOPES):
             arguments = node.args
             body, around = ([node.body], []) if isinstance(node, ast.Lambda) else (node.body, node.decorator_list)
@@ -103,11 +113,15 @@ class _Source:
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield all statements in a tree, at any depth."""
+    """Yield all statements in a tree, at any depth, but for those that only type checkers read."""
     for part in ast.iter_child_nodes(node):
-        if isinstance(part, ast.stmt | ast.excepthandler | ast.match_case):
+        if isinstance(part, ast.stmt | ast.excepthandler | ast.match_case) and not _for_type_checkers(part):
             yield part
             yield from _statements(part)
+
+
+def _for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def _found(piece: Piece) -> Iterator[Piece]:
@@ -138,12 +152,25 @@ def _imported(node: ast.AST) -> Iterator[tuple[str, Piece]]:
                 yield name, (file, alias.name)
 
 
+@cache
 def _module(name: str) -> Path | None:
+    """Return the file of a module or a package of this library."""
     first, *rest = name.split(".")
     if first != LIBRARY.name:
         return None
-    file = LIBRARY.joinpath(*rest).with_suffix(".py") if rest else LIBRARY / "__init__.py"
-    return file.resolve() if file.is_file() else None
+    place = LIBRARY.joinpath(*rest)
+    files = (place / "__init__.py", place.with_suffix(".py"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def _is_section(node: ast.ClassDef) -> bool:
+    return any(isinstance(base, ast.Name) and base.id == SECTION for base in node.bases)
+
+
+@cache
+def _place(file: Path) -> str:
+    """Return how a file is called: by its path in this library, a user's own by its name."""
+    return str(file.relative_to(LIBRARY)) if file.is_relative_to(LIBRARY) else file.name
 
 
 def _defined(statement: ast.stmt) -> list[str]:
@@ -190,8 +217,11 @@ def _stored(node: ast.AST) -> Iterator[str]:
 def _written(node) -> str:
     """Return a syntax tree as text, without docstrings.
 
-    It is the same in all versions of Python: what newer ones add to a tree is empty here.
+    It is the same in all versions of Python: what newer ones add to a tree is empty here. Of a section of the config,
+    only the functions count.
     """
+    if isinstance(node, ast.ClassDef) and _is_section(node):
+        return f"Section({node.name}, {_written([part for part in node.body if isinstance(part, FUNCTIONS)])})"
     if isinstance(node, ast.AST):
         documented = isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None
         parts = []
@@ -210,15 +240,22 @@ def _written(node) -> str:
 # What is reached
 
 
-def reached(*files: str | Path) -> set[Piece]:
-    """Return the definitions that Python files reach, as pairs of a file and a name; of the files themselves, all.
+def reached(*roots: Root) -> set[Piece]:
+    """Return the definitions that code reaches, as pairs of a file and a name.
+
+    Args:
+        roots: whole files, or (file, names of definitions in it); names that the file does not define are passed over.
 
     Raises:
         SyntaxError: if a file does not parse.
         OSError: if it is not there.
     """
     found: set[Piece] = set()
-    waiting: list[Piece] = [(Path(file).resolve(), WHOLE) for file in files]
+    waiting: list[Piece] = []
+    for root in roots:
+        file, names = root if isinstance(root, tuple) else (root, [WHOLE])
+        file = Path(file).resolve()
+        waiting += [(file, name) for name in names if name in _Source(file).statements]
     while waiting:
         piece = waiting.pop()
         if piece in found or (piece[0], WHOLE) in found:
@@ -227,23 +264,41 @@ def reached(*files: str | Path) -> set[Piece]:
         file, name = piece
         source = _Source(file)
         waiting += source.needs(name)[0]
-        imported = {target for targets in source.imports.values() for target, _name in targets}
-        package = {LIBRARY / "__init__.py"} if imported else set()
-        waiting += [(target.resolve(), IMPORTED) for target in {file} | imported | package]
+        waiting += [(target, IMPORTED) for target in _loaded(file)]
     return found
 
 
 @cache
-def fingerprint(*files: str | Path) -> str:
-    """Return a name (16 hex digits) for the logic of Python files and of all of this library that they reach.
+def _loaded(file: Path) -> set[Path]:
+    """Return the files of this library that run when a file is imported: its own, what it imports, their packages."""
+    targets = {target for pieces in _Source(file).imports.values() for target, _name in pieces}
+    files = {file} | targets
+    packages = {
+        package / "__init__.py"
+        for one in files
+        if one.is_relative_to(LIBRARY)
+        for package in one.parents
+        if package.is_relative_to(LIBRARY) and (package / "__init__.py").is_file()
+    }
+    return files | packages
 
-    A comment, a docstring, a touch or a reformat leaves it as it is; any other edit of what is reached changes it. A
-    user's file that does not parse counts by its bytes, so that the error is told where the file is used.
+
+@cache
+def fingerprint(*roots: Root) -> str:
+    """Return a name (16 hex digits) for the logic of Python code and of all of this library that it reaches.
+
+    A comment, a docstring, a touch or a reformat leaves it as it is, and so does an edit of what a key of the config
+    means; any other edit of what is reached changes it. A user's file that does not parse counts by its bytes, so that
+    the error is reported where the file is used.
+
+    Args:
+        roots: where the code begins, as for `reached`; names as tuples.
     """
     pieces, texts = set(), set()
-    for file in map(Path, files):
+    for root in roots:
+        file = Path(root[0] if isinstance(root, tuple) else root)
         try:
-            pieces |= reached(file)
+            pieces |= reached(root)
         except SyntaxError:
             texts.add((file.name, "", file.read_bytes().hex()))
         except OSError:
@@ -251,5 +306,53 @@ def fingerprint(*files: str | Path) -> str:
     for file, name in pieces:
         source = _Source(file)
         called = source.needs(name)[1]
-        texts.add((file.name, name, "\n".join([source.texts(name), *sorted(called)])))
+        texts.add((_place(file), name, "\n".join([source.texts(name), *sorted(called)])))
     return hashlib.sha256(repr(sorted(texts)).encode()).hexdigest()[:16]
+
+
+class Fingerprints:
+    """Fingerprints that are kept between runs, by the content of all code that they can depend on.
+
+    Args:
+        cache: file in which to keep them; None keeps none. It only saves time, so a damaged one is made anew.
+    """
+
+    def __init__(self, cache: Path | None):
+        self.file = cache
+        self.library = _content(sorted(LIBRARY.rglob("*.py")))
+        self.kept = self._read()
+        self.used: dict[str, str] = {}
+
+    def of(self, *roots: Root) -> str:
+        """Return `fingerprint` of some roots."""
+        roots = tuple((root[0], tuple(root[1])) if isinstance(root, tuple) else Path(root) for root in roots)
+        outside = [root for root in roots if not isinstance(root, tuple)]
+        key = hashlib.sha256(repr((self.library, roots, _content(outside))).encode()).hexdigest()[:32]
+        if key not in self.used:
+            known = self.kept.get(key)
+            self.used[key] = known or fingerprint(*roots)
+            if known is None:
+                self._write()
+        return self.used[key]
+
+    def _read(self) -> dict[str, str]:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            kept = json.loads(self.file.read_text())
+            if isinstance(kept, dict) and kept.get("library") == self.library:
+                return kept["fingerprints"]
+        return {}
+
+    def _write(self) -> None:
+        if self.file:
+            with contextlib.suppress(Exception), whole_file(self.file) as beside:
+                content = {"library": self.library, "fingerprints": self.kept | self.used}
+                beside.write_text(json.dumps(content, sort_keys=True))
+
+
+def _content(files: list[Path]) -> str:
+    """Return a name for the content of files, and for what they are called."""
+    total = hashlib.sha256()
+    for file in files:
+        with contextlib.suppress(OSError):
+            total.update(f"{_place(file.resolve())}\0".encode() + file.read_bytes() + b"\0")
+    return total.hexdigest()
