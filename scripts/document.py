@@ -1,7 +1,7 @@
 """Write the parts of the documentation that follow from the code: the config's keys, measurements, figures, the schema.
 
-Run it after a change of a setting, a measurement or a figure: ``python scripts/document.py``. With ``--check`` nothing is
-written, and the exit status is 1 if something is out of date.
+Run it after a change of a setting, a measurement or a figure: ``python scripts/document.py``. With ``--check`` nothing
+is written, and the exit status is 1 if something is out of date.
 """
 
 import argparse
@@ -28,12 +28,14 @@ def table_of_measurements(found: Catalogue) -> str:
 
 
 def table_of_figures(found: Catalogue) -> str:
-    """Return the figures as a Markdown table, by their chapters of the report: rule, title, the measurements it reads."""
+    """Return the figures as a Markdown table by chapter: rule, title, the measurements that it reads."""
     rows = ["| chapter | rule | figure | reads |", "| --- | --- | --- | --- |"]
     for file in sorted(found.figures.values(), key=lambda one: (one.constant("CATEGORY"), one.name)):
         read = ", ".join(f"`{name}`" for name in file.reads("tabulate", "draw"))
         path = f"../scripts/wedgescape/figures/{file.path.name}"
-        rows.append(f"| {file.constant('CATEGORY')} | [`plot_{file.name}`]({path}) | {file.constant('TITLE')} | {read} |")
+        rows.append(
+            f"| {file.constant('CATEGORY')} | [`plot_{file.name}`]({path}) | {file.constant('TITLE')} | {read} |"
+        )
     return "\n".join(rows)
 
 

@@ -1,4 +1,4 @@
-"""Draw one figure and write the tables behind it: the rules `plot_…` run this script, with the file of `params.job["name"]`."""
+"""Draw one figure and write the tables behind it: the rules `plot_…` run this script, with a file of the catalogue."""
 
 from wedgescape.figures.publish import publish
 from wedgescape.provenance.arguments import arguments, imported

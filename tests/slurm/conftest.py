@@ -15,10 +15,10 @@ import pytest
 from projects import Project, copy_to
 
 HERE = Path(__file__).parent
-POINT = "lr~0.05_wd~0_width~64_dropout~0_batch~128"
-TRAININGS = [f"results/fault/weights/{POINT}/seeds~{seeds}.zarr.zip" for seeds in ("0-1", "2-3")]
+SETTING = "lr~0.05_wd~0_width~64_dropout~0_batch~128"
+TRAININGS = [f"results/fault/weights/{SETTING}/seeds~{seeds}.zarr.zip" for seeds in ("0-1", "2-3")]
 BEGIN = time.strftime("%Y-%m-%dT%H:%M:%S")
-TARGET = f"results/fault/tunnels/{POINT}.zarr.zip"
+TARGET = f"results/fault/tunnels/{SETTING}.zarr.zip"
 
 # Two trainings, each some seconds long, that write checkpoints all the time, and a measurement that needs both.
 STUDY = """
@@ -142,7 +142,7 @@ class Cluster:
         return Counter(job["rule"] for job in accounted(self.project))
 
     def log(self, seeds: str) -> str:
-        return (self.project.folder / f"results/fault/logs/train/{POINT}/seeds~{seeds}.log").read_text()
+        return (self.project.folder / f"results/fault/logs/train/{SETTING}/seeds~{seeds}.log").read_text()
 
     def bytes(self) -> dict[str, bytes]:
         return {name: (self.project.folder / name).read_bytes() for name in [*TRAININGS, TARGET]}

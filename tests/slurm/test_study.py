@@ -4,7 +4,10 @@ import hashlib
 import json
 from collections import Counter
 
-from .conftest import POINT, Cluster, Run, accounted
+from wedgescape.study.catalogue import catalogue
+from wedgescape.study.layout import is_toy, needs_networks
+
+from .conftest import SETTING, Cluster, Run, accounted
 
 MODELS = "results/fault/tables/models.csv"  # by one job, which asks for what a training asks for
 SMOKE = ("--configfile", "config/smoke.yaml", "--slurm-init-seconds-before-status-checks", "2")
@@ -17,8 +20,7 @@ def digests(folder) -> dict[str, str]:
 
 
 def test_the_smoke_study_gives_the_same_bytes_as_on_one_machine(project, smoke_project):
-    dry = project.smoke("--dry-run").stdout.partition("Job stats:")[2].partition("total")[0]
-    planned = {row[0]: int(row[1]) for line in dry.splitlines() if len(row := line.split()) == 2 and row[1].isdigit()}
+    planned = project.planned()
     run = Run(project, *SMOKE)
     assert run.ends(900) == 0, run.said.read_text()
     made, wanted = (digests(folder.folder / "results/smoke") for folder in (project, smoke_project))
@@ -29,11 +31,13 @@ def test_the_smoke_study_gives_the_same_bytes_as_on_one_machine(project, smoke_p
     jobs = accounted(project)
     assert {job["State"] for job in jobs} == {"COMPLETED"}
     seen = Counter(job["rule"] for job in jobs)
-    local = {"all", "prepare_data", "measure_training", "fit_wedges", "judge_claims"}
+    of_stores = {name for name, file in catalogue().measurements.items() if not (needs_networks(file) or is_toy(file))}
+    assert of_stores >= {"training", "fitted_wedges"}
+    local = {"prepare_data", "judge_claims", *(f"measure_{name}" for name in of_stores)}
     wanted = {rule: count for rule, count in planned.items() if rule not in local and not rule.startswith("plot_")}
     assert seen == wanted
     without = {job["rule"] for job in jobs if "gres/gpu=1" not in job["AllocTRES"]}
-    assert without == {"simulate_wedges"}  # all others compute networks
+    assert without == {"measure_wedges"}  # all others compute networks
 
 
 def test_two_trainings_have_a_gpu_each_at_the_same_time(study):
@@ -42,7 +46,7 @@ def test_two_trainings_have_a_gpu_each_at_the_same_time(study):
     assert run.ends() == 0
     assert "Slurm would refuse these jobs at attempt 3:\n  train: -t 360 --mem 24000" in run.said.read_text()
     records = study.project.folder / "results/fault/provenance/train"
-    first, second = (json.loads((records / f"{POINT}_{seeds}.json").read_text()) for seeds in ("0-1", "2-3"))
+    first, second = (json.loads((records / f"{SETTING}_{seeds}.json").read_text()) for seeds in ("0-1", "2-3"))
     assert {record["host"]["visible_gpus"] for record in (first, second)} == {"0", "1"}
     assert max(first["started"], second["started"]) < min(first["ended"], second["ended"])
 

@@ -1,29 +1,31 @@
-"""Alignment: permuted copies are matched exactly, and what is no chain is refused."""
-
-import string
+"""Alignment: permuted copies are matched exactly, what is no chain is refused; its claims and its figure."""
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
-from matplotlib.collections import PathCollection
-from matplotlib.legend import Legend
 from torch import nn
 
+from drawings import check_looks, drawn, titled
 from wedgescape.errors import InputError
 from wedgescape.figures import alignment as plot_alignment
-from wedgescape.figures import style
-from wedgescape.landscapes import models
+from wedgescape.landscapes import alignment, models
+from wedgescape.landscapes.alignment import hidden_layers, match_weights, permute
 from wedgescape.landscapes.lines import barrier_along
 from wedgescape.landscapes.networks import network_landscape
-from wedgescape.measurements import alignment, connectors
-from wedgescape.measurements.alignment import hidden_layers, match_weights, measure, measure_connectors, permute
+from wedgescape.measurements import aligned_connectors, connectors
+from wedgescape.measurements.alignment import Settings, claims, left_out, measure
+from wedgescape.measurements.connectors import Settings as ConnectorSettings
 from wedgescape.measurements.curves import draw_pairs
+from wedgescape.numerics.intervals import Intervals
 from wedgescape.stores.attributes import Origin
-from wedgescape.stores.zarr_stores import open_store, write_store
+from wedgescape.stores.zarr_stores import as_json, open_store, write_store
+from wedgescape.study.settings import Rules
+from wedgescape.training.optima import Optima
 
-CLAIMS = {"confidence": 0.95, "resamples": 100}
-CONNECTORS = {"sizes": [2, 3], "sets": 2, "steps": 20, "learning_rate": 0.01, "batch_size": None}
+INTERVALS = Intervals(resamples=100)
+BASE = {"width": 64}
+CONNECTORS = ConnectorSettings(sizes=[2, 3], sets=2, steps=20, learning_rate=0.01, batch_size=None)
 
 CHAINS = {
     "normed": lambda: nn.Sequential(
@@ -167,7 +169,7 @@ REFUSED = {
     r"layer 1.0 \(Doubled\)": nn.Sequential(nn.Flatten(), nn.Sequential(Doubled(nn.ReLU())), nn.Linear(16, 3)),
     r"\(OwnLinear\)": nn.Sequential(nn.Flatten(), OwnLinear(16, 4), nn.Linear(4, 3)),
     "2 groups": nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2), nn.Flatten(), nn.Linear(4, 3)),
-    "last axis of images": nn.Sequential(nn.Conv2d(1, 4, 3), nn.Linear(2, 3), nn.Flatten()),
+    "is applied before nn.Flatten": nn.Sequential(nn.Conv2d(1, 4, 3), nn.Linear(2, 3), nn.Flatten()),
     "flattens axes 2 to -1": nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(2), nn.Linear(4, 3)),
     "shares weights": nn.Sequential(nn.Flatten(), SHARED, nn.ReLU(), SHARED, nn.Linear(16, 3)),
     "has hooks": nn.Sequential(nn.Flatten(), nn.utils.spectral_norm(nn.Linear(16, 4)), nn.Linear(4, 3)),
@@ -184,28 +186,33 @@ def test_what_is_no_chain_is_refused(text):
 
 def test_residual_networks_are_refused_and_left_out_of_the_study(network, points, tmp_path):
     landscape = network({"name": "resnet20", "width": 4})
-    with pytest.raises(InputError, match=r"alignment: layer 3 \(ResidualBlock\) is no link of a chain; allowed is"):
+    with pytest.raises(InputError, match=r"alignment: layer 3 \(ResidualBlock\) is no link of a chain. Align"):
         hidden_layers(landscape.module)
-    optima = dict(enumerate(points(3, landscape.dim)))
-    for store in (measure(landscape, optima, 1, 5, 10), measure_connectors(landscape, optima, 10, **CONNECTORS)):
-        write_store(store.assign_attrs(width=4), tmp_path / "a.zarr.zip", Origin("measure_alignment"))
+    optima = of(landscape, points(3, landscape.dim))
+    for store in (measure(optima, Settings()), aligned_connectors.measure(optima, Settings(), CONNECTORS)):
+        write_store(store, tmp_path / "a.zarr.zip", Origin("measure_alignment"))
         found = open_store(tmp_path / "a.zarr.zip")
         assert found.attrs["not_aligned"].startswith("layer 3 (ResidualBlock)")
-        assert not found.variables
+        assert set(found.variables) == {"seed", "diverged"}
 
 
-# At one point of the grid
+# At one setting
+
+
+def of(landscape, points, seeds=None, diverged=None):
+    attributes = {"config": as_json({"settings": {"here": {"model": {"width": 8}}}})}
+    return Optima.of(landscape, points, seeds, diverged=diverged, attributes=attributes)
 
 
 @pytest.fixture
-def optima(weights):
-    return dict(enumerate(torch.tensor(weights["theta"].values)))
+def optima(mlp, weights):
+    return of(mlp, torch.tensor(weights["theta"].values))
 
 
 def test_between_a_network_and_its_permuted_copy_lies_nothing(mlp, optima):
     layers = hidden_layers(mlp.module)
-    copy = torch.from_numpy(shuffled(layers, optima[0].numpy())[0])
-    store = measure(mlp, {0: optima[0], 1: copy}, 4, 9, 100)
+    copy = torch.from_numpy(shuffled(layers, optima.points[0].numpy())[0])
+    store = measure(of(mlp, torch.stack([optima.points[0], copy])), Settings(pairs=4, points=9))
     assert store["pair"].values.tolist() == ["0-1"]
     before, after = (store.sel(alignment=stage, pair="0-1") for stage in ("before", "after"))
     assert (before["barrier"] > 0.05).all()
@@ -219,10 +226,13 @@ def test_between_a_network_and_its_permuted_copy_lies_nothing(mlp, optima):
 
 
 def test_measure_says_what_lies_between_optima(mlp, optima):
-    store = measure(mlp, optima, 2, 11, 100)
+    settings = Settings(pairs=2, points=11)
+    store = measure(optima, settings)
     assert store["pair"].values.tolist() == [f"{first}-{second}" for first, second in draw_pairs(range(4), 2)]
+    assert store.attrs["width"] == 8
     starts, ends = (
-        torch.stack([optima[int(seed)] for seed in store["seed"].sel(end=end)]) for end in ("first", "second")
+        torch.stack([optima.by_seed[int(seed)] for seed in store["members"].sel(end=end)])
+        for end in ("first", "second")
     )
     before, after = store.sel(alignment="before"), store.sel(alignment="after")
     for split in ("train", "test"):
@@ -234,18 +244,19 @@ def test_measure_says_what_lies_between_optima(mlp, optima):
     np.testing.assert_allclose(after["accuracy"].isel(t=[0, -1]), before["accuracy"].isel(t=[0, -1]), atol=1e-6)
     assert (after["distance"] < before["distance"]).all()
     assert (after["cosine"] > before["cosine"] + 0.1).all()
-    assert store.identical(measure(mlp, optima, 2, 11, 100))
+    assert store.identical(measure(optima, settings))
     assert all(variable.attrs["description"] for variable in store.data_vars.values())
 
 
 def test_one_run_is_no_pair(mlp, optima):
-    store = measure(mlp, {2: optima[2]}, 2, 11, 100)
+    store = measure(of(mlp, optima.points[1:3], [2, 5], [False, True]))
     assert store.attrs["not_aligned"] == "1 runs stayed finite, and a pair needs 2"
+    assert store["diverged"].values.tolist() == [False, True]
 
 
 def test_connectors_join_the_same_sets_of_nearer_optima(mlp, optima):
-    before = connectors.measure(mlp, optima, **CONNECTORS)
-    after = measure_connectors(mlp, optima, 100, **CONNECTORS)
+    before = connectors.measure(optima, CONNECTORS)
+    after = aligned_connectors.measure(optima, Settings(), CONNECTORS)
     assert before["members"].equals(after["members"])
     for name in ("loss", "accuracy"):
         first, second = (store[name].sel(place="optima") for store in (before, after))
@@ -253,44 +264,75 @@ def test_connectors_join_the_same_sets_of_nearer_optima(mlp, optima):
     assert (after["spread"] < before["spread"]).all()
     layers = hidden_layers(mlp.module)
     first, *others = before["members"].sel(size=3).isel(set=0).values.tolist()
-    rows = [optima[first].numpy()]
+    rows = [optima.by_seed[first].numpy()]
     for seed in others:
-        found = match_weights(rows[0], optima[seed].numpy(), layers, key=(first, seed))
-        rows.append(permute(optima[seed].numpy(), layers, found.orders))
+        found = match_weights(rows[0], optima.by_seed[seed].numpy(), layers, key=(first, seed))
+        rows.append(permute(optima.by_seed[seed].numpy(), layers, found.orders))
     centroid = torch.from_numpy(np.stack(rows)).mean(0)
     loss = after["loss"].sel(size=3, place="centroid", split="train").isel(set=0)
     assert float(loss) == pytest.approx(float(mlp.losses(centroid[None])), rel=1e-5)
 
 
+# Claims
+
+
+def judged(after, widths=(8, 16), pairs=4):
+    """One store per width; barriers of 1 nat before matching, and those given by width after it."""
+    made = {}
+    for width, value in zip(widths, after, strict=True):
+        barrier = np.ones((2, pairs, 2))
+        barrier[1] = value * (1 + 0.01 * np.arange(pairs)[:, None])
+        made[f"width~{width}"] = xr.Dataset(
+            {"barrier": (("alignment", "pair", "split"), barrier),
+             "members": (("pair", "end"), np.arange(2 * pairs).reshape(pairs, 2)),
+             "diverged": ("seed", [True, False])},
+            {"alignment": ["before", "after"], "split": ["train", "test"]},
+            {"width": width},
+        )  # fmt: skip
+    return made
+
+
+def joined(centroid):
+    """Four sets of two and four of three out of five optima, with a low loss at the centres."""
+    loss = np.full((2, 4, 3, 2), 1e-3)
+    loss[:, :, 1] = centroid
+    loss[:, :, 2, 1] = 77.0  # of the test split, which must not matter
+    members = np.full((2, 4, 3), -1)
+    members[0, :, :2] = [[0, 1], [0, 2], [1, 2], [0, 1]]
+    members[1] = [[0, 1, 4]]
+    return xr.Dataset(
+        {"loss": (("size", "set", "place", "split"), loss), "members": (("size", "set", "member"), members)},
+        {"size": [2, 3], "place": ["optima", "centroid", "centre"], "split": ["train", "test"]},
+    )
+
+
+def test_matching_is_judged_at_every_width_over_widths_and_at_the_largest_connector():
+    rules, connected = Rules(maximum_loss_ratio=0.5, minimum_correlation=0.2), (joined(2.0), joined(0.2))
+    rows = {row["id"]: row for row in claims(judged([0.3, 0.1]), *connected, rules, INTERVALS)}
+    assert {name: row["verdict"] for name, row in rows.items()} == {
+        "aligned_barrier_8": "supported",
+        "aligned_barrier_16": "supported",
+        "aligned_width": "supported",
+        "aligned_centroid": "supported",
+        "aligned_connector": "supported",
+    }
+    assert rows["aligned_barrier_8"]["estimate"] == pytest.approx(0.3, rel=0.05)
+    assert (rows["aligned_barrier_8"]["seeds"], rows["aligned_barrier_8"]["diverged"]) == (8, 1)
+    assert rows["aligned_centroid"]["estimate"] == pytest.approx(0.1)
+    assert rows["aligned_connector"]["estimate"] == pytest.approx(1e-3 / 0.2)  # of the largest m
+    rows = {row["id"]: row for row in claims(judged([0.1, 0.9]), *connected, rules, INTERVALS)}
+    assert rows["aligned_barrier_16"]["verdict"] == rows["aligned_width"]["verdict"] == "contradicted"
+
+
+def test_networks_that_no_matching_fits_are_no_claims():
+    store = left_out("no chain").assign_attrs(width=8)
+    assert list(claims({"here": store}, joined(2.0), left_out("no chain"), Rules(), INTERVALS)) == []
+
+
 # The figure
 
 
-def titled(figure):
-    return [axes for axes in figure.axes if axes.get_title(loc="left")]
-
-
-def drawn(axes):
-    dots = [part.get_offsets() for part in axes.collections if isinstance(part, PathCollection)]
-    found = np.ma.filled(np.ma.concatenate(dots), np.nan)
-    return np.array(sorted(map(tuple, found[np.isfinite(found).all(1)])), dtype=float)
-
-
-def check_looks(figure, count):
-    assert figure.get_figwidth() == style.TWO_COLUMNS
-    assert [axes.get_title(loc="left")[9] for axes in titled(figure)] == list(string.ascii_letters[:count])
-    figure.draw_without_rendering()
-    texts = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
-    for axes in titled(figure):
-        texts += [axes.xaxis.label, axes.yaxis.label, axes._left_title, *axes.texts]
-    for text in filter(lambda text: isinstance(text, Legend) or text.get_text(), texts):
-        extent = text.get_window_extent()
-        assert figure.bbox.x0 - 1 <= extent.x0
-        assert extent.x1 <= figure.bbox.x1 + 1
-        assert figure.bbox.y0 - 1 <= extent.y0
-        assert extent.y1 <= figure.bbox.y1 + 1
-
-
-def lines(width, pairs=3, diverged=0):
+def lines(width, pairs=3, lost=0):
     draw = np.random.default_rng(width)
     dims, shape = ("alignment", "pair", "split", "t"), (2, pairs, 2, 5)
     barrier = draw.uniform(0, 1, shape[:3])
@@ -302,10 +344,11 @@ def lines(width, pairs=3, diverged=0):
             "distance": (dims[:2], draw.uniform(1, 2, shape[:2])),
             "cosine": (dims[:2], draw.uniform(-0.1, 0.9, shape[:2])),
             "moved": (("pair", "layer"), draw.uniform(0, 1, (pairs, 2))),
+            "diverged": ("seed", np.arange(4) < lost),
         },
         {"alignment": ["before", "after"], "pair": [f"{k}-{k + 1}" for k in range(pairs)], "split": ["train", "test"],
          "t": np.linspace(0, 1, 5)},
-        {"width": width, "runs": 4, "diverged": diverged},
+        {"width": width},
     )  # fmt: skip
 
 
@@ -322,17 +365,15 @@ def centres(seed):
     )
 
 
-CONNECTED = {"before": centres(0), "after": centres(1)}
-LOST = xr.Dataset(
-    attrs={"not_aligned": "1 runs stayed finite, and a pair needs 2", "width": 32, "runs": 4, "diverged": 3}
-)
+CONNECTED = (centres(0), centres(1))
+LOST = left_out("1 runs stayed finite, and a pair needs 2").assign(diverged=("seed", [True, True, True, False]))
 
 
 def test_the_figure_draws_every_pair_and_set():
-    stores = [lines(64), LOST, lines(8, pairs=2, diverged=1)]
-    figure = plot_alignment.draw(stores, stores[0], CONNECTED, **CLAIMS)
+    stores = {"64": lines(64), "32": LOST.assign_attrs(width=32), "8": lines(8, pairs=2, lost=1)}
+    figure = plot_alignment.draw(stores, *CONNECTED, BASE, INTERVALS)
     check_looks(figure, 7)
-    table, sets = plot_alignment.tabulate(stores), plot_alignment.tabulate_connectors(CONNECTED)
+    table, sets = plot_alignment.tabulate(stores, *CONNECTED).values()
     assert len(table) == 2 * 2 * (3 + 2)
     assert len(sets) == 2 * (4 + 4 + 3) * 3 * 2
     panels = titled(figure)
@@ -345,6 +386,8 @@ def test_the_figure_draws_every_pair_and_set():
     rows = table[table["split"] == "train"]
     angles = np.column_stack([rows["width"].astype(float), np.degrees(np.arccos(rows["cosine"].astype(float)))])
     assert drawn(panels[2]) == pytest.approx(np.array(sorted(map(tuple, angles))))
+    base = stores["64"]["loss"].sel(split="train", alignment="before").values
+    assert all(any(np.array_equal(row, line.get_ydata()) for line in panels[3].lines) for row in base)
     for panel, split in zip(panels[4:], ("train", "test"), strict=False):
         rows = sets[(sets["split"] == split) & (sets["place"] != "optima")][["size", "loss"]].to_numpy(float)
         assert drawn(panel) == pytest.approx(np.array(sorted(map(tuple, rows))))
@@ -353,20 +396,18 @@ def test_the_figure_draws_every_pair_and_set():
 
 
 def test_the_figure_copes_with_one_width_and_one_pair():
-    store = lines(16, pairs=1)
-    figure = plot_alignment.draw([store], store, CONNECTED, **CLAIMS)
+    figure = plot_alignment.draw({"16": lines(16, pairs=1)}, *CONNECTED, {"width": 16}, INTERVALS)
     check_looks(figure, 7)
     assert len(drawn(titled(figure)[0])) == 2
 
 
 def test_a_study_without_chains_has_a_figure_that_says_so():
-    reason = str(
-        alignment.left_out("layer 3 (ResidualBlock) is no link of a chain; " + 20 * "allowed ").attrs["not_aligned"]
-    )
-    store = xr.Dataset(attrs={"not_aligned": reason, "width": 16, "runs": 4, "diverged": 0})
-    left_out = {"before": centres(0), "after": alignment.left_out(reason)}
-    figure = plot_alignment.draw([store], store, left_out, **CLAIMS)
+    reason = left_out("layer 3 (ResidualBlock) is no link of a chain; " + 20 * "allowed ").attrs["not_aligned"]
+    stores = {"16": left_out(reason).assign_attrs(width=16)}, centres(0), left_out(reason)
+    figure = plot_alignment.draw(*stores, {"width": 16}, INTERVALS)
     check_looks(figure, 1)
     assert "ResidualBlock" in figure.axes[0].texts[0].get_text()
-    assert plot_alignment.tabulate([store]).empty
-    assert set(plot_alignment.tabulate_connectors(left_out)["alignment"]) == {"before"}
+    lines, sets = plot_alignment.tabulate(*stores).values()
+    assert lines.empty
+    assert list(lines.columns) == ["width", "pair", "split", "alignment", "barrier", "distance", "cosine", "moved"]
+    assert set(sets["alignment"]) == {"before"}

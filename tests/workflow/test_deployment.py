@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from projects import Project
+from projects import Project, figures
+from wedgescape.study.catalogue import catalogue
+
+pytestmark = pytest.mark.slow
 
 CONDA = """\
 #!/bin/bash
@@ -70,8 +73,11 @@ def asked(folder: Path, snakefile: str, *arguments: str) -> dict[str, tuple[str,
 
 def test_every_rule_with_a_script_asks_for_the_environment_and_the_image(project):
     found = asked(project.folder, 'include: "workflow/Snakefile"\n', "--configfile", "config/smoke.yaml")
-    scripts = {path.stem for path in (project.folder / "scripts").glob("*.py")}
-    assert {"train", "prepare_data", "simulate_wedges", "measure_tunnels", "plot_tunnels"} <= set(found) <= scripts
+    assert set(found) == {
+        *("prepare_data", "check_models", "train", "judge_claims", "archive"),
+        *(f"measure_{name}" for name in catalogue().measurements),
+        *(f"plot_{name}" for name in figures()),
+    }
     environment = os.path.realpath(project.folder / "envs/environment.yaml")
     assert set(found.values()) == {(environment, "envs/wedgescape.sif")}
 
@@ -99,13 +105,13 @@ module changed:
     snakefile: "../project/workflow/Snakefile"
     config: again
 
-use rule simulate_wedges from changed as c_simulate_wedges with:
+use rule measure_wedges from changed as c_measure_wedges with:
     conda: f"{workflow.basedir}/own.yaml"
 """
     found = asked(elsewhere, using, "--configfile", "../project/config/smoke.yaml", "--", "own")
     theirs = os.path.realpath(project.folder / "envs/environment.yaml")
-    assert found["w_simulate_wedges"] == (theirs, "../project/envs/wedgescape.sif")
-    assert found["c_simulate_wedges"] == (os.path.realpath(elsewhere / "own.yaml"), "../project/envs/wedgescape.sif")
+    assert found["w_measure_wedges"] == (theirs, "../project/envs/wedgescape.sif")
+    assert found["c_measure_wedges"] == (os.path.realpath(elsewhere / "own.yaml"), "../project/envs/wedgescape.sif")
     assert found["own"] == (os.path.realpath("None"), "None")
 
 
@@ -135,7 +141,7 @@ def test_jobs_run_in_the_image(project, calls):
 def test_an_image_that_was_not_built_is_told_before_anything_runs(project, calls):
     said = project.smoke("--sdm", "apptainer", "--", "check_models", check=False)
     assert said.returncode != 0
-    assert "found no image envs/wedgescape.sif" in said.stdout
+    assert "there is no image envs/wedgescape.sif" in said.stdout
     assert "apptainer build envs/wedgescape.sif envs/apptainer.def" in said.stdout
     assert "Traceback" not in said.stdout
     assert not (project.folder / "results/smoke/data").exists()

@@ -16,9 +16,9 @@ seeds: 3
 checkpoint_minutes: 0.0001
 tunnels: {directions: 1, angle_error: 4.0}
 """
-POINT = "lr~0.05_wd~0_width~256_dropout~0_batch~128"
-WEIGHTS = f"results/full/weights/{POINT}/seeds~0-2.zarr.zip"
-TARGET = f"results/full/tunnels/{POINT}.zarr.zip"
+SETTING = "lr~0.05_wd~0_width~256_dropout~0_batch~128"
+WEIGHTS = f"results/full/weights/{SETTING}/seeds~0-2.zarr.zip"
+TARGET = f"results/full/tunnels/{SETTING}.zarr.zip"
 ROOM_FOR_DATA_ALONE = "700k"
 
 
@@ -39,7 +39,7 @@ def small_disk(tmp_path):
         subprocess.run(["umount", folder], check=True)
 
 
-pytestmark = pytest.mark.xdist_group("full_disk")  # they share what the fixture makes
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("full_disk")]  # they share what the fixture makes
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 KILLS = 20
 
 
@@ -19,6 +21,7 @@ def digests(folder):
     }
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_moments_loses_nothing(project, smoke_project):
     # Without the lock that a killed run leaves, there is no need of `--unlock` each time; tests/slurm has one with it.
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/smoke.yaml", "--nolock"]

@@ -13,13 +13,15 @@ def own(project):
     return project
 
 
+@pytest.mark.slow
 def test_own_model_and_data_go_through_the_whole_study(own):
     own.snakemake("--cores", "2", "--configfile", "my_study.yaml")
     claims = pd.read_csv(own.folder / "results/mine/claims.csv")
     assert len(claims) > 0
     assert (own.folder / "results/mine/figures/tunnels.pdf").exists()
     # An edit of the user's model retrains; a comment in it does not.
-    own.edit("my_model.py", "# my_model.py", "# my_model.py, mine")
+    model = own.folder / "my_model.py"
+    own.add_comment(model, "Net.__init__")
     assert "Nothing to be done" in own.snakemake("--cores", "2", "--configfile", "my_study.yaml").stdout
-    own.edit("my_model.py", "nn.ReLU()", "nn.Tanh()")
+    own.edit_function(model, "Net.__init__")
     assert "Training seeds" in own.snakemake("--cores", "2", "--configfile", "my_study.yaml", "--dry-run").stdout

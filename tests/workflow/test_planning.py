@@ -2,26 +2,18 @@
 
 import csv
 import re
-import subprocess
-import sys
 
 import pytest
 
-from projects import Project
+from projects import SMOKE, Project, copy_to
 
 
 def planned(project: Project, *arguments: str, check: bool = True) -> str:
     """What the script prints in a copy of the project."""
-    done = subprocess.run(
-        [sys.executable, "scripts/plan_study.py", *arguments],
-        cwd=project.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
-    )  # fmt: skip
-    if check:
-        assert done.returncode == 0, done.stdout
-    return done.stdout
+    return project.python("scripts/plan_study.py", "--configfile", SMOKE, *arguments, check=check).stdout
 
 
-def jobs_in(text: str) -> dict[str, int]:
+def jobs_of(text: str) -> dict[str, int]:
     """Rule -> its jobs, from the table."""
     table = text.partition("\n\n")[0].splitlines()[1:]
     return {line.split()[0]: int(line.split()[1]) for line in table}
@@ -31,22 +23,24 @@ def core_seconds(text: str) -> float:
     return 3600 * float(re.search(r"([\d.]+) core hours", text)[1])
 
 
-def taken(project: Project) -> float:
-    """Processor seconds of all jobs of the smoke study, which are the same on a busy machine."""
+def benchmarks(project: Project) -> list:
     files = sorted(project.folder.glob("results/smoke/benchmarks/**/*.tsv"))
     assert len(files) > 50
-    return sum(float(next(csv.DictReader(file.open(), delimiter="\t"))["cpu_time"]) for file in files)
+    return files
 
 
-pytestmark = pytest.mark.xdist_group("planning")  # they share what the fixture makes
+def taken(project: Project) -> float:
+    """Processor seconds of all jobs of the smoke study, which are the same on a busy machine."""
+    return sum(float(next(csv.DictReader(file.open(), delimiter="\t"))["cpu_time"]) for file in benchmarks(project))
 
 
 @pytest.fixture(scope="module")
 def smoke_plan(tmp_path_factory):
     """The plan of the smoke study before it runs."""
-    from projects import copy_to
+    return planned(copy_to(tmp_path_factory.mktemp("plan") / "project"))
 
-    return planned(copy_to(tmp_path_factory.mktemp("plan") / "project"), "--configfile", "config/smoke.yaml")
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("planning")]  # they share what the fixture makes
 
 
 def test_the_total_is_within_a_factor_of_two_of_what_the_study_takes(smoke_plan, smoke_project):
@@ -54,38 +48,35 @@ def test_the_total_is_within_a_factor_of_two_of_what_the_study_takes(smoke_plan,
 
 
 def test_all_jobs_are_in_the_plan(smoke_plan, smoke_project):
-    found = {file.stem if file.parent.name == "benchmarks" else file.relative_to(
-        smoke_project.folder / "results/smoke/benchmarks").parts[0]
-        for file in smoke_project.folder.glob("results/smoke/benchmarks/**/*.tsv")}  # fmt: skip
-    assert set(jobs_in(smoke_plan)) == found
-    assert jobs_in(smoke_plan)["train"] == 9
+    folder = smoke_project.folder / "results/smoke/benchmarks"
+    found = {file.relative_to(folder).parts[0].removesuffix(".tsv") for file in benchmarks(smoke_project)}
+    assert set(jobs_of(smoke_plan)) == found
+    assert jobs_of(smoke_plan)["train"] == 9
 
 
 def test_nothing_is_left_of_a_finished_study(smoke_project):
-    text = planned(smoke_project, "--configfile", "config/smoke.yaml")
-    assert re.search(r"nothing is left to do; \d\d jobs are done already", text)
+    assert re.search(r"nothing is left to do; \d\d jobs are done already", planned(smoke_project))
 
 
 def test_what_is_done_is_not_counted(finished):
     (finished.folder / "results/smoke/figures/claims.png").unlink()
-    text = planned(finished, "--configfile", "config/smoke.yaml")
-    assert jobs_in(text) == {"plot_claims": 1}
+    assert jobs_of(planned(finished)) == {"plot_claims": 1}
 
 
 def test_a_runtime_that_is_too_short_is_told(project):
-    project.edit("config/smoke.yaml", "epochs: 3,", "epochs: 3000000,")
-    text = planned(project, "--configfile", "config/smoke.yaml", "--gpu-tflops", "1.0e-4")
+    project.configure(training={"epochs": 3000000})
+    text = planned(project, "--gpu-tflops", "1.0e-4")
     assert re.search(r"Warning: train lr~0.05_\S+ 0-3: \d+\.\d minutes, but the rule's runtime is 120 ", text)
 
 
 def test_a_gpu_that_is_not_there_is_assumed_and_told(project):
-    text = planned(project, "--configfile", "config/smoke.yaml", "--gpu-tflops", "2")
+    text = planned(project, "--gpu-tflops", "2")
     assert "2e12 a second" in text
     assert re.search(r"\d GPU hours", text)
 
 
 def test_a_config_that_cannot_be_used_is_told(project):
-    project.edit("config/smoke.yaml", "seeds: 4\n", "seeds: none\n")
-    text = planned(project, "--configfile", "config/smoke.yaml", check=False)
+    project.configure(seeds="none")
+    text = planned(project, check=False)
     assert "seeds: found" in text
     assert "Traceback" not in text

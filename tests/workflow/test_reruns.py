@@ -3,42 +3,39 @@
 import os
 import re
 import shutil
+from collections import defaultdict
+from functools import cache
 
 import pytest
 
-from projects import FIGURES
+from projects import figures, smoke_layout
+from wedgescape.study.catalogue import NETWORKS, catalogue
+from wedgescape.study.layout import needs_networks
 
-# Rule -> the rules that read its results.
-READERS = {
-    "prepare_data": ["check_models", "train"],
-    "train": [
-        *("measure_training", "measure_tunnels", "measure_curvature", "measure_similarity", "measure_hyperplanes"),
-        *("measure_planes", "measure_profiles", "measure_curves", "measure_connectors", "measure_subspaces"),
-        *("measure_alignment", "measure_aligned_connectors", "measure_spectrum", "measure_ensembles"),
-    ],
-    "simulate_wedges": ["plot_predictions", "judge_claims"],
-    "measure_training": ["plot_training", "fit_wedges"],
-    "measure_tunnels": [
-        *("plot_tunnels", "plot_curvature", "plot_flatness", "plot_phase_diagram", "fit_wedges", "judge_claims")
-    ],
-    "measure_curvature": ["plot_curvature", "plot_flatness", "plot_phase_diagram", "judge_claims"],
-    "measure_similarity": ["plot_phase_diagram", "judge_claims"],
-    "measure_hyperplanes": ["plot_hyperplanes", "fit_wedges", "judge_claims"],
-    "measure_planes": ["plot_planes", "plot_surroundings"],
-    "measure_profiles": ["plot_profiles", "fit_wedges", "judge_claims"],
-    "measure_curves": ["plot_curves", "judge_claims"],
-    "measure_connectors": ["plot_connectors", "plot_alignment", "fit_wedges", "judge_claims"],
-    "measure_subspaces": ["plot_subspaces", "judge_claims"],
-    "measure_alignment": ["plot_alignment", "judge_claims"],
-    "measure_aligned_connectors": ["plot_alignment", "judge_claims"],
-    "measure_spectrum": ["plot_spectrum", "fit_wedges", "judge_claims"],
-    "measure_ensembles": ["plot_ensembles", "plot_similarity", "plot_averages", "judge_claims"],
-    "fit_wedges": ["plot_fitted_wedges", "judge_claims"],
-    "judge_claims": ["plot_claims"],
-}
-ALL_FIGURES = {f"plot_{name}" for name in FIGURES}
-ONE_STORE = "results/smoke/planes/optima.zarr.zip"
-BASE = "lr~0.05_wd~0_width~16_dropout~0_batch~64"
+BASE = smoke_layout().study.base
+PLANES = smoke_layout().store("planes", BASE)
+IN_SWEEPS = ("AlongSweeps", "AtAllSettings")
+ALL_FIGURES = {f"plot_{name}" for name in figures()}
+
+
+@cache
+def readers() -> dict[str, set[str]]:
+    """Rule -> the rules that read its results, by what the functions of measurements, figures and claims take."""
+    found = defaultdict(set, {"prepare_data": {"check_models", "train"}})
+    for file in catalogue().measurements.values():
+        rule = f"measure_{file.name}"
+        if needs_networks(file):
+            found["prepare_data"].add(rule)
+        if file.kinds("measure") & set(NETWORKS):
+            found["train"].add(rule)
+        for name in file.reads("measure"):
+            found[f"measure_{name}"].add(rule)
+    for file in smoke_layout().figures:
+        for name in smoke_layout().read(file, "tabulate", "draw"):
+            found["judge_claims" if name == "verdicts" else f"measure_{name}"].add(f"plot_{file.name}")
+    for name in smoke_layout().judged_from():
+        found[f"measure_{name}"].add("judge_claims")
+    return found
 
 
 def and_what_follows(*rules):
@@ -46,63 +43,131 @@ def and_what_follows(*rules):
     found, waiting = set(), [*rules]
     while waiting:
         rule = waiting.pop()
-        found.add(rule)
-        waiting += READERS.get(rule, [])
+        if rule not in found:
+            found.add(rule)
+            waiting += readers().get(rule, [])
     return found
 
 
-LIBRARY, CONFIG = "scripts/wedgescape", "config/smoke.yaml"
-DESCENT = (f"{LIBRARY}/descent.py", "ADAM_EPSILON = (0.9, 0.999), 1e-8", "ADAM_EPSILON = (0.9, 0.999), 1e-7")
-CURVES_STEPS = (CONFIG, "curves: {pairs: 2, steps: 20", "curves: {pairs: 2, steps: 21")
+def of_section(name):
+    """The measurements that a section of the config determines."""
+    return [f"measure_{file.name}" for file in catalogue().measurements.values() if name in file.sections("measure")]
+
+
+def read_along_sweeps():
+    """The measurements that figures or claims read at all settings of sweeps, and these figures."""
+    measured, drawn = set(), set()
+    for file in (*smoke_layout().figures, *smoke_layout().catalogue.claiming):
+        functions = ("tabulate", "draw") if "draw" in file.definitions else ("claims",)
+        along = {f"measure_{name}" for name, kind in file.reads(*functions).items() if kind in IN_SWEEPS}
+        measured |= along
+        drawn |= {f"plot_{file.name}"} if along and "draw" in functions else set()
+    return measured, drawn
+
+
+def test_the_files_say_who_reads_what():
+    """What the others of these tests go by; else it could say nothing, and they would pass for nothing."""
+    assert readers()["measure_tunnels"] == {
+        *("plot_tunnels", "plot_curvature", "plot_flatness", "plot_phase_diagram"),
+        *("measure_fitted_wedges", "judge_claims"),
+    }
+    assert readers()["measure_planes"] == {"plot_planes", "plot_surroundings"}
+    assert readers()["measure_fitted_wedges"] == {"plot_fitted_wedges", "judge_claims"}
+    assert readers()["judge_claims"] == {"plot_claims"}
+    assert {"measure_training", "measure_ensembles", "measure_aligned_connectors"} <= readers()["train"]
+    assert "measure_wedges" not in and_what_follows("prepare_data")
+    assert set(of_section("curves")) == {"measure_curves", "measure_ensembles"}
+
+
+# What a function of the library is used for, besides what follows from it.
 USE_DESCENT = (
-    *("train", "simulate_wedges", "plot_wedges", "measure_hyperplanes", "measure_planes", "measure_profiles"),
-    *("measure_curves", "measure_connectors", "measure_subspaces", "measure_aligned_connectors", "measure_ensembles"),
+    *("train", "measure_wedges", "plot_wedges", "measure_hyperplanes", "measure_curves", "measure_connectors"),
+    *("measure_subspaces", "measure_aligned_connectors", "measure_ensembles"),
 )
+USE_SPANS = ("measure_wedges", "plot_wedges")  # and what needs networks
+
+
+def nothing(_project):
+    """No edit."""
+
+
+def taken_back(project):
+    """An edit of a function, and its undoing."""
+    path = project.source("training/descent.py").path
+    before = path.read_text()
+    project.edit_function("training/descent.py", "descend")
+    assert path.read_text() != before
+    path.write_text(before)
+
+
+def two_stages(project):
+    """An edit of what builds networks, and one of what builds linear spans."""
+    project.edit_function("landscapes/models.py", "build")
+    project.edit_function("landscapes/spans.py", "orthonormal")
+
+
 EDITS = {
-    "nothing": ([], set()),
-    "an edit that is taken back": ([DESCENT, (DESCENT[0], DESCENT[2], DESCENT[1])], set()),
-    "a comment": ([(f"{LIBRARY}/descent.py", "ADAM_DECAYS, ADAM", "# A remark.\nADAM_DECAYS, ADAM")], set()),
-    "a docstring": ([(f"{LIBRARY}/tunnels.py", '"""Radial tunnels: ', '"""Tunnels, radial ones: ')], set()),
-    "a function that no rule reaches": (
-        [(f"{LIBRARY}/tunnels.py", "def measure(", "def unused():\n    return 1\n\n\ndef measure(")],
-        set(),
+    "nothing": (nothing, set()),
+    "an edit that is taken back": (taken_back, set()),
+    "a comment": (lambda project: project.add_comment("training/descent.py", "descend"), set()),
+    "a docstring": (lambda project: project.edit_docstring("measurements/tunnels.py"), set()),
+    "a function's docstring": (lambda project: project.edit_docstring("measurements/tunnels.py", "measure"), set()),
+    "a function that no rule reaches": (lambda project: project.add_function("measurements/tunnels.py"), set()),
+    "how work is counted": (lambda project: project.edit_function("measurements/tunnels.py", "work"), set()),
+    "a figure": (lambda project: project.edit_function("figures/tunnels.py", "draw"), {"plot_tunnels"}),
+    "the table behind a figure": (
+        lambda project: project.edit_function("figures/tunnels.py", "tabulate"),
+        {"plot_tunnels"},
     ),
-    "a figure's script": ([("scripts/plot_tunnels.py", "PANEL_HEIGHT = 2.0", "PANEL_HEIGHT = 2.1")], {"plot_tunnels"}),
-    "how figures are saved": ([(f"{LIBRARY}/style.py", "PDF_DPI = ", "PDF_DPI = 1 + ")], ALL_FIGURES),
-    "how tunnels are measured": (
-        [(f"{LIBRARY}/tunnels.py", "normal = (rays * unit(optima)", "normal = (1 * rays * unit(optima)")],
-        and_what_follows("measure_tunnels"),
-    ),
-    "how planes are measured": (
-        [(f"{LIBRARY}/planes.py", "(away - coordinates @ axes).norm(", "1 * (away - coordinates @ axes).norm(")],
-        and_what_follows("measure_planes"),
-    ),
-    "how descents move": ([DESCENT], and_what_follows(*USE_DESCENT)),
-    # A rule that reruns hides nothing behind it: every stage that an edit reaches is planned at once.
-    "two stages at once": (
-        [
-            (f"{LIBRARY}/subspaces.py", "for _ in range(2):", "for _ in range(3):"),
-            (f"{LIBRARY}/models.py", "y = self.norm2(", "y = 1 * self.norm2("),
-        ],
-        and_what_follows("train", "check_models", "simulate_wedges", "plot_wedges"),
-    ),
-    "a plotting key": ([(CONFIG, "figures: {dpi: 72}", "figures: {dpi: 73}")], ALL_FIGURES),
-    "a measurement's key": ([CURVES_STEPS], and_what_follows("measure_curves", "measure_ensembles")),
-    "a claim's threshold": (
-        [(CONFIG, "claims: {", "claims: {maximum_loss_ratio: 0.4, ")],
+    "what is claimed": (
+        lambda project: project.edit_function("measurements/tunnels.py", "claims"),
         {"judge_claims", "plot_claims"},
     ),
-    "where source files are found": ([(CONFIG, "data: {", "data: {folder: elsewhere, download: false, ")], set()),
+    "what a store says of itself": (
+        lambda project: project.edit_constant("measurements/tunnels.py", "VARIABLES"),
+        and_what_follows("measure_tunnels"),
+    ),
+    "how figures are saved": (lambda project: project.edit_constant("figures/style.py", "PDF_DPI"), ALL_FIGURES),
+    "how descents move": (
+        lambda project: project.edit_function("training/descent.py", "descend"),
+        and_what_follows(*USE_DESCENT),
+    ),
+    # A rule that reruns hides nothing behind it: every stage that an edit reaches is planned at once.
+    "two stages at once": (two_stages, and_what_follows("train", "check_models", *USE_SPANS)),
+    "a plotting key": (lambda project: project.configure(figures={"dpi": 73}), ALL_FIGURES),
+    "a measurement's key": (
+        lambda project: project.configure(curves={"steps": 21}),
+        and_what_follows(*of_section("curves")),
+    ),
+    "a claim's threshold": (
+        lambda project: project.configure(claims={"maximum_loss_ratio": 0.4}),
+        {"judge_claims", "plot_claims"},
+    ),
+    "where source files are found": (
+        lambda project: project.configure(data={"folder": "elsewhere", "download": False}),
+        set(),
+    ),
     # Networks are tried on it before they are trained; results do not depend on it.
-    "which device computes": ([(CONFIG, "study: smoke\n", "study: smoke\ndevice: cpu\n")], {"check_models"}),
+    "which device computes": (lambda project: project.configure(device="cpu"), {"check_models"}),
 }
+QUICK = ("a comment", "a figure", "how descents move", "a measurement's key")
+slow = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("edits", "rerun"), EDITS.values(), ids=EDITS.keys())
-def test_an_edit_reruns_exactly(finished, edits, rerun):
-    for edit in edits:
-        finished.edit(*edit)
+@pytest.mark.parametrize(
+    ("edit", "rerun"),
+    [pytest.param(*case, id=name, marks=() if name in QUICK else slow) for name, case in EDITS.items()],
+)
+def test_an_edit_reruns_exactly(finished, edit, rerun):
+    edit(finished)
     assert finished.pending() == rerun
+
+
+@pytest.mark.parametrize("name", catalogue().measurements)
+def test_an_edit_of_a_measurement_reruns_it_and_what_follows(finished, name):
+    file = catalogue().measurements[name]
+    finished.edit_function(f"{file.path.parent.name}/{file.path.name}", "measure")
+    assert finished.pending() == and_what_follows(f"measure_{name}")
 
 
 def test_a_touch_reruns_nothing(finished):
@@ -112,67 +177,75 @@ def test_a_touch_reruns_nothing(finished):
     assert finished.pending() == set()
 
 
-def test_one_more_value_trains_that_point_alone(finished):
-    finished.edit(CONFIG, "  learning_rate: [0.05, 0.1]\n", "  learning_rate: [0.05, 0.1, 0.2]\n")
-    measured = {"train": 1, "measure_tunnels": 1, "measure_curvature": 1}
-    drawn = ("plot_tunnels", "plot_curvature", "judge_claims", "plot_claims")
-    assert finished.planned() == measured | dict.fromkeys(drawn, 1)
+@slow
+def test_one_more_value_trains_that_setting_alone(finished):
+    finished.configure(sweeps={"learning_rate": [0.05, 0.1, 0.2]})
+    measured, drawn = read_along_sweeps()
+    assert measured >= {"measure_tunnels", "measure_curvature"}
+    assert drawn >= {"plot_tunnels", "plot_curvature"}
+    assert finished.planned() == dict.fromkeys([*measured, *drawn, "train", "judge_claims", "plot_claims"], 1)
     assert "at lr~0.2_" in finished.smoke("--dry-run").stdout
 
 
+@slow
 def test_more_seeds_train_the_new_ones_alone(finished):
-    points = len(list((finished.folder / "results/smoke/weights").iterdir()))
-    finished.edit(CONFIG, "seeds: 4\n", "seeds: 6\n")
+    settings = len(list((finished.folder / "results/smoke/weights").iterdir()))
+    finished.configure(seeds=6)
     output = finished.smoke("--dry-run").stdout
-    assert re.findall(r"Training seeds (\S+) at", output) == ["4-5"] * points
+    assert re.findall(r"Training seeds (\S+) at", output) == ["4-5"] * settings
     assert finished.pending() == and_what_follows("train")
 
 
+@slow
 def test_two_values_that_change_places_rerun_what_reads_them(finished):
-    target = ("--", ONE_STORE)
-    finished.edit(CONFIG, "resolution: 7, profile_points: 7", "resolution: 7, profile_points: 9")
+    target = ("--", PLANES)
+    finished.configure(planes={"resolution": 7, "profile_points": 9})
     finished.smoke(*target)
     assert finished.pending(*target) == set()
-    finished.edit(CONFIG, "resolution: 7, profile_points: 9", "resolution: 9, profile_points: 7")
+    finished.configure(planes={"resolution": 9, "profile_points": 7})
     assert finished.pending(*target) == {"measure_planes"}
 
 
 def test_a_result_that_was_changed_is_set_aside_and_made_again_and_what_follows(finished):
-    store = finished.folder / ONE_STORE
+    store = finished.folder / PLANES
     content = bytearray(store.read_bytes())
     content[len(content) // 2] ^= 1
     store.write_bytes(content)
     output = finished.smoke("--dry-run").stdout
-    assert f"{ONE_STORE} was changed since it was made" in output
-    assert (finished.folder / f"{ONE_STORE}.changed").read_bytes() == content
+    assert f"{PLANES} was changed after a job had made it" in output
+    assert (finished.folder / f"{PLANES}.changed").read_bytes() == content
     assert finished.pending() == {"measure_planes", "plot_planes", "plot_surroundings"}
 
 
+@slow
 def test_weights_that_were_changed_are_trained_again_and_what_follows(finished):
     (weights,) = (finished.folder / f"results/smoke/weights/{BASE}").iterdir()
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    assert "was changed since it was made" in finished.smoke("--dry-run").stdout
+    assert "was changed after a job had made it" in finished.smoke("--dry-run").stdout
     assert finished.planned()["train"] == 4  # and the three methods that go on from it
     assert finished.pending() == and_what_follows("train")
 
 
+@slow
 def test_a_result_that_is_missing_is_made_again_and_what_follows(finished):
-    (finished.folder / ONE_STORE).unlink()
+    (finished.folder / PLANES).unlink()
     assert finished.pending() == {"measure_planes", "plot_planes", "plot_surroundings"}
 
 
+@slow
 def test_weights_that_are_missing_are_trained_again(finished):
     (weights,) = (finished.folder / f"results/smoke/weights/{BASE.replace('0.05', '0.1')}").iterdir()
     weights.unlink()
     assert finished.planned()["train"] == 1
 
 
+@slow
 def test_figures_are_drawn_again_without_weights(finished):
     """As from an archive without them: `snakemake plot_<figure>` for each figure, and no other job."""
     shutil.rmtree(finished.folder / "results/smoke/weights")
     assert finished.pending() == set()
-    finished.edit(CONFIG, "figures: {dpi: 72}", "figures: {dpi: 60}")  # another look, so that none is up to date
-    pictures = {figure: finished.folder / f"results/smoke/figures/{figure}.png" for figure in FIGURES}
+    finished.configure(figures={"dpi": 60})  # another look, so that none is up to date
+    pictures = {figure: finished.folder / f"results/smoke/figures/{figure}.png" for figure in figures()}
     before = {figure: png.read_bytes() for figure, png in pictures.items()}
     target = ("--", *sorted(ALL_FIGURES))
     assert finished.planned(*target) == dict.fromkeys(ALL_FIGURES, 1)
@@ -180,10 +253,11 @@ def test_figures_are_drawn_again_without_weights(finished):
     assert [figure for figure, png in pictures.items() if png.read_bytes() == before[figure]] == []
 
 
+@slow
 def test_without_weights_what_needs_them_trains_again(finished):
     shutil.rmtree(finished.folder / "results/smoke/weights")
-    finished.edit(*CURVES_STEPS)
+    finished.configure(curves={"steps": 21})
     planned = finished.planned()
-    assert planned["train"] == 6  # the base point and the methods
-    finished.edit(*DESCENT)
+    assert planned["train"] == 6  # the base setting and the methods
+    finished.edit_function("training/descent.py", "descend")
     assert finished.pending() == and_what_follows(*USE_DESCENT)

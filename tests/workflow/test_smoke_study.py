@@ -2,14 +2,17 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from projects import FIGURES
+from projects import figures, smoke_layout
+from wedgescape.provenance.arguments import arguments, imported
 from wedgescape.stores.zarr_stores import open_store, open_weights
+from wedgescape.study.catalogue import NETWORKS, catalogue
 
 
 @pytest.fixture
@@ -18,15 +21,16 @@ def results(smoke_project):
 
 
 def test_every_figure_is_there_as_pdf_and_png(results):
-    assert len(FIGURES) >= 10
-    for figure in FIGURES:
+    assert len(figures()) >= 10
+    for figure in figures():
         assert (results / f"figures/{figure}.pdf").read_bytes().startswith(b"%PDF")
         assert (results / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_every_claim_has_an_interval_and_a_verdict(results):
     claims = pd.read_csv(results / "claims.csv")
-    assert set(claims["id"]) == {
+    assert claims["id"].is_unique
+    assert set(claims["id"]) >= {
         *("wedge_random_loss", "wedge_cut_loss", "wedge_width", "wedge_shared_dim", "wedge_connector"),
         *("tunnel_learning_rate", "tunnel_width", "long_radial_outwards", "long_radial_inwards", "linear_barrier"),
         *("monotonic_interpolation", "hyperplane_8", "hyperplane_16", "curve_bezier", "curve_chain"),
@@ -45,32 +49,83 @@ def test_every_claim_has_an_interval_and_a_verdict(results):
     assert claims["verdict"].isin(["supported", "contradicted", "undecided"]).all()
 
 
-def test_every_point_and_every_method_is_trained(results):
-    points = sorted((results / "weights").iterdir())
-    assert len([point for point in points if "method" not in point.name]) == 4  # all of the two by two values
-    assert len([point for point in points if "method" in point.name]) == 5
-    for point in points:
-        weights = open_weights(sorted(point.glob("*.zarr.zip")))
+def test_every_file_that_claims_something_has_claims_in_the_table(smoke_project, results):
+    """What each file yields, of the stores that its own signature names, is in the table; and nothing else is."""
+    record = json.loads((results / "provenance/judge_claims/judge_claims.json").read_text())
+    stores = {
+        name: [str(smoke_project.folder / path) for path in paths]
+        for name, paths in smoke_layout().judged_from().items()
+    }
+    given = SimpleNamespace(params=SimpleNamespace(job=record["params"]["job"]), input=stores)
+    yielded = {
+        file.name: [claim["id"] for claim in imported(file).claims(**arguments(file, "claims", given))]
+        for file in catalogue().claiming
+    }
+    assert [id for ids in yielded.values() for id in ids] == pd.read_csv(results / "claims.csv")["id"].tolist()
+    assert [file.name for file in catalogue().claiming if file.reads("claims") and not yielded[file.name]] == []
+
+
+def test_every_setting_and_every_method_is_trained(results):
+    settings = sorted((results / "weights").iterdir())
+    assert len([setting for setting in settings if "method" not in setting.name]) == 4  # all of the two by two values
+    assert len([setting for setting in settings if "method" in setting.name]) == 5
+    for setting in settings:
+        weights = open_weights(sorted(setting.glob("*.zarr.zip")))
         assert weights["seed"].values.tolist() == [0, 1, 2, 3]
 
 
+def parts_of(path):
+    """The datasets of a store: one, or one per part."""
+    content = open_store(path)
+    return content if isinstance(content, dict) else {"": content}
+
+
+def measured(results, name):
+    """Store and part -> dataset, of a measurement in the finished study."""
+    paths = sorted((results / name).glob("*.zarr.zip"))
+    assert paths, name
+    return {f"{path.name} {part}": dataset for path in paths for part, dataset in parts_of(path).items()}
+
+
+@pytest.mark.parametrize("name", catalogue().measurements)
+def test_every_variable_says_what_it_is_and_in_which_unit(results, name):
+    """Numbers without a unit say `1`."""
+    for place, dataset in measured(results, name).items():
+        assert dataset.data_vars, place
+        silent = [key for key, variable in dataset.data_vars.items() if not variable.attrs.get("description")]
+        assert silent == [], place
+        numbers = {key: variable for key, variable in dataset.data_vars.items() if variable.dtype.kind == "f"}
+        assert [key for key, variable in numbers.items() if not variable.attrs.get("units")] == [], place
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, file in catalogue().measurements.items() if file.kinds("measure") & set(NETWORKS)]
+)
+def test_every_store_of_networks_says_which_runs_diverged(results, name):
+    for place, dataset in measured(results, name).items():
+        assert dataset["diverged"].dims == ("seed",), place
+        assert dataset["diverged"].dtype == bool, place
+        assert not dataset["diverged"].any(), place
+
+
+@pytest.mark.slow
 def test_chunks_of_seeds_are_one_dataset_and_measured_alike(finished):
     """Seeds that two jobs trained, also from the optima of two jobs, give what one job's give."""
     (finished.folder / "chunks.yaml").write_text("study: chunks\nseeds_per_job: 2\n")
-    point = "lr~0.05_wd~0_width~16_dropout~0_batch~64_method~swa"
-    measured = f"results/chunks/tunnels/{point}.zarr.zip"
+    setting = smoke_layout().study.methods["swa"]
+    measured = f"results/chunks/tunnels/{setting}.zarr.zip"
     finished.snakemake(
         *("--cores", "2", "--configfile", "config/smoke.yaml", "chunks.yaml", "--", measured, "plot_training")
     )
-    chunks = sorted((finished.folder / f"results/chunks/weights/{point}").iterdir())
+    chunks = sorted((finished.folder / f"results/chunks/weights/{setting}").iterdir())
     assert [chunk.name for chunk in chunks] == ["seeds~0-1.zarr.zip", "seeds~2-3.zarr.zip"]
-    whole = open_weights(finished.folder / f"results/smoke/weights/{point}/seeds~0-3.zarr.zip")
+    whole = open_weights(finished.folder / f"results/smoke/weights/{setting}/seeds~0-3.zarr.zip")
     np.testing.assert_array_equal(open_weights(chunks)["theta"], whole["theta"])
-    one = finished.folder / f"results/smoke/tunnels/{point}.zarr.zip"
+    one = finished.folder / f"results/smoke/tunnels/{setting}.zarr.zip"
     assert (finished.folder / measured).read_bytes() == one.read_bytes()
 
 
-def test_points_hold_every_seed(results):
+def test_stores_hold_every_seed(results):
     stores = sorted((results / "tunnels").iterdir())
     assert {store.name.removesuffix(".zarr.zip") for store in stores} >= {
         "lr~0.05_wd~0_width~16_dropout~0_batch~64",
@@ -88,10 +143,13 @@ def test_every_job_left_a_record_and_a_log(results):
     assert record["rule"] == "train"
     assert record["ended"] >= record["started"]
     assert "torch" in record["versions"]
-    assert (results / "logs/measure_planes.log").exists()
-    for rule, name in (("measure_curvature", "curvature"), ("measure_spectrum", "spectrum")):
-        made = json.loads(next((results / f"provenance/{rule}").iterdir()).read_text())["params"]["job"][name]
-        assert "seeds" in made  # all that the rule was given, also what its script took out
+    assert (results / f"logs/measure_planes/{smoke_layout().study.base}.log").exists()
+    for name in ("curvature", "spectrum"):
+        record = json.loads(next((results / f"provenance/measure_{name}").iterdir()).read_text())
+        job = record["params"]["job"]
+        assert {"rule", "code", "sections", "name", "context"} <= set(job)
+        assert job["rule"] == f"measure_{name}"
+        assert "seeds" in job["sections"][name]
 
 
 def test_a_second_run_has_nothing_to_do(smoke_project):
@@ -118,7 +176,7 @@ def test_the_report_opens_offline(smoke_project, tmp_path):
     report = tmp_path / "report.html"
     smoke_project.smoke("--report", str(report))
     text = report.read_text()
-    for figure in FIGURES:
+    for figure in figures():
         assert f"plot_{figure}" in text
     assert "claims.html" in text
     # Everything is embedded: no script or style is fetched.
@@ -126,6 +184,7 @@ def test_the_report_opens_offline(smoke_project, tmp_path):
     assert '<link rel="stylesheet" href="http' not in text
 
 
+@pytest.mark.slow
 def test_shipped_studies_can_be_planned(smoke_project):
     """The paper's scale is a dry run away: every rule's inputs can be made."""
     for name in ("config", "fashion", "fashion_mlp", "paper"):

@@ -1,11 +1,16 @@
 """Stores that were copied here are named, with what is wrong, before a figure is drawn from them."""
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
 
-PREDICTIONS = "results/smoke/wedges/predictions.zarr.zip"
-WEIGHTS = "weights/lr~0.05_wd~0_width~16_dropout~0_batch~64/seeds~0-3.zarr.zip"
+from projects import smoke_layout
+from wedgescape.stores.attributes import SCHEMA_VERSION
+from wedgescape.study import places
+
+TOY = smoke_layout().store("wedges", places.TOY)
+(BASE,) = smoke_layout().weights(smoke_layout().study.base)
 
 
 def refuse(project, store: str, figure: str, words: list[str]) -> None:
@@ -38,8 +43,10 @@ def flip(file: Path) -> None:
 def of_another_version(file: Path) -> None:
     with zipfile.ZipFile(file) as packed:
         entries = {name: packed.read(name) for name in packed.namelist()}
-    assert entries["zarr.json"].count(b'"schema_version": 2') == 1
-    entries["zarr.json"] = entries["zarr.json"].replace(b'"schema_version": 2', b'"schema_version": 99')
+    group = json.loads(entries["zarr.json"])
+    assert group["attributes"]["schema_version"] == SCHEMA_VERSION
+    group["attributes"]["schema_version"] = 99
+    entries["zarr.json"] = json.dumps(group).encode()
     with zipfile.ZipFile(file, "w") as packed:
         for name, content in entries.items():
             packed.writestr(name, content)
@@ -48,17 +55,17 @@ def of_another_version(file: Path) -> None:
 DAMAGES = {
     "damaged or cut short": lambda file: file.write_bytes(file.read_bytes()[:-1000]),
     "does not have the checksum that was stored with it": flip,
-    "schema_version is 99, allowed is 2": of_another_version,
+    f"schema_version is 99, allowed is {SCHEMA_VERSION}": of_another_version,
 }
 
 
 def test_damaged_stores_are_refused_and_made_again_once_deleted(finished):
-    store, before = finished.folder / PREDICTIONS, [file.read_bytes() for file in drawn(finished, "predictions")]
+    store, before = finished.folder / TOY, [file.read_bytes() for file in drawn(finished, "predictions")]
     whole = store.read_bytes()
     for words, damage in DAMAGES.items():
         store.write_bytes(whole)
         damage(store)
-        refuse(finished, PREDICTIONS, "predictions", [words])
+        refuse(finished, TOY, "predictions", [words])
     store.unlink()
     finished.smoke("--", "plot_predictions")
     assert [file.read_bytes() for file in drawn(finished, "predictions")] == before
@@ -67,7 +74,7 @@ def test_damaged_stores_are_refused_and_made_again_once_deleted(finished):
 def test_weights_that_another_config_made_are_refused_and_made_again_once_deleted(finished):
     before = [file.read_bytes() for file in drawn(finished, "training")]
     (finished.folder / "other.yaml").write_text("study: other\ntraining: {epochs: 2, momentum: 0.5}\n")
-    made, place = f"results/other/{WEIGHTS}", f"results/smoke/{WEIGHTS}"
+    made, place = BASE.replace("/smoke/", "/other/"), BASE
     finished.snakemake("--cores", "2", "--configfile", "config/smoke.yaml", "other.yaml", "--", made)
     shutil.copy(finished.folder / made, finished.folder / place)
     words = ["training.epochs: found 2, allowed is 3", "training.momentum: found 0.5, allowed is 0.9"]

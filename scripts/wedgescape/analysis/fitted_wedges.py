@@ -1,4 +1,4 @@
-"""One toy wedge for all that is measured of a network, fitted by several routes (science, section 11).
+"""One toy wedge for all that is measured of a network, fitted by several routes (docs/science.md, Fitted wedges).
 
 A network's loss is modelled as kappa max(0, distance - eps): the distance, in weights, to a wedge with s short of D
 directions, a slope kappa (nats per weight) and a thickness eps (weights). All of it is our own definition, and each
@@ -19,7 +19,7 @@ nearest counts, whose distance varies less than one wedge's: far from all optima
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +28,13 @@ import xarray as xr
 
 from wedgescape.analysis import wedge_routes as routes
 from wedgescape.landscapes import wedges
+from wedgescape.landscapes.operations import Case, Start, Work
 from wedgescape.measurements.hyperplanes import mean_threshold, measured
-from wedgescape.numerics.intervals import Interval, bootstrap_mean
-from wedgescape.stores.zarr_stores import as_rows, described
+from wedgescape.numerics.intervals import Interval, Intervals
+from wedgescape.numerics.judging import is_small, row
+from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
+from wedgescape.study.places import AtBase, AtSetting
+from wedgescape.study.settings import Rules
 
 ROUTES = ("cut_line", "cut_threshold", "tunnel_spread", "point_spread")
 # What is predicted: name -> (its axis, what the axis is, units).
@@ -52,7 +56,7 @@ ENDS = {"estimate": "mean", "low": "lower end of its interval", "high": "upper e
 
 @dataclass(frozen=True)
 class Fit:
-    """A wedge with a slope: what it predicts, in nats, one wedge an optimum and all optima at one radius.
+    """A wedge with a slope: what it predicts, in nats, one wedge per optimum and all optima at one radius.
 
     Args:
         dim: D.
@@ -135,8 +139,10 @@ class Measured:
     randoms: np.ndarray
 
 
-def take(tunnels: xr.Dataset, hyperplanes: xr.Dataset, radii: xr.Dataset, start_radii, confidence, resamples):
-    """Return what is fitted from the stores of `fit`."""
+def take(
+    tunnels: xr.Dataset, hyperplanes: xr.Dataset, radii: xr.Dataset, start_radii, intervals: Intervals
+) -> Measured:
+    """Return what is fitted, from the stores of `measure`."""
     radii = radii.sortby("radius")
     tunnels = tunnels.where(~tunnels["diverged"].astype(bool))
     kept = ~hyperplanes["diverged"].astype(bool)
@@ -148,7 +154,7 @@ def take(tunnels: xr.Dataset, hyperplanes: xr.Dataset, radii: xr.Dataset, start_
         dimensions=cuts["dimension"].values,
         cuts=cuts.transpose("dimension", "seed").values,
         thresholds=hyperplanes["threshold"].where(kept).values,
-        threshold=mean_threshold(hyperplanes, confidence, resamples),
+        threshold=mean_threshold(hyperplanes, intervals),
         crossings=tunnels["width_loss"].transpose("seed", "direction").values,
         crossing_error=float(tunnels.attrs["angle_error"]),
         angles=tunnels["angle"].values,
@@ -158,25 +164,23 @@ def take(tunnels: xr.Dataset, hyperplanes: xr.Dataset, radii: xr.Dataset, start_
     )
 
 
-def short_directions(
-    taken: Measured, over: Callable[[np.ndarray], Interval], confidence: float
-) -> dict[str, tuple[Interval, np.ndarray]]:
+def short_directions(taken: Measured, intervals: Intervals) -> dict[str, tuple[Interval, np.ndarray]]:
     """Return s with its interval, and each seed's s, by every route; at most D."""
     dim, across = taken.dim, taken.dim - 1  # rays are orthogonal to their optimum
-    lines = np.minimum(
-        routes.cut_line(taken.dimensions, taken.cuts)[0], dim
-    )  # cuts that hardly fall would make it more
+    # Cuts on which the loss hardly falls would make s more than D.
+    lines = np.minimum(routes.cut_line(taken.dimensions, taken.cuts)[0], dim)
     variances = routes.ray_variances(taken.crossings, taken.crossing_error)
     squares = routes.at_radius(taken.radii, routes.point_squares(taken.radii, taken.randoms), taken.radius)
     of_seeds = np.array([routes.short_of(variance, across) for variance in variances])
     return {
-        "cut_line": (over(lines), lines),
+        "cut_line": (intervals.mean(lines), lines),
         "cut_threshold": (taken.threshold, taken.thresholds),
-        "tunnel_spread": (routes.short_interval(over(variances), across), of_seeds),
+        "tunnel_spread": (routes.short_interval(intervals.mean(variances), across), of_seeds),
+        # Points belong to no seed.
         "point_spread": (
-            routes.short_interval(routes.variance_interval(squares, confidence), dim),
+            routes.short_interval(routes.variance_interval(squares, intervals.confidence), dim),
             np.empty(0),
-        ),  # points belong to no seed
+        ),
     }
 
 
@@ -215,40 +219,72 @@ def misfit(observed, predicted) -> np.ndarray:
     return np.sqrt(((predicted - observed) ** 2).mean(-1) / (np.asarray(observed) ** 2).mean())
 
 
-def fit(
-    tunnels: xr.Dataset,
-    hyperplanes: xr.Dataset,
-    radii: xr.Dataset,
-    profiles: xr.Dataset,
-    connectors: xr.Dataset,
-    start_radii,
-    confidence: float,
-    resamples: int,
+VARIABLES = {
+    "fraction": Variable(("route",), "short fraction s / D", "1"),
+    "fraction_low": Variable(("route",), "lower end of its interval", "1"),
+    "fraction_high": Variable(("route",), "upper end of its interval", "1"),
+    "fraction_seed": Variable(("route", "seed"), "s / D of one seed", "1"),
+    "slope": Variable(("route",), "kappa", "nat/weight"),
+    "thickness": Variable(("route",), "eps; 0 where a route tells nothing of it", "weights"),
+    "onset": Variable(("seed",), "sin(phi) where the loss along rays sets in", "1"),
+    "largest_predicted": Variable(("route",), "largest m with a connector, by each fit", "1"),
+    "ray_deviation": Variable(("seed", "direction"), "log |u_S| of a ray less its optimum's mean", "1"),
+    "point_deviation": Variable(
+        ("point",), "log |u_S| of random points as far out as the optima, less their mean", "1"
+    ),
+    **{
+        f"{name}_{end}": Variable((axis,), f"measured training loss, {name}: {text}", "nat")
+        for name, (axis, _text, _units) in QUANTITIES.items()
+        for end, text in ENDS.items()
+    },
+    **{
+        f"{name}_predicted": Variable(("route", axis), f"loss by each fit, {name}", "nat")
+        for name, (axis, _text, _units) in QUANTITIES.items()
+    },
+    "misfit": Variable(
+        ("route", "quantity"),
+        "root mean square of prediction less measurement, over that of the measurement; 1: as bad as zero everywhere",
+        "1",
+    ),
+    **{
+        f"{name}_{end}": Variable((axis,), f"s / D by {of}: {text}", "1")
+        for name, (axis, of) in LEVELS.items()
+        for end, text in ENDS.items()
+    },
+    "diverged": Variable(("seed",), "the run diverged"),
+}
+MEMORY, MINUTES = 2000, 10
+
+
+def measure(
+    tunnels: AtSetting,
+    hyperplanes: AtSetting,
+    spectrum: AtSetting,
+    profiles: AtSetting,
+    connectors: AtSetting,
+    training: AtSetting,
+    intervals: Intervals = Intervals(),
 ) -> xr.Dataset:
-    """Fit wedges to the measurements of one point of the grid by every route, and predict all of them with each fit.
+    """Fit wedges to the measurements of one setting by every route, and predict all of them with each fit.
 
     Nothing is shared between routes but D and the radius of the optima.
 
     Args:
-        tunnels: as `tunnels.measure` returns it, with `diverged`.
-        hyperplanes: as `hyperplanes.measure` returns it, with `diverged`.
-        radii: `loss` (radius, point) at random points, `radius` in weights.
-        profiles: as `profiles.measure` returns it.
-        connectors: as `connectors.measure` returns it.
-        start_radii: (seed,), norms of the points that the cuts of `hyperplanes` go through.
-        confidence: of intervals, over seeds; over points for random points, by the distribution that a wedge has.
-        resamples: of their bootstrap.
+        tunnels: of that setting.
+        hyperplanes: the same; its cuts go through the initialisations.
+        spectrum: of which the part `radii` has losses at random points.
+        profiles: of the same setting.
+        connectors: the same.
+        training: which has the norms of the initialisations.
+        intervals: over seeds; over points for random points, by the distribution that a wedge has.
 
     Returns:
         A dataset over `route` with s / D, its interval and each seed's; per quantity of `QUANTITIES` what was measured
         and what each route's fit predicts; and s / D again at other losses.
     """
-
-    def over(values) -> Interval:
-        return bootstrap_mean(values, confidence, resamples)
-
-    taken = take(tunnels, hyperplanes, radii, start_radii, confidence, resamples)
-    shorts = short_directions(taken, over, confidence)
+    start_radii = training["norm"].isel(epoch=0).sel(seed=hyperplanes["seed"]).values
+    taken = take(tunnels, hyperplanes, spectrum["radii"], start_radii, intervals)
+    shorts = short_directions(taken, intervals)
     fits = wedge_fits(taken, {route: interval.estimate for route, (interval, _seeds) in shorts.items()})
     seeds = {"tunnel_spread": tunnels["seed"].values, "point_spread": np.empty(0, int)}
     of_seeds = [
@@ -259,34 +295,21 @@ def fit(
     ]
     along = np.array([[vars(interval)[end] for end in ENDS] for interval, _seeds in shorts.values()]) / taken.dim
     kinks = onsets(taken)
-    variables = {
-        "fraction": described(("route",), along[:, 0], "short fraction s / D", "1"),
-        "fraction_low": described(("route",), along[:, 1], "lower end of its interval", "1"),
-        "fraction_high": described(("route",), along[:, 2], "upper end of its interval", "1"),
-        "fraction_seed": described(("route", "seed"), np.stack(of_seeds) / taken.dim, "s / D of one seed", "1"),
-        "slope": described(("route",), [wedge.slope for wedge in fits.values()], "kappa", "nat / weight"),
-        "thickness": described(
-            ("route",),
-            [wedge.thickness for wedge in fits.values()],
-            "eps; 0 where a route tells nothing of it",
-            "weight",
-        ),
-        "onset": described(("seed",), kinks[:, 1] / kinks[:, 0], "sin(phi) where the loss along rays sets in", "1"),
-        "largest_predicted": described(
-            ("route",),
-            [wedge.largest_connector() for wedge in fits.values()],
-            "largest m with a connector, by each fit",
-        ),
-        "ray_deviation": described(
-            ("seed", "direction"), routes.ray_deviations(taken.crossings), "log |u_S| of a ray less its optimum's mean"
-        ),
-        "point_deviation": described(
-            ("point",),
-            routes.at_radius(taken.radii, routes.point_deviations(taken.radii, taken.randoms), taken.radius),
-            "log |u_S| of random points as far out as the optima, less their mean",
-        ),
-        **_predictions(taken, fits, profiles, connectors, over),
-        **_levels(taken, over, confidence),
+    deviations = routes.point_deviations(taken.radii, taken.randoms)
+    values = {
+        "fraction": along[:, 0],
+        "fraction_low": along[:, 1],
+        "fraction_high": along[:, 2],
+        "fraction_seed": np.stack(of_seeds) / taken.dim,
+        "slope": [wedge.slope for wedge in fits.values()],
+        "thickness": [wedge.thickness for wedge in fits.values()],
+        "onset": kinks[:, 1] / kinks[:, 0],
+        "largest_predicted": [wedge.largest_connector() for wedge in fits.values()],
+        "ray_deviation": routes.ray_deviations(taken.crossings),
+        "point_deviation": routes.at_radius(taken.radii, deviations, taken.radius),
+        **_predictions(taken, fits, profiles, connectors, intervals),
+        **_levels(taken, intervals),
+        "diverged": tunnels["diverged"].values.astype(bool),
     }
     coordinates = {
         "route": list(ROUTES),
@@ -295,30 +318,24 @@ def fit(
         "quantity": list(QUANTITIES),
         "level": described(("level",), list(routes.LEVELS), "training loss at which s is estimated again", "nat"),
     }
-    places = (
-        taken.dimensions,
-        taken.angles,
-        taken.radii,
-        _outwards(profiles)[1],
-        profiles["alpha"],
-        connectors["size"],
-    )
+    outwards = _outwards(profiles)[1]
+    places = (taken.dimensions, taken.angles, taken.radii, outwards, profiles["alpha"], connectors["size"])
     for (axis, text, units), place in zip(QUANTITIES.values(), places, strict=True):
         coordinates[axis] = described((axis,), place, text, units)
+    threshold = float(tunnels.attrs["loss_threshold"])
     attributes = {
         "parameters": taken.dim,
         "optima_radius": taken.radius,
         "start_radius": taken.start_radius,
-        "loss_threshold": float(tunnels.attrs["loss_threshold"]),
+        "loss_threshold": threshold,
         "accuracy_fraction": float(hyperplanes.attrs["accuracy_fraction"]),
-        "largest_found": found_connector(connectors, float(tunnels.attrs["loss_threshold"])),
+        "largest_found": found_connector(connectors, threshold),
         "largest_tried": int(connectors["size"].max()),
-        "diverged": int(tunnels["diverged"].sum()),
     }
-    return xr.Dataset(variables, coordinates, attributes)
+    return labelled(VARIABLES, values, coordinates, attributes)
 
 
-def _predictions(taken: Measured, fits: dict[str, Fit], profiles, connectors, over) -> dict[str, tuple]:
+def _predictions(taken: Measured, fits: dict[str, Fit], profiles, connectors, intervals: Intervals) -> dict:
     """Return what was measured of every quantity, what each fit predicts, and the misfit of both."""
     kept, scale = _outwards(profiles)
     train = profiles.sel(split="train")
@@ -346,39 +363,30 @@ def _predictions(taken: Measured, fits: dict[str, Fit], profiles, connectors, ov
             lambda wedge: wedge.at_centroids(radius, sizes),
         ),
     }
-    variables, misfits = {}, []
+    found, misfits = {}, []
     for name, (values, predict) in cases.items():
-        axis = QUANTITIES[name][0]
-        found = [over(row) for row in values]
-        for end, text in ENDS.items():
-            row = [vars(interval)[end] for interval in found]
-            variables[f"{name}_{end}"] = described((axis,), row, f"measured training loss, {name}: {text}", "nat")
-        predicted = np.stack([predict(wedge) for wedge in fits.values()])
-        variables[f"{name}_predicted"] = described(("route", axis), predicted, f"loss by each fit, {name}", "nat")
-        misfits.append(misfit(variables[f"{name}_estimate"][1], predicted))
-    text = "root mean square of prediction less measurement, over that of the measurement; 1: as bad as zero everywhere"
-    variables["misfit"] = described(("route", "quantity"), np.stack(misfits, 1), text, "1")
-    return variables
+        seen = [intervals.mean(row) for row in values]
+        found |= {f"{name}_{end}": [vars(interval)[end] for interval in seen] for end in ENDS}
+        found[f"{name}_predicted"] = np.stack([predict(wedge) for wedge in fits.values()])
+        misfits.append(misfit(np.asarray(found[f"{name}_estimate"]), found[f"{name}_predicted"]))
+    return found | {"misfit": np.stack(misfits, 1)}
 
 
-def _levels(taken: Measured, over, confidence: float) -> dict[str, tuple]:
+def _levels(taken: Measured, intervals: Intervals) -> dict:
     """Return s / D where losses are higher or lower: on a wedge it would be the same."""
+    cuts = routes.cut_levels(taken.dimensions, taken.cuts)
     rays = routes.ray_levels(taken.angles, taken.rays)
     points = routes.point_squares(taken.radii, taken.randoms)
+    variances = [routes.variance_interval(row, intervals.confidence) for row in points]
     found = {
-        "level_cut": [over(row) for row in routes.cut_levels(taken.dimensions, taken.cuts)],
-        "level_ray": [routes.short_interval(over(row), taken.dim - 1) for row in rays],
-        "level_random": [routes.short_interval(routes.variance_interval(row, confidence), taken.dim) for row in points],
+        "level_cut": [intervals.mean(row) for row in cuts],
+        "level_ray": [routes.short_interval(intervals.mean(row), taken.dim - 1) for row in rays],
+        "level_random": [routes.short_interval(variance, taken.dim) for variance in variances],
     }
     return {
-        f"{name}_{end}": described(
-            (LEVELS[name][0],),
-            np.array([vars(interval)[end] for interval in row]) / taken.dim,
-            f"s / D by {LEVELS[name][1]}: {text}",
-            "1",
-        )
+        f"{name}_{end}": np.array([vars(interval)[end] for interval in row]) / taken.dim
         for name, row in found.items()
-        for end, text in ENDS.items()
+        for end in ENDS
     }
 
 
@@ -390,7 +398,53 @@ def _outwards(profiles: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def _mean(values) -> float:
     """Mean of what is finite; nan of nothing."""
-    return bootstrap_mean(values, resamples=1).estimate
+    return Intervals(resamples=1).mean(values).estimate
+
+
+def work(case: Case) -> Work:
+    """Count nothing: the fits take no networks and no longer than a start."""
+    return Work({Start(): 0.6})
+
+
+SENTENCES = {
+    "cut_line": "the loss on random cuts",
+    "cut_threshold": "the threshold on random cuts",
+    "tunnel_spread": "the spread of tunnels' widths",
+    "point_spread": "the spread of random points' losses",
+}
+
+
+def claims(spectrum: AtBase, fitted_wedges: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
+    """Judge whether few directions are short: of the Hessian, and of the wedge that each route fits; and if they agree.
+
+    The statistics are the share of Hessian eigenvalues above the threshold, averaged over seeds and bootstrapped over
+    them; s / D of each route with the route's own interval; and the largest s / D over the smallest, between the least
+    and the most that the routes' intervals allow.
+    """
+    share = spectrum["density"]["short_fraction"].values
+    share = share[np.isfinite(share)]
+    yield row(
+        "short_hessian",
+        "Few directions of the Hessian are short",
+        "share of eigenvalues above the threshold",
+        is_small(intervals.mean(share), rules.maximum_threshold_fraction),
+        len(share),
+        len(share),
+    )
+    seeds = fitted_wedges.sizes["seed"]
+    known = fitted_wedges[["fraction", "fraction_low", "fraction_high"]].dropna("route", subset=["fraction"])
+    for route in known["route"].values.tolist():
+        part = known.sel(route=route)
+        interval = Interval(*(float(part[name]) for name in ("fraction", "fraction_low", "fraction_high")))
+        judged = is_small(interval, rules.maximum_threshold_fraction)
+        sentence = f"Few directions of the fitted wedge are short, by {SENTENCES[route]}"
+        yield row(f"short_{route}", sentence, "s / D", judged, seeds, seeds)
+    if known.sizes["route"] > 1:
+        estimate, low, high = (known[name].values for name in ("fraction", "fraction_low", "fraction_high"))
+        fold = Interval(estimate.max() / estimate.min(), max(1.0, low.max() / high.min()), high.max() / low.min())
+        judged = is_small(fold, rules.maximum_fold_difference)
+        sentence = "One wedge describes hyperplanes, tunnels and random points alike"
+        yield row("short_agreement", sentence, "largest s / D over the smallest", judged, seeds, len(estimate))
 
 
 def agreement(store: xr.Dataset) -> tuple[bool, float]:
@@ -403,9 +457,9 @@ def agreement(store: xr.Dataset) -> tuple[bool, float]:
 
 
 def tidy(store: xr.Dataset) -> pd.DataFrame:
-    """Return one row an observation.
+    """Return one row per observation.
 
-    `quantity` is `fraction` (s / D by a route, with interval; one row a seed too), one of `QUANTITIES` (measured with
+    `quantity` is `fraction` (s / D by a route, with interval; one row per seed too), one of `QUANTITIES` (measured with
     interval, and by each route's fit), `largest_connector`, or one of `LEVELS`.
     """
     parts = [as_rows(store[["fraction", "fraction_low", "fraction_high"]], ("route",),

@@ -7,13 +7,17 @@ Kaddour et al. 2022 asked when flat-minima optimisers work; here they are compar
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from wedgescape.measurements.curvature import statistics_of
-from wedgescape.numerics.intervals import bootstrap_mean, standardised_difference
+from wedgescape.numerics.intervals import Interval, Intervals, standardised_difference
+from wedgescape.numerics.judging import is_large, is_small, row
+from wedgescape.study.places import OfMethods
+from wedgescape.study.settings import Rules
 
 REFERENCE = "longer"
 STATISTICS = {
@@ -30,8 +34,8 @@ def gather(tunnels: dict[str, xr.Dataset], curvature: dict[str, xr.Dataset]) -> 
     """Return `STATISTICS` and `diverged` over (method, seed); nan where a run diverged or a seed was not measured.
 
     Args:
-        tunnels: name of a method -> store of `measure_tunnels` at its point.
-        curvature: the same of `measure_curvature`.
+        tunnels: name of a method -> store of `tunnels.measure` at its setting.
+        curvature: the same of `curvature.measure`.
     """
     parts = []
     for method, store in tunnels.items():
@@ -46,7 +50,7 @@ def gather(tunnels: dict[str, xr.Dataset], curvature: dict[str, xr.Dataset]) -> 
     return xr.concat(parts, xr.Variable("method", list(tunnels)))
 
 
-def paired_differences(data: xr.Dataset, confidence: float, resamples: int) -> pd.DataFrame:
+def paired_differences(data: xr.Dataset, intervals: Intervals) -> pd.DataFrame:
     """Return by how much each method's statistics differ from one solution's of the same budget (our definition).
 
     The differences are taken seed by seed, since a seed's solutions share their initialisation, and averaged; the
@@ -55,11 +59,10 @@ def paired_differences(data: xr.Dataset, confidence: float, resamples: int) -> p
 
     Args:
         data: of `gather`, `REFERENCE` among its methods.
-        confidence: of the interval.
-        resamples: of the bootstrap.
+        intervals: how they are computed.
 
     Returns:
-        One row a (statistic, method): `estimate`, `low`, `high` in the units of the statistic, `effect`, `seeds`.
+        One row per (statistic, method): `estimate`, `low`, `high` in the units of the statistic, `effect`, `seeds`.
     """
     rows = []
     for name in STATISTICS:
@@ -67,8 +70,42 @@ def paired_differences(data: xr.Dataset, confidence: float, resamples: int) -> p
         for method in [method for method in data["method"].values.tolist() if method != REFERENCE]:
             values = data[name].sel({"method": method}).values
             difference = values - reference
-            interval = bootstrap_mean(difference, confidence, resamples)
+            interval = intervals.mean(difference)
             seeds = int(np.isfinite(difference).sum())
             effect = standardised_difference(reference, values)
             rows.append({"statistic": name, "method": method, **vars(interval), "effect": effect, "seeds": seeds})
     return pd.DataFrame(rows)
+
+
+SOLUTIONS = {"swa": "weight averages", "sam": "sharpness-aware solutions"}
+# Statistic -> (what is said of a flat method's solutions, whether the difference is to be large, its unit)
+SENTENCES = {
+    "angular_width": ("Tunnels around {} are wider than around one solution of the same budget", True, "degrees"),
+    "large_scale": ("Large-scale curvature at {} is lower than at one solution", False, "nats / radian^2"),
+    "top_eigenvalue": ("The top eigenvalue at {} is lower than at one solution", False, "nats / weight^2"),
+    "test_error": ("The test error of {} is lower than of one solution", False, "fraction"),
+}
+
+
+def claims(tunnels: OfMethods, curvature: OfMethods, rules: Rules, intervals: Intervals) -> Iterator[dict]:
+    """Judge whether weight averages and sharpness-aware solutions are flatter and better than one solution.
+
+    The statistic is the difference seed by seed (`paired_differences`), the edge of the rule zero.
+    """
+    data = gather(tunnels, curvature)
+    found = paired_differences(data, intervals).set_index(["statistic", "method"])
+    for method, text in SOLUTIONS.items():
+        lost = int(data["diverged"].sel({"method": [method, REFERENCE]}).any("method").sum())
+        for name, (sentence, large, unit) in SENTENCES.items():
+            part = found.loc[(name, method)]
+            interval, seeds = Interval(part["estimate"], part["low"], part["high"]), int(part["seeds"])
+            yield row(
+                f"{method}_{name}",
+                sentence.format(text),
+                f"difference, {unit}",
+                is_large(interval, 0.0) if large else is_small(interval, 0.0),
+                seeds,
+                seeds,
+                lost,
+                float(part["effect"]),
+            )

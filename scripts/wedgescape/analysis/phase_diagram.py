@@ -1,15 +1,15 @@
-"""Phase diagrams: what whole grids of hyperparameters do to the landscape, and how alike (science, section 10).
+"""Phase diagrams: what grids of hyperparameters do to the landscape (docs/science.md, Phase diagrams).
 
-A *statistic* is one number a network: how wide its tunnel is, how curved, how far from other seeds, how good. Networks
-that were trained at the points of a grid give a table of statistics, from which come the correlations between them and
-the effect of each hyperparameter on all of them.
+A *statistic* is one number per network: how wide its tunnel is, how curved, how far from other seeds, how good. The
+networks of a grid's settings give a table of statistics. From it come the correlations between statistics and the
+effect of each hyperparameter on all of them.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,18 +17,21 @@ import pandas as pd
 import xarray as xr
 
 from wedgescape.measurements.curvature import statistics_of
-from wedgescape.numerics.intervals import Interval, bootstrap_correlation
+from wedgescape.numerics.intervals import Interval, Intervals
+from wedgescape.numerics.judging import is_large, row
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import as_rows, described
+from wedgescape.study.places import Grids, InGrids
+from wedgescape.study.settings import Rules
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """One number a network.
+    """One number per network.
 
     Args:
         measurement: whose store it comes from.
-        of: (the store of a point) -> (seed).
+        of: (the store of a setting) -> (seed).
         text: what it is.
         units: of it.
     """
@@ -80,46 +83,46 @@ STATISTICS = {
         "similarity", lambda store: store["error"].sel(split="test", drop=True), "fraction of test examples wrong", "1"
     ),
 }
-MEASUREMENTS = tuple(dict.fromkeys(statistic.measurement for statistic in STATISTICS.values()))
 
 
-def gather(points: dict[str, dict], stores: dict[str, dict[str, xr.Dataset]]) -> xr.Dataset:
-    """Return all statistics of all points over (point, seed), with the points' hyperparameters as coordinates.
+def gather(grids: Grids, stores: dict[str, dict[str, xr.Dataset]]) -> xr.Dataset:
+    """Return all statistics at all settings of grids over (setting, seed), with hyperparameters as coordinates.
 
     Args:
-        points: name of a point -> its hyperparameters.
-        stores: measurement -> {name of a point: its store}; those of `MEASUREMENTS`.
+        grids: name -> `keys` of the grid, and its `settings` {name: hyperparameters}.
+        stores: measurement -> {name of a setting: its store}.
 
     Returns:
         `STATISTICS`, nan where a run diverged or a seed was not measured, and `diverged`.
     """
+    settings = settings_of(grids)
     seeds = next(iter(stores["similarity"].values()))["seed"].values.tolist()
-    diverged = np.array([stores["similarity"][point]["diverged"].values for point in points], dtype=bool)
-    variables = {"diverged": described(("point", "seed"), diverged, "the run left the finite numbers")}
+    diverged = np.array([stores["similarity"][name]["diverged"].values for name in settings], dtype=bool)
+    variables = {"diverged": described(("setting", "seed"), diverged, "the run diverged")}
     for name, statistic in STATISTICS.items():
-        rows = [statistic.of(stores[statistic.measurement][point]).reindex(seed=seeds).values for point in points]
+        rows = [statistic.of(stores[statistic.measurement][one]).reindex(seed=seeds).values for one in settings]
         values = np.where(diverged, np.nan, np.array(rows, dtype=float))
-        variables[name] = described(("point", "seed"), values, statistic.text, statistic.units)
-    coordinates = {"point": list(points), "seed": seeds}
-    for key in next(iter(points.values())):
-        coordinates[key] = ("point", np.array([values[key] for values in points.values()]))
+        variables[name] = described(("setting", "seed"), values, statistic.text, statistic.units)
+    coordinates = {"setting": list(settings), "seed": seeds}
+    for key in next(iter(settings.values())):
+        coordinates[key] = ("setting", np.array([values[key] for values in settings.values()]))
     return xr.Dataset(variables, coordinates)
 
 
-def points_of(grids: dict[str, dict]) -> dict[str, dict]:
-    """Return the points of all grids, each once: name -> hyperparameters."""
-    return {name: values for grid in grids.values() for name, values in grid["points"].items()}
+def settings_of(grids: Grids) -> dict[str, dict]:
+    """Return the settings of all grids, each once: name -> hyperparameters."""
+    return {name: values for grid in grids.values() for name, values in grid["settings"].items()}
 
 
-def varied(grids: dict[str, dict], ordered: bool = False) -> list[str]:
-    """Return the hyperparameters that grids vary, in the grids' order; those alone whose values have an order, on wish.
+def varied(grids: Grids, ordered: bool = False) -> list[str]:
+    """Return the hyperparameters that grids vary, in the grids' order.
 
     Args:
-        grids: name -> `keys` of the grid, and its `points` {name: hyperparameters}.
-        ordered: leave out those whose values are text.
+        grids: of the study.
+        ordered: whether to leave out those whose values are text, which have no order.
     """
-    points = points_of(grids).values()
-    taken = {key: {point[key] for point in points} for grid in grids.values() for key in grid["keys"]}
+    settings = settings_of(grids).values()
+    taken = {key: {one[key] for one in settings} for grid in grids.values() for key in grid["keys"]}
     return [
         key
         for key, values in taken.items()
@@ -128,25 +131,25 @@ def varied(grids: dict[str, dict], ordered: bool = False) -> list[str]:
 
 
 def tidy(data: xr.Dataset, keys: list[str]) -> pd.DataFrame:
-    """Return one row a (point, seed): the hyperparameters `keys`, all statistics, and whether the run diverged."""
-    return as_rows(data, ("point", "seed"), (*keys, *STATISTICS, "diverged"))
+    """Return one row per (setting, seed): the hyperparameters `keys`, all statistics, and whether the run diverged."""
+    return as_rows(data, ("setting", "seed"), (*keys, *STATISTICS, "diverged"))
 
 
-def plane_of(points: dict[str, dict], keys: list[str], base: dict) -> tuple[list, list, list[list[str]]]:
-    """Return which points of a grid form the plane over its first two hyperparameters.
+def plane_of(settings: dict[str, dict], keys: list[str], base: dict) -> tuple[list, list, list[list[str]]]:
+    """Return which settings of a grid form the plane over its first two hyperparameters.
 
     Args:
-        points: name -> hyperparameters, a full product of the values of `keys`.
-        keys: the grid's hyperparameters; all beyond the first two stay at the base point's value, where it is among the
-            grid's, else at the grid's first.
-        base: the base point's hyperparameters.
+        settings: name -> hyperparameters, a full product of the values of `keys`.
+        keys: the grid's hyperparameters; all beyond the first two stay at the base setting's value, where it is among
+            the grid's, else at the grid's first.
+        base: the base setting's hyperparameters.
 
     Returns:
         The values of the first, those of the second, and names (second, first).
     """
-    values = {key: list(dict.fromkeys(point[key] for point in points.values())) for key in keys}
+    values = {key: list(dict.fromkeys(one[key] for one in settings.values())) for key in keys}
     held = {key: base[key] if base[key] in values[key] else values[key][0] for key in keys[2:]}
-    names = {tuple(point[key] for key in keys): name for name, point in points.items()}
+    names = {tuple(one[key] for key in keys): name for name, one in settings.items()}
     first, second = (values[key] for key in keys[:2])
     return first, second, [[names[(x, y, *held.values())] for x in first] for y in second]
 
@@ -154,38 +157,37 @@ def plane_of(points: dict[str, dict], keys: list[str], base: dict) -> tuple[list
 # How alike
 
 
-COLUMNS = ["quantity", "first", "second", "estimate", "low", "high", "points", "seeds"]
+COLUMNS = ["quantity", "first", "second", "estimate", "low", "high", "settings", "seeds"]
 
 
 def _counts(there: np.ndarray) -> dict[str, int]:
-    """Return how many points and seeds have any of what is there (point, seed)."""
-    return {"points": int(there.any(1).sum()), "seeds": int(there.any(0).sum())}
+    """Return how many settings and seeds have any of what is there (setting, seed)."""
+    return {"settings": int(there.any(1).sum()), "seeds": int(there.any(0).sum())}
 
 
-def correlations(data: xr.Dataset, confidence: float, resamples: int) -> pd.DataFrame:
-    """Return Spearman's rho of each pair of statistics over all (point, seed) pairs, with its interval.
+def correlations(data: xr.Dataset, intervals: Intervals) -> pd.DataFrame:
+    """Return Spearman's rho of each pair of statistics over all (setting, seed) pairs, with its interval.
 
-    The interval is bootstrapped over seeds: it tells what other seeds would give at the same points. Barrier and
+    The interval is bootstrapped over seeds: it tells what other seeds would give at the same settings. Barrier and
     disagreement are about pairs of seeds, which a bootstrap over single seeds takes for independent.
 
     Args:
         data: of `gather`.
-        confidence: of the interval.
-        resamples: of the bootstrap.
+        intervals: how they are computed.
     """
     rows = []
     for first, second in itertools.combinations(STATISTICS, 2):
         x, y = data[first].values, data[second].values
         both = np.isfinite(x) & np.isfinite(y)
-        interval = vars(bootstrap_correlation(x, y, confidence, resamples))
+        interval = vars(intervals.correlation(x, y))
         rows.append({"quantity": "correlation", "first": first, "second": second, **interval, **_counts(both)})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def effects(data: xr.Dataset, keys: list[str], confidence: float, resamples: int) -> pd.DataFrame:
+def effects(data: xr.Dataset, keys: list[str], intervals: Intervals) -> pd.DataFrame:
     """Return the standardised effect of each hyperparameter on each statistic (our definition).
 
-    A statistic is replaced by its rank over all (point, seed) pairs and scaled to a standard deviation of 1, so that
+    A statistic is replaced by its rank over all (setting, seed) pairs and scaled to a standard deviation of 1, so that
     units and outliers do not matter; a hyperparameter by the place of its value among those it takes, from -1/2 at the
     lowest to 1/2 at the highest. The effects are the coefficients of the least-squares fit of the one by all of the
     other, without interactions: by how many standard deviations a statistic changes from the lowest to the highest
@@ -194,12 +196,11 @@ def effects(data: xr.Dataset, keys: list[str], confidence: float, resamples: int
     Args:
         data: of `gather`.
         keys: the hyperparameters, numbers all of them.
-        confidence: of the interval.
-        resamples: of the bootstrap over seeds.
+        intervals: how they are computed.
     """
-    drawn = _draw_effects(data, keys, resamples)  # (1 + resample, key, statistic)
+    drawn = _draw_effects(data, keys, intervals.resamples)  # (1 + resample, key, statistic)
     rows = [
-        {"quantity": "effect", "first": key, "second": name, **vars(_interval(drawn[:, j, m], confidence))}
+        {"quantity": "effect", "first": key, "second": name, **vars(_interval(drawn[:, j, m], intervals.confidence))}
         | _counts(np.isfinite(data[name].values))
         for j, key in enumerate(keys)
         for m, name in enumerate(STATISTICS)
@@ -207,7 +208,7 @@ def effects(data: xr.Dataset, keys: list[str], confidence: float, resamples: int
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def likeness(data: xr.Dataset, keys: list[str], confidence: float, resamples: int) -> pd.DataFrame:
+def likeness(data: xr.Dataset, keys: list[str], intervals: Intervals) -> pd.DataFrame:
     """Return how alike two hyperparameters act (our definition): the cosine of their vectors of effects (`effects`).
 
     1: raising the one changes all statistics in the same proportions as raising the other; -1: as lowering it; 0: they
@@ -221,10 +222,9 @@ def likeness(data: xr.Dataset, keys: list[str], confidence: float, resamples: in
     Args:
         data: of `gather`.
         keys: the hyperparameters, numbers all of them.
-        confidence: of the interval.
-        resamples: of the bootstrap over seeds.
+        intervals: how they are computed.
     """
-    drawn = _draw_effects(data, keys, resamples)
+    drawn = _draw_effects(data, keys, intervals.resamples)
     drawn = drawn[:, :, np.isfinite(drawn[0]).all(0)]
     counts = _counts(~data["diverged"].values)
     chance, rows = _chance(data), []
@@ -232,7 +232,7 @@ def likeness(data: xr.Dataset, keys: list[str], confidence: float, resamples: in
         x, y = drawn[:, j], drawn[:, k]
         with np.errstate(invalid="ignore"):
             cosine = (x * y).sum(1) / np.sqrt((x * x).sum(1) * (y * y).sum(1))
-        interval = vars(_interval(cosine, confidence))
+        interval = vars(_interval(cosine, intervals.confidence))
         rows.append({"quantity": "likeness", "first": first, "second": second, **interval, **counts, "chance": chance})
     return pd.DataFrame(rows, columns=[*COLUMNS, "chance"])
 
@@ -240,10 +240,10 @@ def likeness(data: xr.Dataset, keys: list[str], confidence: float, resamples: in
 def _draw_effects(data: xr.Dataset, keys: list[str], resamples: int) -> np.ndarray:
     """Return effects (1 + resample, key, statistic): of all seeds, then of seeds drawn with replacement.
 
-    The fit is linear in sums over a seed's points, so that a resample is a sum of these by how often a seed was drawn.
+    The fit is linear in sums over a seed's settings, so a resample is a sum of these by how often a seed was drawn.
     """
-    shape = (data.sizes["point"], data.sizes["seed"])
-    design = np.stack([np.ones(shape[0]), *(_places(data[key].values) for key in keys)], 1)  # (point, 1 + key)
+    shape = (data.sizes["setting"], data.sizes["seed"])
+    design = np.stack([np.ones(shape[0]), *(_places(data[key].values) for key in keys)], 1)  # (setting, 1 + key)
     draws = stream("bootstrap").integers(shape[1], size=(resamples, shape[1]))
     times = np.apply_along_axis(np.bincount, 1, draws, minlength=shape[1])
     times = np.concatenate([np.ones((1, shape[1]), int), times])  # (1 + resample, seed)
@@ -284,3 +284,37 @@ def _chance(data: xr.Dataset) -> float:
     known = np.isfinite(np.diag(matrix))
     matrix = matrix[known][:, known]
     return float(np.sqrt((matrix**2).sum()) / len(matrix)) if len(matrix) else np.nan
+
+
+# The paper's names in the middle of a sentence.
+HYPERPARAMETERS = {"learning_rate": "learning rate", "weight_decay": "L2", "batch_size": "batch size"}
+
+
+def claims(
+    tunnels: InGrids,
+    curvature: InGrids,
+    similarity: InGrids,
+    grids: Grids,
+    rules: Rules,
+    intervals: Intervals,
+) -> Iterator[dict]:
+    """Judge whether two hyperparameters of a grid act in similar ways on all statistics together.
+
+    The statistic is the cosine of their vectors of standardised effects (`likeness`). Supported where its interval lies
+    above `minimum_likeness`, contradicted where it lies below zero: the one then acts as the other lowered. The text of
+    the statistic says what chance would give, because the statistics depend on one another.
+    """
+    if not grids:
+        return
+    data = gather(grids, {"tunnels": tunnels, "curvature": curvature, "similarity": similarity})
+    for part in likeness(data, varied(grids, ordered=True), intervals).itertuples():
+        interval = Interval(part.estimate, part.low, part.high)
+        first, second = (HYPERPARAMETERS.get(name, name) for name in (part.first, part.second))
+        yield row(
+            f"similar_{part.first}_{part.second}",
+            f"{first[0].upper()}{first[1:]} and {second} act in similar ways on all statistics together",
+            f"cosine of their effects (by chance {part.chance:.2f})",
+            is_large(interval, rules.minimum_likeness, 0.0),
+            part.seeds,
+            part.settings,
+        )

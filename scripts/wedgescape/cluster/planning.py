@@ -1,14 +1,13 @@
 """The plan of a study: which jobs it has still to run, and how long they will take.
 
-A job's work is counted (`workloads`). How long one operation takes is measured, with the study's own networks and
-random images of its data's shape; or, for a GPU that is not there, follows from its floating-point operations
-(`operations`).
+Each measurement counts its own work (`work`). How long one operation takes is measured with the study's own networks
+and random images of its data's shape; or, for a GPU that is not there, it follows from floating-point operations
+(`timing`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import importlib
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,12 +17,16 @@ from pathlib import Path
 
 import torch
 
-from wedgescape.cluster.workloads import Case, work_of
+from wedgescape.cluster import internals
+from wedgescape.cluster.timing import Bench
 from wedgescape.errors import InputError
 from wedgescape.landscapes.base import SPLITS
 from wedgescape.landscapes.networks import choose_device
-from wedgescape.landscapes.operations import Bench, Data
+from wedgescape.landscapes.operations import Case, Data, Start, Work
+from wedgescape.study.catalogue import catalogue
+from wedgescape.study.places import TOY
 from wedgescape.study.study import Study
+from wedgescape.training import train
 
 # What is known of published data without having them: (channels, rows, columns), classes, training and test examples.
 SHAPES = {
@@ -35,6 +38,7 @@ SHAPES = {
 }
 
 SHORT_TRAINING = 60.0  # seconds
+FIGURE = 0.6  # starts of a job that a figure takes beside its own: measured on the figures of the smoke study
 
 
 @dataclass(frozen=True)
@@ -72,40 +76,37 @@ def jobs_of(config_files: Sequence[str], snakefile: Path = Path("workflow/Snakef
     Raises:
         InputError: if Snakemake refuses the study, in its own words.
     """
-    from snakemake.api import SnakemakeApi
-    from snakemake.cli import parse_args
-    from snakemake.settings import types
-
-    # What makes a result out of date is said in the workflow's own profile, which the command line reads.
-    with contextlib.redirect_stderr(io.StringIO()):
-        said = parse_args(["--snakefile", str(snakefile), "--cores", "1", "--dry-run"])[1]
-    quiet = types.OutputSettings(quiet={types.Quietness.ALL})
-    with SnakemakeApi(quiet) as api:
-        try:
-            workflow = api.workflow(
-                resource_settings=types.ResourceSettings(cores=1),
-                config_settings=types.ConfigSettings(configfiles=[Path(file) for file in config_files]),
-                snakefile=snakefile,
-            )
-            triggers = {"rerun_triggers": said.rerun_triggers, "max_checksum_file_size": said.max_checksum_file_size}
-            workflow.dag(types.DAGSettings(force_incomplete=said.rerun_incomplete, **triggers))
-            # As the API's own inspections do; it has none that returns jobs.
-            workflow._workflow._prepare_dag(forceall=False, ignore_incomplete=False, lock_warn_only=True)
-            workflow._workflow._build_dag()
-        except Exception as error:
-            raise InputError(f"Snakemake cannot plan this study. {error}") from error
-        dag, study = workflow._workflow.dag, workflow._workflow.globals["study"]
-        to_run = set(dag.needrun_jobs())
-        done = [job for job in dag.jobs if job not in to_run and job.output]
-        order = {rule.name: place for place, rule in enumerate(workflow._workflow.rules)}
-        to_run = sorted(to_run, key=lambda job: (order[job.rule.name], *job.wildcards_dict.values()))
-        return study, [_asked(job) for job in to_run if job.output], len(done)
+    try:
+        study, jobs, done = internals.planned_jobs(config_files, snakefile)
+    except Exception as error:
+        raise InputError(f"Snakemake cannot plan this study. {error}") from error
+    return study, [_asked(job) for job in jobs], done
 
 
 def _asked(job) -> Job:
-    resources = job.rule.expand_resources(job.wildcards_dict, job.input, 1, skip_evaluation={"tmpdir"})
+    resources = internals.resources_of(job)
     memory, runtime, gpu = (resources.get(name) or 0 for name in ("mem_mb", "runtime", "gpu"))
     return Job(job.rule.name, dict(job.wildcards_dict), int(memory), int(runtime), bool(gpu))
+
+
+def work_of(study: Study, data: Data, job: Job) -> Work:
+    """Return what a job does, its start among it. A measurement counts its own work, in its file."""
+    setting = job.wildcards.get("setting", study.base)
+    case = Case(study, data, study.base if setting == TOY else setting, job.wildcards)
+    start = Work({Start(): 1})
+    if job.rule == "train":
+        return start + train.work(case)
+    file = catalogue().measurements.get(job.rule.removeprefix("measure_"))
+    if job.rule.startswith("measure_") and file:
+        module = importlib.import_module(file.module)
+        given = {
+            name: getattr(module, annotation)(**study.config[file.section(annotation)])
+            for name, annotation in file.parameters("work").items()
+            if annotation != "Case"
+        }
+        return start + module.work(case, **given)
+    draws = job.rule.startswith("plot_") or job.rule == "judge_claims"
+    return start + (Work({Start(): FIGURE}) if draws else Work())
 
 
 def data_of(study: Study) -> Data:
@@ -138,7 +139,7 @@ class Plan:
         done: how many are done already.
         source: where the seconds are from, a sentence.
         on_gpu: whether the seconds of jobs that ask for a GPU are those of one.
-        chunks: in how many jobs the seeds of a point are trained.
+        chunks: in how many jobs the seeds of a setting are trained.
     """
 
     study: str
@@ -169,12 +170,12 @@ def plan(study: Study, jobs: Sequence[Job], done: int, tflops: float | None = No
             on this machine, on the device that the config asks for.
 
     Raises:
-        InputError: if a rule has no count, or the device is not there.
+        InputError: if the device is not there.
     """
-    case = Case(study, data_of(study))
-    works = [work_of(case, job.rule, job.wildcards) for job in jobs]
+    data = data_of(study)
+    works = [work_of(study, data, job) for job in jobs]
     device = torch.device("cpu") if tflops else choose_device(study.config["device"])
-    bench = Bench(case.data, device, tflops and tflops * 1e12)
+    bench = Bench(data, device, tflops and tflops * 1e12)
     wanted = sorted({operation for work in works for operation in work}, key=lambda one: getattr(one, "model", ""))
     unit = {operation: bench.seconds(operation) for operation in wanted}  # by network: images of one at a time
     seconds = [sum(count * unit[operation] for operation, count in work.items()) for work in works]
@@ -197,11 +198,11 @@ def warnings_of(plan: Plan) -> Iterator[str]:
                 f"Raise it: --set-resources {rule}:runtime={math.ceil(seconds / 30)}"
             )
         if len(over) > 3:
-            yield f"{rule}: so have {len(over) - 3} more of its jobs."
+            yield f"{rule}: {len(over) - 3} more jobs of this rule also exceed their time limit."
     small = [(seconds, job) for job, seconds in plan.by_rule.get("train", []) if seconds < SHORT_TRAINING]
     if small:
         seconds, job = min(small, key=lambda one: one[0])
-        advice = "raise seeds_per_job" if plan.chunks > 1 else "they hold all seeds of their points already"
+        advice = "raise seeds_per_job" if plan.chunks > 1 else "they hold all seeds of their settings already"
         yield f"train: {len(small)} jobs of under a minute, the shortest {seconds:.0f} s, {job}: {advice}."
 
 

@@ -2,10 +2,12 @@
 
 Columns are sweeps. Rows: trace and largest eigenvalue of the Hessian; curvature at a finite and at a vanishing angle;
 curvature of the error rate. Dots are seeds, diamonds and squares means over seeds, bars the bootstrap interval of the
-mean. A triangle on the axis marks the base point's value; runs that diverged are counted beside a cross and are in no
+mean. A triangle on the axis marks the base setting's value; runs that diverged are counted beside a cross and are in no
 mean. Below: Spearman's rho between each statistic and the angular width of the tunnel around the same optimum, over all
 optima and over those of each sweep, with intervals bootstrapped over seeds.
 """
+
+from __future__ import annotations
 
 import math
 import string
@@ -19,13 +21,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
 from wedgescape.measurements.curvature import STATISTICS, correlations, tidy
 from wedgescape.measurements.tunnels import summarise
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import along_sweeps, write_table
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.study.places import AlongSweeps, BaseSetting, Tables
 
-ALL = "all"  # the points of all sweeps, each once
+CATEGORY = "6 Curvature"
+TITLE = "curvature against hyperparameters and tunnels"
+TABLES = ("curvature", "curvature_correlations")
+
+ALL = "all"  # the settings of all sweeps, each once
 COLUMNS = 5  # sweeps beside each other; more begin a second block
 ROW_HEIGHT, LINE_HEIGHT = 1.25, 0.3  # inches: of a row of panels, of a line of correlations
 
@@ -46,34 +51,47 @@ NAMES = {
 }
 
 
-def tabulate(stores: dict[str, xr.Dataset]) -> pd.DataFrame:
-    """Return one row a (sweep, value, seed) of stores of `measure_curvature` by the names of their sweeps."""
-    return pd.concat([tidy(store, sweep) for sweep, store in stores.items()], ignore_index=True)
+def tabulate(
+    curvature: AlongSweeps, tunnels: AlongSweeps, base: BaseSetting, intervals: Intervals = Intervals()
+) -> dict[str, pd.DataFrame]:
+    """Return one row per (sweep, value, seed), and how each statistic correlates with tunnels (`correlations`)."""
+    rows = pd.concat([tidy(store, sweep) for sweep, store in curvature.items()], ignore_index=True)
+    sets = ({ALL: everywhere(sweeps, base)} | sweeps for sweeps in (curvature, tunnels))
+    return {"curvature": rows, "curvature_correlations": correlations(*sets, intervals)}
 
 
-def draw(stores: dict[str, xr.Dataset], related: pd.DataFrame, base: dict, confidence: float, resamples: int) -> Figure:
+def everywhere(sweeps: dict[str, xr.Dataset], base: dict) -> xr.Dataset:
+    """Return the settings of all sweeps as one dataset over `value`, the base setting once."""
+    parts, has_base = [], False
+    for name, store in sweeps.items():
+        is_base = store["value"].values == base[name]
+        parts.append(store.isel(value=~is_base if has_base else slice(None)).drop_vars("value"))
+        has_base = has_base or bool(is_base.any())
+    return xr.concat(parts, "value", combine_attrs="override")
+
+
+def draw(curvature: AlongSweeps, base: BaseSetting, tables: Tables, intervals: Intervals = Intervals()) -> Figure:
     """Draw the figure.
 
     Args:
-        stores: of `measure_curvature`, by the names of their sweeps.
-        related: of `sharpness.correlations`, over the sweeps and `ALL`.
-        base: the base point's value of every sweep.
-        confidence: of the intervals.
-        resamples: of the bootstrap.
+        curvature: of every sweep.
+        base: marked by a triangle in each.
+        tables: of `tabulate`.
+        intervals: how they are computed.
     """
     style.apply()
-    blocks = [list(stores)[first : first + COLUMNS] for first in range(0, len(stores), COLUMNS)]
-    columns, first = max(map(len, blocks)), next(iter(stores.values()))
+    blocks = [list(curvature)[first : first + COLUMNS] for first in range(0, len(curvature), COLUMNS)]
+    columns, first = max(map(len, blocks)), next(iter(curvature.values()))
     heights = [*[len(ROWS) * ROW_HEIGHT + 0.3] * len(blocks), len(STATISTICS) * LINE_HEIGHT + 0.5]
     figure = Figure(figsize=(style.TWO_COLUMNS, sum(heights) + 0.55))
     *parts, last = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))
     letters = iter(string.ascii_letters)
-    table = tabulate(stores)
+    table, related = (tables[name] for name in TABLES)
     for part, sweeps in zip(parts, blocks, strict=True):
         axes = part.subplots(len(ROWS), columns, squeeze=False, sharex="col", sharey="row")
         for (shown, label), row in zip(ROWS, axes, strict=True):
             for panel, sweep in zip(row, sweeps, strict=False):
-                _draw_panel(panel, table[table["sweep"] == sweep], shown, base.get(sweep), confidence, resamples)
+                _draw_panel(panel, table[table["sweep"] == sweep], shown, base.get(sweep), intervals)
                 style.title(panel, next(letters))
             for panel in row[len(sweeps) :]:
                 panel.set_axis_off()
@@ -87,7 +105,7 @@ def draw(stores: dict[str, xr.Dataset], related: pd.DataFrame, base: dict, confi
     panel = last.subplots()
     style.title(panel, next(letters), "Correlation with the angular width of the tunnel around the same optimum")
     _draw_correlations(panel, related, _names(first))
-    _legend(figure, first, table, confidence)
+    _legend(figure, first, table, intervals)
     style.thin_labels(figure)
     return figure
 
@@ -97,9 +115,7 @@ def _names(store: xr.Dataset) -> dict[str, str]:
     return {name: text.format(angle=angle, top=top) for name, text in NAMES.items()}
 
 
-def _draw_panel(
-    axes: Axes, table: pd.DataFrame, shown: tuple[str, ...], base, confidence: float, resamples: int
-) -> None:
+def _draw_panel(axes: Axes, table: pd.DataFrame, shown: tuple[str, ...], base, intervals: Intervals) -> None:
     sweep, values = table["sweep"].iloc[0], table["value"].unique().tolist()
     positions = style.value_axis(axes, values)
     for column, colour, marker in zip(
@@ -108,7 +124,7 @@ def _draw_panel(
         kept = table.assign(**{column: table[column].where(~table["diverged"].astype(bool))})
         seen = kept.pivot_table(column, "value", "seed", sort=False, dropna=False, observed=False)
         style.dots(axes, positions, seen.loc[values].to_numpy(), colour, spread=4.0, s=3)
-        means = summarise(table, column, confidence, resamples).set_index("value").loc[values]
+        means = summarise(table, column, intervals).set_index("value").loc[values]
         joined = all(isinstance(value, Real) for value in values)
         ends = (means["estimate"], means["low"], means["high"])
         style.intervals(axes, positions, *ends, colour, joined=joined, marker=marker)
@@ -124,12 +140,12 @@ def _draw_panel(
 
 
 def _draw_correlations(axes: Axes, related: pd.DataFrame, names: dict[str, str]) -> None:
-    """One line a statistic: all points in black, each sweep in its colour below."""
+    """One line per statistic: all settings in black, each sweep in its colour below."""
     places = dict(zip(names, range(len(names)), strict=True))
-    sets = list(dict.fromkeys(related["points"]))
+    sets = list(dict.fromkeys(related["settings"]))
     steps = np.linspace(-0.36, 0.36, len(sets)) if len(sets) > 1 else [0.0]
     for step, name in zip(steps, sorted(sets, key=lambda name: name != ALL), strict=True):
-        rows = related[related["points"] == name].set_index("statistic").loc[list(places)]
+        rows = related[related["settings"] == name].set_index("statistic").loc[list(places)]
         finite = np.isfinite(rows["low"]) & np.isfinite(rows["high"])
         reach = np.where(finite, [rows["estimate"] - rows["low"], rows["high"] - rows["estimate"]], 0.0)
         axes.errorbar(
@@ -162,7 +178,7 @@ def _draw_correlations(axes: Axes, related: pd.DataFrame, names: dict[str, str])
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), title="optima of …", alignment="left")
 
 
-def _legend(figure: Figure, store: xr.Dataset, table: pd.DataFrame, confidence: float) -> None:
+def _legend(figure: Figure, store: xr.Dataset, table: pd.DataFrame, intervals: Intervals) -> None:
     light, seeds = style.lighter(style.NEUTRAL), table["seed"].nunique()
     handles = [
         Line2D(
@@ -171,23 +187,10 @@ def _legend(figure: Figure, store: xr.Dataset, table: pd.DataFrame, confidence: 
         ),
         Line2D([], [], color=light, marker="s", markersize=3, label="largest eigenvalue; curvature at angle → 0"),
         Line2D([], [], color=style.NEUTRAL, marker=".", linestyle="none", label=f"each of {seeds} seeds"),
-        Line2D([], [], color=style.NEUTRAL, linewidth=1.4, label=f"mean, {confidence:.0%} interval"),
-        Line2D([], [], color="black", marker="^", linestyle="none", label="base point"),
+        Line2D([], [], color=style.NEUTRAL, linewidth=1.4, label=f"mean, {intervals.confidence:.0%} interval"),
+        Line2D([], [], color="black", marker="^", linestyle="none", label="base setting"),
     ]  # fmt: skip
     if table["diverged"].any():
         text = "number that diverged, in no mean"
         handles.append(Line2D([], [], color=style.NEUTRAL, marker="x", linestyle="none", label=text))
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        sweeps, points = snakemake.params.job["sweeps"], snakemake.params.job["points"]
-        sets = {ALL: {point: place for place, point in enumerate(points)}} | sweeps
-        curvature = along_sweeps(snakemake.input.curvature, sets)
-        tunnels = along_sweeps(snakemake.input.tunnels, sets)
-        intervals = interval_settings(snakemake)
-        related = correlations(curvature, tunnels, **intervals)
-        curvature.pop(ALL)
-        write_table(related, snakemake.output.correlations)
-        publish(snakemake, draw(curvature, related, snakemake.params.job["base"], **intervals), tabulate(curvature))

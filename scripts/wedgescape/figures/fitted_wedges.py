@@ -5,7 +5,10 @@ what no route was fitted to. Black is measured. A fit's line is solid where the 
 predicts. (i) s/D by the same means where the loss is higher or lower, which on a wedge would be one number.
 """
 
+from __future__ import annotations
+
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,9 +18,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullForm
 from wedgescape.analysis.fitted_wedges import ENDS, QUANTITIES, ROUTES, agreement, tidy
 from wedgescape.analysis.wedge_routes import share_cdf
 from wedgescape.figures import style
-from wedgescape.figures.publish import publish
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import open_store
+from wedgescape.study.places import AtBase
+
+CATEGORY = "4 Geometry"
+TITLE = "one wedge model fitted by several routes"
 
 DEGREES = 180 / np.pi
 MANY = 20  # points, that marks would hide
@@ -34,8 +38,14 @@ DASHES = {route: (0, (3.5, 3.5)) for route in ROUTES} | {"cut_threshold": (3.5, 
 FITTED = {"cut": ("cut_line", "cut_threshold"), "ray": ("tunnel_spread",), "random": ("point_spread",)}
 
 
-def draw(store: xr.Dataset) -> Figure:
+def tabulate(fitted_wedges: AtBase) -> pd.DataFrame:
+    """Return one row per observation (`fitted_wedges.tidy`)."""
+    return tidy(fitted_wedges)
+
+
+def draw(fitted_wedges: AtBase) -> Figure:
     """Draw the figure."""
+    store = fitted_wedges
     figure, axes = style.panels(3, 3, style.TWO_COLUMNS, 6.6)
     places = iter(axes.flat)
     _fractions(next(places), store)
@@ -58,8 +68,8 @@ def draw(store: xr.Dataset) -> Figure:
     marks += [Line2D([], [], color="black", marker="o", markersize=2.5, label="measured")]
     marks += [Line2D([], [], color=style.NEUTRAL, label="by a fit to these data")]
     marks += [Line2D([], [], color=style.NEUTRAL, linestyle="--", label="by a fit to other data")]
-    if store.attrs["diverged"]:
-        marks += [Line2D([], [], linestyle="none", label=f"diverged, left out: {store.attrs['diverged']}")]
+    if lost := int(store["diverged"].sum()):
+        marks += [Line2D([], [], linestyle="none", label=f"diverged, left out: {lost}")]
     figure.legend(handles=marks, loc="outside upper center", ncols=4, columnspacing=1.4)
     style.thin_labels(figure)
     return figure
@@ -170,9 +180,3 @@ def _levels(axes: Axes, store: xr.Dataset) -> None:
 
 def _note(axes: Axes, text: str) -> None:
     axes.text(0.98, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=6.5, color=style.NEUTRAL)
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        store = open_store(snakemake.input[0]).load()
-        publish(snakemake, draw(store), tidy(store))

@@ -8,6 +8,8 @@ largest d tried; then no mean is drawn, since that of the others would be too lo
 are left out and counted.
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
@@ -19,36 +21,31 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
 from wedgescape.measurements.hyperplanes import mean_threshold, measured, tidy
-from wedgescape.numerics.intervals import Interval, bootstrap_mean
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import open_store
+from wedgescape.numerics.intervals import Interval, Intervals
+from wedgescape.study.places import AtWidths
+from wedgescape.study.settings import Rules
+
+CATEGORY = "4 Geometry"
+TITLE = "descents in random hyperplanes"
 
 HEIGHT = 2.6  # inches
 GUIDE = {"color": style.FAINT, "linestyle": "--", "linewidth": 0.8, "zorder": 1}
 
 
-def tabulate(stores: list[xr.Dataset]) -> pd.DataFrame:
-    """Return one row a (width, dimension, seed) that was measured."""
-    parts = [tidy(store).assign(width=store.attrs["width"]) for store in stores]
+def tabulate(hyperplanes: AtWidths) -> pd.DataFrame:
+    """Return one row per (width, dimension, seed) that was measured."""
+    parts = [tidy(store).assign(width=store.attrs["width"]) for store in hyperplanes.values()]
     return pd.concat(parts, ignore_index=True)
 
 
-def draw(stores: list[xr.Dataset], confidence: float, resamples: int, rule: float) -> Figure:
-    """Draw the figure.
-
-    Args:
-        stores: of `measure_hyperplanes`, one a width.
-        confidence: of the interval.
-        resamples: of the bootstrap.
-        rule: the fraction of the parameters below which a threshold is judged small.
-    """
+def draw(hyperplanes: AtWidths, rules: Rules = Rules(), intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure, with the fraction of the parameters below which a threshold is judged small."""
+    stores = sorted(hyperplanes.values(), key=lambda store: store.attrs["parameters"])
     figure, axes = style.panels(1, 3, style.TWO_COLUMNS, HEIGHT)
     accuracy, loss, threshold = axes[0]
     fraction = stores[0].attrs["accuracy_fraction"]
     name = rf"$d_{{{100 * fraction:g}}}$"
-    stores = sorted(stores, key=lambda store: store.attrs["parameters"])
     looks = [
         {"color": colour, "marker": style.MARKERS[place % len(style.MARKERS)]}
         for place, colour in enumerate(style.levels(len(stores)))
@@ -66,9 +63,9 @@ def draw(stores: list[xr.Dataset], confidence: float, resamples: int, rule: floa
     for store, look in zip(stores, looks, strict=True):
         kept = store.isel(seed=np.flatnonzero(~store["diverged"].values.astype(bool)))
         relative = (kept["accuracy"] / kept["full_accuracy"]).sel(split="test")
-        mean = mean_threshold(store, confidence, resamples)
-        _draw_along(accuracy, relative, look["color"], confidence, resamples)
-        _draw_along(loss, kept["loss"].sel(split="train"), look["color"], confidence, resamples)
+        mean = mean_threshold(store, intervals)
+        _draw_along(accuracy, relative, look["color"], intervals)
+        _draw_along(loss, kept["loss"].sel(split="train"), look["color"], intervals)
         accuracy.plot(mean.estimate, fraction, **look, markersize=3.5, zorder=5, clip_on=False)
         loss.axhline(float(kept["full_loss"].sel(split="train").mean()), 0.95, 1, color=look["color"], linewidth=1.2)
         _draw_thresholds(threshold, kept, mean, look)
@@ -88,20 +85,20 @@ def draw(stores: list[xr.Dataset], confidence: float, resamples: int, rule: floa
         fontsize=6.5,
         color=style.NEUTRAL,
     )
-    _finish_thresholds(threshold, [store.attrs["parameters"] for store in stores], rule)
+    _finish_thresholds(threshold, [store.attrs["parameters"] for store in stores], rules.maximum_threshold_fraction)
     threshold.set_ylabel(f"dimensions {name} that are enough")
     for panel, letter, text in zip(axes[0], "abc", ("Accuracy", "Loss", f"Threshold {name}"), strict=True):
         style.title(panel, letter, text)
-    _legend(figure, stores, looks, confidence, name)
+    _legend(figure, stores, looks, intervals, name)
     style.thin_labels(figure)
     return figure
 
 
-def _draw_along(axes: Axes, values: xr.DataArray, colour, confidence: float, resamples: int) -> None:
+def _draw_along(axes: Axes, values: xr.DataArray, colour, intervals: Intervals) -> None:
     """Draw all seeds, their mean and its interval, as far as was measured."""
     dims, seen = values["dimension"].values, values.transpose("dimension", "seed").values.astype(float)
     axes.plot(dims, seen, color=colour, linewidth=0.4, alpha=0.3)
-    means = [bootstrap_mean(row, confidence, resamples) for row in seen]
+    means = [intervals.mean(row) for row in seen]
     mean, low, high = np.array([(part.estimate, part.low, part.high) for part in means]).T
     style.band(axes, dims, mean, low, high, colour, linewidth=1.2)
 
@@ -156,14 +153,16 @@ def _finish_thresholds(axes: Axes, parameters: list[int], rule: float) -> None:
     style.log_axis(axes)
 
 
-def _legend(figure: Figure, stores: list[xr.Dataset], looks: list[dict], confidence: float, name: str) -> None:
+def _legend(figure: Figure, stores: list[xr.Dataset], looks: list[dict], intervals: Intervals, name: str) -> None:
     seeds = max(store.sizes["seed"] for store in stores)
     handles = [
         Line2D([], [], label=f"width {store.attrs['width']}", markersize=4, **look)
         for store, look in zip(stores, looks, strict=True)
     ]
     handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=0.5, label=f"each of {seeds} seeds"))
-    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=f"mean, {confidence:.0%} interval"))
+    handles.append(
+        Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=f"mean, {intervals.confidence:.0%} interval")
+    )
     if any((store["censored"].values == "above").any() for store in stores):
         look = {"color": style.NEUTRAL, "linestyle": "none", "marker": "^", "markerfacecolor": "none"}
         handles.append(Line2D([], [], label=f"{name} not reached", **look))
@@ -171,11 +170,3 @@ def _legend(figure: Figure, stores: list[xr.Dataset], looks: list[dict], confide
     if lost:
         handles.append(Line2D([], [], linestyle="none", label=f"diverged: {lost}"))
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 7), columnspacing=1.2)
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        stores = [open_store(path).load() for path in snakemake.input]
-        few = snakemake.params.job["claims.maximum_threshold_fraction"]
-        figure = draw(stores, rule=few, **interval_settings(snakemake))
-        publish(snakemake, figure, tabulate(stores))

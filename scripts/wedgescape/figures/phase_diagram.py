@@ -1,12 +1,14 @@
 """Draw what grids of hyperparameters do to the landscape: maps of statistics, effects, and how alike they are.
 
-Each row of maps is a grid, each column a statistic, its mean over seeds written into every cell; the shade compares
-within a column, and dark is where networks are good: wide tunnels, low curvature and barriers, alike, accurate. Of a
-grid of more than two hyperparameters the map is a plane, the others at the base point's value. Below: the standardised
-effect of each hyperparameter on each statistic, rank correlations between statistics, and the cosine between the
-effects of two hyperparameters. All intervals are bootstrapped over seeds. Runs that diverged are in no mean; how many
-there are stands in the cells of the first column, as "lost".
+Each row of maps is a grid, each column a statistic, with its mean over seeds in every cell. The shade compares within a
+column, and dark is where networks are good: wide tunnels, low curvature and barriers, alike, accurate. Of a grid of
+more than two hyperparameters the map is a plane, the others at the base setting's value. Below: the standardised effect
+of each hyperparameter on each statistic, rank correlations between statistics, and the cosine between the effects of
+two hyperparameters. All intervals are bootstrapped over seeds. Runs that diverged are in no mean; the cells of the
+first column count them, as "lost".
 """
+
+from __future__ import annotations
 
 import numpy as np
 import pandas as pd
@@ -18,11 +20,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from wedgescape.analysis import phase_diagram
-from wedgescape.analysis.phase_diagram import MEASUREMENTS, STATISTICS
+from wedgescape.analysis.phase_diagram import STATISTICS
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import open_store, point_of, write_table
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.study.places import BaseSetting, Grids, InGrids, Tables
+
+CATEGORY = "7 Hyperparameters"
+TITLE = "grids of hyperparameters"
+TABLES = ("phase_diagram", "phase_diagram_numbers")
 
 TITLES = {
     "angular_width": "angular\nwidth\n(degrees)",
@@ -39,32 +44,53 @@ MAP_HEIGHT, EFFECTS_HEIGHT, LIKENESS_HEIGHT = 1.12, 1.55, 2.75  # inches
 WIDEST_RANGE = 20  # beyond that ratio shades are logarithmic
 
 
-def tabulate(data: xr.Dataset, grids: dict[str, dict]) -> pd.DataFrame:
-    """Return one row a (point, seed) with all statistics."""
-    return phase_diagram.tidy(data, phase_diagram.varied(grids))
-
-
-def compare(data: xr.Dataset, grids: dict[str, dict], confidence: float, resamples: int) -> pd.DataFrame:
-    """Return correlations, effects and likeness, one row an estimate."""
+def tabulate(
+    tunnels: InGrids,
+    curvature: InGrids,
+    similarity: InGrids,
+    grids: Grids,
+    intervals: Intervals = Intervals(),
+) -> dict[str, pd.DataFrame]:
+    """Return all statistics, one row per (setting, seed); and correlations, effects and likeness, one per estimate."""
+    data = _gathered(tunnels, curvature, similarity, grids)
     keys = phase_diagram.varied(grids, ordered=True)
     parts = [
-        phase_diagram.correlations(data, confidence, resamples),
-        phase_diagram.effects(data, keys, confidence, resamples),
-        phase_diagram.likeness(data, keys, confidence, resamples),
+        phase_diagram.correlations(data, intervals),
+        phase_diagram.effects(data, keys, intervals),
+        phase_diagram.likeness(data, keys, intervals),
     ]
-    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return {
+        "phase_diagram": phase_diagram.tidy(data, phase_diagram.varied(grids)),
+        "phase_diagram_numbers": pd.concat([part for part in parts if len(part)], ignore_index=True),
+    }
 
 
-def draw(data: xr.Dataset, numbers: pd.DataFrame, grids: dict[str, dict], base: dict, confidence: float) -> Figure:
+def _gathered(tunnels: InGrids, curvature: InGrids, similarity: InGrids, grids: Grids) -> xr.Dataset:
+    stores = {"tunnels": tunnels, "curvature": curvature, "similarity": similarity}
+    return phase_diagram.gather(grids, stores)
+
+
+def draw(
+    tunnels: InGrids,
+    curvature: InGrids,
+    similarity: InGrids,
+    grids: Grids,
+    base: BaseSetting,
+    tables: Tables,
+    intervals: Intervals = Intervals(),
+) -> Figure:
     """Draw the figure.
 
     Args:
-        data: of `phase_diagram.gather`.
-        numbers: of `compare`.
-        grids: name -> `keys` of the grid, and `points` {name: hyperparameters}.
-        base: the base point's hyperparameters.
-        confidence: of the intervals.
+        tunnels: at all settings of the grids.
+        curvature: the same.
+        similarity: the same.
+        grids: of the study.
+        base: the base setting's hyperparameters.
+        tables: of `tabulate`.
+        intervals: how they were computed.
     """
+    data, numbers = _gathered(tunnels, curvature, similarity, grids), tables["phase_diagram_numbers"]
     style.apply()
     heights = (0.75 + MAP_HEIGHT * len(grids), EFFECTS_HEIGHT, LIKENESS_HEIGHT)
     figure = Figure(figsize=(style.TWO_COLUMNS, sum(heights)))
@@ -81,23 +107,23 @@ def draw(data: xr.Dataset, numbers: pd.DataFrame, grids: dict[str, dict], base: 
     _draw_effects(effects, numbers[numbers["quantity"] == "effect"])
     style.title(effects, next(letters), "Effects of raising a hyperparameter from its lowest to its highest value")
     _draw_correlations(correlation, numbers[numbers["quantity"] == "correlation"])
-    style.title(correlation, next(letters), rf"Rank correlations $\rho$, {confidence:.0%} intervals")
+    style.title(correlation, next(letters), rf"Rank correlations $\rho$, {intervals.confidence:.0%} intervals")
     _draw_likeness(likeness, numbers[numbers["quantity"] == "likeness"])
     style.title(likeness, next(letters), "Likeness of effects")
     return figure
 
 
 def _draw_grid(row, data: xr.Dataset, grid: dict, base: dict, letter: str, first: bool) -> None:
-    """Draw the maps of one grid, one a statistic."""
+    """Draw the maps of one grid, one per statistic."""
     keys = grid["keys"]
-    horizontal, vertical, names = phase_diagram.plane_of(grid["points"], keys, base)
-    part = data.sel(point=np.ravel(names))
+    horizontal, vertical, names = phase_diagram.plane_of(grid["settings"], keys, base)
+    part = data.sel(setting=np.ravel(names))
     lost = part["diverged"].sum("seed").values.reshape(np.shape(names))
     for axes, name in zip(row, STATISTICS, strict=True):
         factor = 100 if name in PERCENT else 1
         values = part[name].mean("seed").values.reshape(np.shape(names)) * factor
         colours = style.colour_map("accuracy") if name == "angular_width" else style.colour_map("loss")
-        norm = _norm(data[name].mean("seed").values * factor)  # of all points: the same in every grid
+        norm = _norm(data[name].mean("seed").values * factor)  # of all settings: the same in every grid
         axes.imshow(np.ma.masked_invalid(values), cmap=colours, norm=norm, origin="lower", aspect="auto")
         width = 61 / len(horizontal)  # points, of a cell
         for (y, x), value in np.ndenumerate(values):
@@ -149,13 +175,13 @@ def _key(key: str) -> str:
 
 def _held(grid: dict, base: dict) -> str:
     """Return at which values the hyperparameters beyond the first two are held."""
-    point = grid["points"][phase_diagram.plane_of(grid["points"], grid["keys"], base)[2][0][0]]
+    point = grid["settings"][phase_diagram.plane_of(grid["settings"], grid["keys"], base)[2][0][0]]
     held = [f"{_key(key)} {_label(point[key])}" for key in grid["keys"][2:]]
     return f" ({', '.join(held)})" if held else ""
 
 
 def _draw_effects(axes: Axes, effects: pd.DataFrame) -> None:
-    """Draw effects on all statistics, one colour a hyperparameter."""
+    """Draw effects on all statistics, one colour per hyperparameter."""
     keys = effects["first"].unique().tolist()
     places = np.arange(len(STATISTICS))
     axes.axhline(0, color=style.FAINT, linewidth=0.8)
@@ -218,17 +244,3 @@ def _draw_likeness(axes: Axes, likeness: pd.DataFrame) -> None:
     axes.set_xlabel(
         f"cosine of the effects of two hyperparameters\n(grey: root mean square by chance, {chance:.2f})", fontsize=7
     )
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        grids, base = snakemake.params.job["grids"], snakemake.params.job["base"]
-        intervals = interval_settings(snakemake)
-        stores = {
-            measurement: {point_of(path): open_store(path).load() for path in snakemake.input[measurement]}
-            for measurement in MEASUREMENTS
-        }
-        data = phase_diagram.gather(phase_diagram.points_of(grids), stores)
-        numbers = compare(data, grids, **intervals)
-        publish(snakemake, draw(data, numbers, grids, base, intervals["confidence"]), tabulate(data, grids))
-        write_table(numbers, snakemake.output.numbers)

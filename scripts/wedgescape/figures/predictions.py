@@ -6,6 +6,8 @@ from the origin. (d) The dimensions that m wedges share against m; the mark is f
 on m wedges was found, and theory expects one as long as the line stays above m - 1.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -15,44 +17,45 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from wedgescape.figures import style
-from wedgescape.figures.publish import publish
 from wedgescape.landscapes import wedges as theory
 from wedgescape.measurements.wedges import connected, tidy
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import open_store
+from wedgescape.study.places import AtBase
+
+CATEGORY = "2 Toy wedges"
+TITLE = "predictions against simulation"
 
 FINE = 200  # points on a line
 DEGREES = 180 / np.pi
 
 
-def tabulate(store: xr.Dataset) -> pd.DataFrame:
-    """Return the simulated cases beside their closed forms (`simulation.tidy`) and the fraction of connectors found."""
+def tabulate(wedges: AtBase) -> pd.DataFrame:
+    """Return the simulated cases beside their closed forms (`wedges.tidy`) and the fraction of connectors found."""
     found = xr.DataArray(
-        connected(store["connector_residual"].values),
+        connected(wedges["connector_residual"].values),
         dims=("short", "size"),
         name="connected",
-        coords={"short": store["short"], "size": store["size"]},
+        coords={"short": wedges["short"], "size": wedges["size"]},
     )
     found = found.to_dataframe().reset_index().assign(quantity="shared_dim")
-    return tidy(store).merge(found, how="left", on=["quantity", "short", "size"])
+    return tidy(wedges).merge(found, how="left", on=["quantity", "short", "size"])
 
 
-def draw(store: xr.Dataset) -> Figure:
+def draw(wedges: AtBase) -> Figure:
     """Draw the figure."""
-    table = tabulate(store)
+    table = tabulate(wedges)
     figure, axes = style.panels(2, 2, style.TWO_COLUMNS, 5.4)
-    shorts = store["short"].values.tolist()
+    shorts = wedges["short"].values.tolist()
     looks = {
         s: {"color": colour, "marker": style.MARKERS[k % len(style.MARKERS)]}
         for k, (s, colour) in enumerate(zip(shorts, style.levels(len(shorts)), strict=True))
     }
-    _random(axes[0, 0], table, looks, store)
-    _cuts(axes[0, 1], table, looks, store)
-    _widths(axes[1, 0], table, looks, store)
-    _meetings(axes[1, 1], table, looks, store)
+    _random(axes[0, 0], table, looks, wedges)
+    _cuts(axes[0, 1], table, looks, wedges)
+    _widths(axes[1, 0], table, looks, wedges)
+    _meetings(axes[1, 1], table, looks, wedges)
     marks = [Line2D([], [], label=f"$s = {s}$", markersize=4, **look) for s, look in looks.items()]
     marks += [
-        Line2D([], [], linestyle="none", label=f"$D = {store.attrs['dimension']}$"),
+        Line2D([], [], linestyle="none", label=f"$D = {wedges.attrs['dimension']}$"),
         Line2D([], [], color=style.NEUTRAL, label="closed form"),
         Line2D([], [], color=style.NEUTRAL, marker="o", linestyle="none", markersize=4, label="simulated, ± std"),
     ]
@@ -183,9 +186,3 @@ def _note(axes: Axes, edge: str, *lines: str) -> None:
     place = (0.98, 0.03 if edge == "bottom" else 0.98)
     text = axes.text(*place, "\n".join(lines), transform=axes.transAxes, ha="right", va=edge)
     text.set(fontsize=6.5, color=style.NEUTRAL)
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        store = open_store(snakemake.input[0]).load()
-        publish(snakemake, draw(store), tabulate(store))

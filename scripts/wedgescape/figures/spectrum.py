@@ -1,10 +1,12 @@
-"""Draw the spectrum of the Hessian at the base point's optima, and what random points look like at any distance.
+"""Draw the spectrum of the Hessian at the base setting's optima, and what random points look like at any distance.
 
 Above: the spectral density, and how many eigenvalues lie above a threshold. Lines are seeds, ticks their largest
 eigenvalues. Below, against the distance from the origin: loss, accuracy, trace over Frobenius norm of the Hessian, and
 the share of random directions along which the loss curves upwards; dots are random points, diamonds their means, bars
 the bootstrap interval of the mean.
 """
+
+from __future__ import annotations
 
 import numpy as np
 import pandas as pd
@@ -14,10 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
-from wedgescape.numerics.intervals import bootstrap_mean
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import as_rows, open_store
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.stores.zarr_stores import as_rows
+from wedgescape.study.places import AtBase
+
+CATEGORY = "6 Curvature"
+TITLE = "the Hessian's spectrum, and random points"
 
 # What is drawn of random points: variable, title, axis, whether logarithmic. Their accuracy is chance everywhere.
 PANELS = (
@@ -27,8 +31,9 @@ PANELS = (
 )
 
 
-def tabulate(density: xr.Dataset, radii: xr.Dataset) -> pd.DataFrame:
+def tabulate(spectrum: AtBase) -> pd.DataFrame:
     """Return the numbers of directions above thresholds (part "spectrum") and the random points (part "radii")."""
+    density, radii = spectrum["density"], spectrum["radii"]
     names = ["directions_above", "directions_above_error"]
     counts = as_rows(density[names], ("seed", "threshold"), names)
     names = ["loss", "accuracy", "trace", "trace_error", "frobenius", "trace_over_norm", "positive"]
@@ -36,25 +41,19 @@ def tabulate(density: xr.Dataset, radii: xr.Dataset) -> pd.DataFrame:
     return pd.concat([counts.assign(part="spectrum"), points.assign(part="radii")], ignore_index=True)
 
 
-def draw(density: xr.Dataset, radii: xr.Dataset, confidence: float, resamples: int) -> Figure:
-    """Draw the figure.
-
-    Args:
-        density: of `measure_spectrum`, at optima.
-        radii: of `measure_spectrum`, at random points.
-        confidence: of the intervals.
-        resamples: of the bootstrap.
-    """
+def draw(spectrum: AtBase, intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure."""
+    density, radii = spectrum["density"], spectrum["radii"]
     style.apply()
     figure = Figure(figsize=(style.TWO_COLUMNS, 4.6))
     above, below = figure.subfigures(2, 1, height_ratios=[2.3, 2.0])
-    spectrum, counts = above.subplots(1, 2)
-    _draw_density(spectrum, density)
+    left, counts = above.subplots(1, 2)
+    _draw_density(left, density)
     _draw_counts(counts, density)
-    style.title(spectrum, "a", "Spectral density", f"kernel {density.attrs['kernel_width']:.2g} nats/weight²")
+    style.title(left, "a", "Spectral density", f"kernel {density.attrs['kernel_width']:.2g} nats/weight²")
     style.title(counts, "b", "Directions above an eigenvalue")
     for panel, letter, (name, text, label, is_log) in zip(below.subplots(1, len(PANELS)), "cde", PANELS, strict=True):
-        _draw_radii(panel, radii, name, confidence, resamples)
+        _draw_radii(panel, radii, name, intervals)
         optima = float(density["radius"].mean()) / radii.attrs["initial_norm"]
         panel.axvline(optima, color=style.PLACES["optima"], linewidth=0.8, linestyle=":", zorder=0)
         if is_log:
@@ -62,13 +61,13 @@ def draw(density: xr.Dataset, radii: xr.Dataset, confidence: float, resamples: i
         panel.set_ylabel(label)
         style.title(panel, letter, text)
     below.supxlabel("distance from the origin (in units of the initialisation's norm)", fontsize=8)
-    _legend(figure, density, radii, confidence)
+    _legend(figure, density, radii, intervals)
     style.thin_labels(figure)
     return figure
 
 
 def _draw_density(axes: Axes, store: xr.Dataset) -> None:
-    """The density on a logarithmic axis, down to less than one eigenvalue adds; ticks below, a row a seed."""
+    """The density on a logarithmic axis, down to less than one eigenvalue adds; ticks below, one row per seed."""
     width, parameters = store.attrs["kernel_width"], store.attrs["parameters"]
     single = 1 / (parameters * width * np.sqrt(2 * np.pi))
     highest = float(store["density"].max())
@@ -113,17 +112,17 @@ def _draw_counts(axes: Axes, store: xr.Dataset) -> None:
     axes.set_ylabel("number of larger eigenvalues")
 
 
-def _draw_radii(axes: Axes, store: xr.Dataset, name: str, confidence: float, resamples: int) -> None:
+def _draw_radii(axes: Axes, store: xr.Dataset, name: str, intervals: Intervals) -> None:
     positions = style.value_axis(axes, store["radius_factor"].values.tolist())
     values = store[name].transpose("radius", "point").values
     style.dots(axes, positions, values, style.NEUTRAL, spread=4.0, s=3)
-    means = [bootstrap_mean(row, confidence, resamples) for row in values]
+    means = [intervals.mean(row) for row in values]
     ends = ([getattr(mean, end) for mean in means] for end in ("estimate", "low", "high"))
     style.intervals(axes, positions, *ends, style.NEUTRAL)
     axes.axvline(1, color=style.FAINT, linewidth=0.8, linestyle="--", zorder=0)
 
 
-def _legend(figure: Figure, density: xr.Dataset, radii: xr.Dataset, confidence: float) -> None:
+def _legend(figure: Figure, density: xr.Dataset, radii: xr.Dataset, intervals: Intervals) -> None:
     limit, points = density.attrs["short_eigenvalue"], radii.sizes["point"]
     handles = [
         Line2D([], [], color=style.NEUTRAL, linewidth=0.8, label=f"each of {density.sizes['seed']} optima"),
@@ -137,15 +136,10 @@ def _legend(figure: Figure, density: xr.Dataset, radii: xr.Dataset, confidence: 
         ),
         Line2D([], [], color=style.FAINT, linewidth=4, alpha=0.4, label="± 2 standard errors"),
         Line2D([], [], color=style.NEUTRAL, marker=".", linestyle="none", label=f"each of {points} random points"),
-        Line2D([], [], color=style.NEUTRAL, marker="D", markersize=3, label=f"mean, {confidence:.0%} interval"),
+        Line2D(
+            [], [], color=style.NEUTRAL, marker="D", markersize=3, label=f"mean, {intervals.confidence:.0%} interval",
+        ),
         Line2D([], [], color=style.FAINT, linewidth=0.8, linestyle="--", label="norm of the initialisation"),
         Line2D([], [], color=style.PLACES["optima"], linewidth=0.8, linestyle=":", label="norm of the optima"),
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        density, radii = (open_store(snakemake.input[name]).load() for name in ("density", "radii"))
-        intervals = interval_settings(snakemake)
-        publish(snakemake, draw(density, radii, **intervals), tabulate(density, radii))

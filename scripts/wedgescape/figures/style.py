@@ -25,6 +25,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.stores.whole_files import whole_file
+from wedgescape.study.settings import swept
 
 ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches, the widths of a paper's columns
 PDF_DPI = 450  # of what is an image in a PDF
@@ -45,19 +46,10 @@ ROUTES = {
     "tunnel_spread": "#bf5b17",
     "point_spread": "#1b8a8f",
 }
-# Tol's "muted" palette, nine colours for nine hyperparameters, the two lightest darkened; a grey blue for the tenth.
-SWEEPS = {
-    "learning_rate": "#cc6677",
-    "weight_decay": "#332288",
-    "width": "#117733",
-    "dropout": "#4499bb",
-    "batch_size": "#882255",
-    "momentum": "#44aa99",
-    "depth": "#999933",
-    "optimizer": "#aa4499",
-    "model": "#b8862b",
-    "sharpness_radius": "#6b6b8f",
-}
+# Of each hyperparameter: its colour, and its name on axes. Tol's "muted" palette, the two lightest darkened, and a grey
+# blue.
+SWEEPS = {key: sweep.colour for key, (_section, _field, sweep) in swept().items()}
+NAMES = {key: sweep.label for key, (_section, _field, sweep) in swept().items()}
 # Methods of finding solutions, cyclic ones in two greens; the name of each in legends beside its colour.
 METHODS = {
     "longer": "#787048",
@@ -93,18 +85,6 @@ MAPS = {
 }
 
 # What a hyperparameter is called on an axis.
-NAMES = {
-    "learning_rate": "learning rate",
-    "weight_decay": "L2 coefficient",
-    "width": "width (units or channels)",
-    "dropout": "dropout probability",
-    "batch_size": "batch size (examples)",
-    "momentum": "momentum",
-    "depth": "depth (hidden layers)",
-    "optimizer": "optimiser",
-    "model": "model",
-    "sharpness_radius": "sharpness-aware radius (weights)",
-}
 
 
 def apply() -> None:

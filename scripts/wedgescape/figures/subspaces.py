@@ -66,7 +66,9 @@ def _draw_triangles(axes: np.ndarray, store: xr.Dataset) -> None:
         clipped = np.clip(np.nan_to_num(values, nan=finite.max()), levels[0], levels[-1])
         drawn = panel.tricontourf(*places.T, clipped, levels=levels, norm=norm, cmap=style.colour_map("loss"))
         drawn.set_edgecolor("face")  # else hairlines show between levels in a PDF
-        panel.scatter(*CORNERS.T, s=22, color=style.PLACES["optima"], edgecolors="white", linewidths=0.8, zorder=4, clip_on=False)
+        panel.scatter(
+            *CORNERS.T, s=22, color=style.PLACES["optima"], edgecolors="white", linewidths=0.8, zorder=4, clip_on=False
+        )
         for corner, seed, (side, upright) in zip(
             CORNERS, members, (("center", "top"), ("center", "top"), ("center", "bottom")), strict=True
         ):
@@ -87,7 +89,7 @@ def _draw_losses(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
     sizes = store["size"].values.tolist()
     positions = style.value_axis(axes, sizes)
     for column, (place, label) in SERIES.items():
-        values = table.pivot(index="size", columns="set", values=column).reindex(sizes).values
+        values = table.pivot_table(column, "size", "set", dropna=False).reindex(sizes).values
         colour = style.PLACES[place] if column != "median_train_loss" else style.lighter(style.PLACES[place])
         style.dots(axes, positions, values, colour, spread=SPREAD)
         style.intervals(axes, positions, *style.means(values, intervals), colour, label=label)

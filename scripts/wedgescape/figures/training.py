@@ -1,8 +1,10 @@
-"""Draw how the base point's networks were trained: loss, accuracy and the length of the weights over epochs.
+"""Draw how the base setting's networks were trained: loss, accuracy and the length of the weights over epochs.
 
 Thin lines are seeds, thick ones their mean, bands the bootstrap interval of the mean. Runs that diverged are dotted and
 grey; they stay out of means and intervals.
 """
+
+from __future__ import annotations
 
 import numpy as np
 import pandas as pd
@@ -13,28 +15,24 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from wedgescape.figures import style
-from wedgescape.figures.publish import interval_settings, publish
-from wedgescape.numerics.intervals import Interval, bootstrap_mean
-from wedgescape.provenance.frame import job
-from wedgescape.stores.zarr_stores import as_rows, open_store
+from wedgescape.numerics.intervals import Interval, Intervals
+from wedgescape.stores.zarr_stores import as_rows
+from wedgescape.study.places import AtBase
+
+CATEGORY = "3 Training"
+TITLE = "training at the base setting"
 
 CURVES = [f"{split}_{name}" for name in ("loss", "accuracy") for split in style.SPLITS] + ["norm", "distance_from_init"]
 DIVERGED = {"color": style.FAINT, "linestyle": ":", "linewidth": 0.8}
 
 
-def tabulate(training: xr.Dataset) -> pd.DataFrame:
-    """Return one row a (seed, epoch)."""
+def tabulate(training: AtBase) -> pd.DataFrame:
+    """Return one row per (seed, epoch)."""
     return as_rows(training, ("seed", "epoch"), [*CURVES, "diverged"])
 
 
-def draw(training: xr.Dataset, confidence: float, resamples: int) -> Figure:
-    """Draw the figure.
-
-    Args:
-        training: of `measure_training`, at the base point.
-        confidence: of the interval.
-        resamples: of the bootstrap.
-    """
+def draw(training: AtBase, intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure."""
     figure, axes = style.panels(1, 3, style.TWO_COLUMNS, 2.5)
     loss, accuracy, size = axes[0]
     diverged = training["diverged"].values.astype(bool)
@@ -43,7 +41,7 @@ def draw(training: xr.Dataset, confidence: float, resamples: int) -> Figure:
     drawn += [(size, "norm", style.NEUTRAL, "-"), (size, "distance_from_init", style.NEUTRAL, "--")]
     ends = ["after the last epoch:"]
     for panel, name, colour, line in drawn:
-        last = _curves(panel, training[name], diverged, colour, line, confidence, resamples)
+        last = _curves(panel, training[name], diverged, colour, line, intervals)
         if panel is accuracy:
             ends.append(f"{name.removesuffix('_accuracy')} {last.estimate:.3f} [{last.low:.3f}, {last.high:.3f}]")
     style.log_axis(loss)
@@ -62,7 +60,7 @@ def draw(training: xr.Dataset, confidence: float, resamples: int) -> Figure:
         ],
         loc="best",
     )
-    figure.legend(handles=_legend(diverged, confidence), loc="outside upper center", ncols=5, columnspacing=1.4)
+    figure.legend(handles=_legend(diverged, intervals), loc="outside upper center", ncols=5, columnspacing=1.4)
     return figure
 
 
@@ -74,31 +72,26 @@ def _say(axes: Axes, lines: list[str], low: bool) -> None:
 
 
 def _curves(
-    axes: Axes, curves: xr.DataArray, diverged: np.ndarray, colour: str, line: str, confidence: float, resamples: int
+    axes: Axes, curves: xr.DataArray, diverged: np.ndarray, colour: str, line: str, intervals: Intervals
 ) -> Interval:
     """Draw all seeds, their mean and its interval, and return both for the last epoch."""
     epochs, values = curves["epoch"].values, curves.transpose("seed", "epoch").values.astype(float)
     for row, lost in zip(values, diverged, strict=True):
         look = DIVERGED if lost else {"color": colour, "linestyle": line, "linewidth": 0.4, "alpha": 0.35}
         axes.plot(epochs, np.where(np.isfinite(row), row, np.nan), **look)
-    means = [bootstrap_mean(column, confidence, resamples) for column in values[~diverged].T]
+    means = [intervals.mean(column) for column in values[~diverged].T]
     mean, low, high = np.array([(part.estimate, part.low, part.high) for part in means]).T
     style.band(axes, epochs, mean, low, high, colour, linestyle=line, linewidth=1.2)
     return means[-1]
 
 
-def _legend(diverged: np.ndarray, confidence: float) -> list[Line2D]:
+def _legend(diverged: np.ndarray, intervals: Intervals) -> list[Line2D]:
     handles = [Line2D([], [], color=colour, label=split) for split, colour in style.SPLITS.items()]
     kept = int((~diverged).sum())
     handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=0.5, label=f"each of {kept} seeds"))
-    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=f"mean, {confidence:.0%} interval"))
+    handles.append(
+        Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=f"mean, {intervals.confidence:.0%} interval")
+    )
     if diverged.any():
         handles.append(Line2D([], [], label=f"diverged: {int(diverged.sum())}", **DIVERGED))
     return handles
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        training = open_store(snakemake.input[0]).load()
-        intervals = interval_settings(snakemake)
-        publish(snakemake, draw(training, **intervals), tabulate(training))

@@ -6,6 +6,8 @@ follows the wedges through their intersection, where it is zero. A plane cuts th
 (b) The same cut from above. (c) The loss along both paths. All of it is computed by the code that measures networks.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +17,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from wedgescape.figures import scenes, style
-from wedgescape.figures.publish import publish
 from wedgescape.landscapes.base import Slice
 from wedgescape.landscapes.spans import Span, orthonormal
 from wedgescape.landscapes.wedges import WedgeLandscape
 from wedgescape.measurements.connectors import find_centres
-from wedgescape.provenance.frame import job
+from wedgescape.study.settings import Look
 from wedgescape.training.descent import Recipe
+
+CATEGORY = "2 Toy wedges"
+TITLE = "two wedges in three dimensions"
 
 SEED = 5  # draws two different wedges, both of them long in the third coordinate, the vertical one
 HEIGHTS = (0.3, -0.3)  # of the optima along the direction that both wedges are long in
@@ -133,8 +137,13 @@ def distance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarr
     return np.linalg.norm(points - start - place[:, None] * edge, axis=1)
 
 
-def draw(toy: Toy, pixels: int = 760, samples: int = 2) -> Figure:
-    """Draw the figure.
+def draw(look: Look = Look()) -> Figure:
+    """Draw the figure, the scene at the resolution of PNG files."""
+    return draw_toy(build(), round(INCHES * look.dpi))
+
+
+def draw_toy(toy: Toy, pixels: int = 760, samples: int = 2) -> Figure:
+    """Draw a landscape of two wedges.
 
     Args:
         toy: what to show.
@@ -214,8 +223,3 @@ def _draw_paths(axes, toy: Toy) -> None:
     axes.plot([0, 1], [0, 0], "o", color=style.PLACES["optima"], clip_on=False, zorder=3)
     axes.set(xlim=(0, 1), ylim=(0, 0.55), xlabel="place along the path, as a fraction of its length", ylabel="loss")
     style.title(axes, "c", "Loss along both paths")
-
-
-if __name__ == "__main__":
-    with job(snakemake):
-        publish(snakemake, draw(build(), round(INCHES * snakemake.params.job["figures"]["dpi"])))

@@ -28,11 +28,12 @@ from wedgescape.training.optima import Optima
 
 
 class Settings(Section):
-    """Optima whose hidden units are matched to those of another (weight matching), at every width. Networks that are no
-    chain of layers are left out. Connectors between matched optima have the settings of `connectors`."""
+    """Optima whose hidden units are matched to another's, at every width; networks that are no chain are left out."""
 
     pairs: Count = key(
-        6, "Number of random pairs of optima, which share as few seeds as possible; all pairs, if there are fewer.", smoke=2
+        6,
+        "Number of random pairs of optima, which share as few seeds as possible; all pairs, if there are fewer.",
+        smoke=2,
     )
     points: int = key(
         41,
@@ -89,9 +90,11 @@ def _measure(optima: Optima, settings: Settings) -> xr.Dataset:
         return left_out(f"{len(optima)} runs stayed finite, and a pair needs 2")
     starts, before = (torch.stack([by_seed[pair[end]] for pair in chosen]) for end in (0, 1))
     found = [matched(by_seed[one], by_seed[other], layers, settings.passes, (one, other)) for one, other in chosen]
-    after, matchings = torch.stack([weights for weights, _matching in found]), [matching for _weights, matching in found]
+    after = torch.stack([weights for weights, _matching in found])
     t = torch.linspace(0, 1, settings.points, dtype=torch.float64)
-    seen = [interpolate(landscape, starts, ends, t, split) for ends, split in itertools.product((before, after), SPLITS)]
+    seen = [
+        interpolate(landscape, starts, ends, t, split) for ends, split in itertools.product((before, after), SPLITS)
+    ]
     shape = (len(STAGES), len(SPLITS), len(chosen), len(t))
     loss, accuracy = (
         torch.stack([one[name].cpu() for one in seen]).reshape(shape).transpose(1, 2).numpy()
@@ -104,9 +107,9 @@ def _measure(optima: Optima, settings: Settings) -> xr.Dataset:
         "barrier": barrier(loss.astype(np.float64)),
         "distance": (second - first).norm(dim=2),
         "cosine": torch.cosine_similarity(second, first, dim=2),
-        "moved": [matching.moved for matching in matchings],
-        "passes": [len(matching.objective) - 1 for matching in matchings],
-        "converged": [matching.converged for matching in matchings],
+        "moved": [match.moved for _weights, match in found],
+        "passes": [len(match.objective) - 1 for _weights, match in found],
+        "converged": [match.converged for _weights, match in found],
         "members": chosen,
     }
     coordinates = {

@@ -30,7 +30,7 @@ class Settings(Section):
 
     sizes: Sizes = key(
         [2, 3, 5, 7, 9, 11],
-        "Numbers m of optima that a connector joins, each at most `seeds`. Of the default, sizes above `seeds` are dropped.",
+        "Numbers m of optima that a connector joins, each at most `seeds`. Of the default, those above are dropped.",
         smoke=[2, 3],
         at_most="seeds",
     )
@@ -101,7 +101,9 @@ VARIABLES = {
     "spread": Variable(SETS, "mean distance from an optimum to the centroid", "weights"),
     "centre": Variable((*SETS, "param"), "the connector's centre, flat weights", "weights"),
     "neighbour_centre": Variable(
-        ("seed", "param"), "centre of the connector of this seed's optimum and the next two seeds', in a circle", "weights"
+        ("seed", "param"),
+        "centre of the connector of this seed's optimum and the next two seeds', in a circle",
+        "weights",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""How curved the training loss is at optima, at small and at large scale, to compare with tunnels (science, section 8).
+"""Curvature of the training loss at optima, at small and at large scale (docs/science.md, Curvature).
 
 All of it is over the training loss without weight decay, also where the networks were trained with it.
 """
@@ -6,6 +6,7 @@ All of it is over the training loss without weight decay, also where the network
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -14,24 +15,31 @@ import xarray as xr
 from torch import Tensor
 
 from wedgescape.landscapes.base import Batch, Landscape
+from wedgescape.landscapes.operations import Case, Product, Step, Work, evaluations, hessian, times
 from wedgescape.landscapes.spans import gaussian, unit
-from wedgescape.measurements.spectrum import hessian_moments
 from wedgescape.measurements.tunnels import rotate, tangents
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
-from wedgescape.numerics.intervals import bootstrap_correlation
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.judging import is_small, trend_claims
+from wedgescape.numerics.lanczos import hessian_moments
 from wedgescape.numerics.randomness import stream
-from wedgescape.stores.zarr_stores import as_rows, described
+from wedgescape.stores.zarr_stores import Variable, as_rows, labelled
+from wedgescape.study.places import AlongSweeps
 from wedgescape.study.sections import Count, Section, key
+from wedgescape.study.settings import Rules
+from wedgescape.training.optima import Optima
 
 
 class Settings(Section):
-    """Curvature of the training loss, without weight decay, at the optima of every point. Costs about 4 times
-    `top`, at least 20, plus `trace_samples`, Hessian-vector products for each optimum, of some three gradients
-    each."""
+    """Curvature of the training loss (without weight decay) at the optima of every setting.
+
+    Each optimum costs about 4 times `top` (at least 20) plus `trace_samples` Hessian-vector products, each of which
+    costs about three gradients.
+    """
 
     seeds: Count = key(
         12,
-        "Optima measured at each point, those of the first seeds; all of them, where there are fewer.",
+        "Number of optima to measure per setting (the first N seeds).",
         smoke=3,
     )
     top: Count = key(10, "Number of the largest Hessian eigenvalues; at most all there are.", smoke=2)
@@ -55,6 +63,7 @@ class Settings(Section):
 
 
 GRADIENTS_AT_ONCE = 32
+MINUTES = 120
 
 # What a table and a figure hold of each optimum.
 STATISTICS = {
@@ -138,45 +147,59 @@ def gradient_energy(
     return torch.cat(found).cpu()
 
 
-def measure(
-    landscape: Landscape,
-    optima: Tensor,
-    seeds,
-    diverged,
-    batch_size: int,
-    top: int,
-    trace_samples: int,
-    angle: float,
-    directions: int,
-    gradients: int,
-) -> xr.Dataset:
-    """Measure the curvature of the training loss, without weight decay, at networks' optima.
+VARIABLES = {
+    "eigenvalue": Variable(
+        ("seed", "rank"), "largest eigenvalues of the Hessian of the training loss without weight decay", "nat/weight^2"
+    ),
+    "residual": Variable(("seed", "rank"), "|H v - lambda v| of each eigenpair", "nat/weight^2"),
+    "trace": Variable(("seed",), "trace of the Hessian", "nat/weight^2"),
+    "trace_error": Variable(("seed",), "standard error of the trace", "nat/weight^2"),
+    "frobenius": Variable(("seed",), "Frobenius norm of the Hessian", "nat/weight^2"),
+    "frobenius_error": Variable(("seed",), "standard error of the Frobenius norm", "nat/weight^2"),
+    "small_scale": Variable(
+        ("seed",), "second derivative of the loss by the angle, averaged over all tangents", "nat/radian^2"
+    ),
+    "large_scale": Variable(
+        ("seed", "direction"),
+        "second difference of the loss at the attribute angle along random tangents",
+        "nat/radian^2",
+    ),
+    "large_scale_error": Variable(("seed", "direction"), "the same second difference of the error rate", "1/radian^2"),
+    "gradient_energy": Variable(("seed",), "mean share of minibatch gradients' energy in the top eigenspace", "1"),
+    "full_gradient_energy": Variable(("seed",), "the same share of the full gradient", "1"),
+    "gradient_norm": Variable(("seed",), "Euclidean norm of the full gradient", "nat/weight"),
+    "radius": Variable(("seed",), "Euclidean norm of the optimum", "weights"),
+    "train_loss": Variable(("seed",), "mean cross-entropy on the training split", "nat"),
+    "train_error": Variable(("seed",), "share of the training split that is misclassified", "1"),
+    "test_loss": Variable(("seed",), "mean cross-entropy on the test split", "nat"),
+    "test_error": Variable(("seed",), "share of the test split that is misclassified", "1"),
+}
+
+
+def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
+    """Measure the curvature of the training loss, without weight decay, at optima.
 
     Args:
-        landscape: that also evaluates accuracy and draws minibatches.
-        optima: (K, P).
-        seeds: K seeds, each of which draws its own probes; rays are the first of those of its tunnels.
-        diverged: (K,) bool; these rows are nan.
-        batch_size: of the minibatches that gradients are taken on.
-        top: k, number of the largest eigenvalues; at most P.
-        trace_samples: random probes for trace and Frobenius norm.
-        angle: of the large-scale curvature, degrees.
-        directions: U, of the large-scale curvature.
-        gradients: minibatch gradients for the energy in the top eigenspace.
+        optima: of one setting, whose landscape also evaluates accuracy and draws minibatches. Each seed draws its own
+            probes; its rays are the first of those of its tunnels.
+        settings: of the measurement.
 
     Returns:
         A dataset over (seed,), (seed, rank) and (seed, direction).
     """
-    count, dim = optima.shape
-    top, phi = min(top, dim), math.radians(angle)
-    diverged = np.asarray(diverged, dtype=bool) | ~optima.isfinite().all(1).cpu().numpy()
-    shapes = {"eigenvalue": top, "residual": top, "large_scale": directions, "large_scale_error": directions}
-    rows = {name: np.full((count, *([shapes[name]] if name in shapes else [])), np.nan) for name in TEXTS}
-    for k in np.flatnonzero(~diverged):
-        seed, optimum = int(seeds[k]), optima[k]
+    optima = optima.first(settings.seeds)
+    landscape, points = optima.landscape, optima.points
+    dim = points.shape[1]
+    batch_size = optima.training["training"]["batch_size"]
+    top, phi = min(settings.top, dim), math.radians(settings.angle)
+    sizes = {"seed": len(optima), "rank": top, "direction": settings.directions}
+    rows = {name: np.full([sizes[dim] for dim in one.dims], np.nan) for name, one in VARIABLES.items()}
+    for k in np.flatnonzero(~optima.diverged & points.isfinite().all(1).cpu().numpy()):
+        seed, optimum = optima.seeds[k], points[k]
         pairs = hessian_eigenpairs(landscape, optimum, top, 0)
-        found = _of_one(landscape, optimum, seed, pairs, trace_samples, gradients, batch_size)
-        turned = large_scale_curvature(landscape, optimum[None], tangents(optimum[None], directions, [seed]), phi)
+        found = _of_one(landscape, optimum, seed, pairs, settings, batch_size)
+        rays = tangents(optimum[None], settings.directions, [seed])
+        turned = large_scale_curvature(landscape, optimum[None], rays, phi)
         found |= {"large_scale": turned["loss"][0].cpu()}
         found |= {"large_scale_error": -turned["accuracy"][0].cpu()} if "accuracy" in turned else {}
         for split in ("train", "test"):
@@ -185,13 +208,7 @@ def measure(
             found[f"{split}_error"] = 1 - float(seen["accuracy"]) if "accuracy" in seen else np.nan
         for name, value in found.items():
             rows[name][k] = value
-    dims = {"eigenvalue": "rank", "residual": "rank", "large_scale": "direction", "large_scale_error": "direction"}
-    variables = {
-        name: described(("seed", dims[name]) if name in dims else ("seed",), rows[name], *text)
-        for name, text in TEXTS.items()
-    }
-    variables["diverged"] = described(("seed",), diverged, "the run left the finite numbers; its rows are nan")
-    coordinates = {"seed": list(seeds), "rank": range(1, top + 1), "direction": range(directions)}
+    coordinates = {"seed": optima.seeds, "rank": range(1, top + 1), "direction": range(settings.directions)}
     attributes = {
         "angle": phi,
         "parameters": dim,
@@ -199,16 +216,16 @@ def measure(
         "random_energy": top / dim,
         "directions": "tangents(optima, directions, seeds) regenerates the rays",
     }
-    return xr.Dataset(variables, coordinates, attributes)
+    return optima.flagged(labelled(VARIABLES, rows, coordinates, attributes))
 
 
 def _of_one(
-    landscape: Landscape, optimum: Tensor, seed: int, pairs: Eigenpairs, samples: int, gradients: int, batch_size: int
+    landscape: Landscape, optimum: Tensor, seed: int, pairs: Eigenpairs, settings: Settings, batch_size: int
 ) -> dict:
-    probes = gaussian(samples, len(optimum), "trace probes", seed).to(optimum)
+    probes = gaussian(settings.trace_samples, len(optimum), "trace probes", seed).to(optimum)
     moments = hessian_moments(landscape, optimum, probes, pairs)
     gradient = landscape.gradients(optimum[None])[0]
-    energy = gradient_energy(landscape, optimum, pairs.top_vectors, seed, gradients, batch_size)
+    energy = gradient_energy(landscape, optimum, pairs.top_vectors, seed, settings.gradients, batch_size)
     return {
         "eigenvalue": pairs.top,
         "residual": pairs.top_residuals,
@@ -221,25 +238,35 @@ def _of_one(
     }
 
 
-TEXTS = {
-    "eigenvalue": ("largest eigenvalues of the Hessian of the training loss without weight decay", "nat/weight^2"),
-    "residual": ("|H v - lambda v| of each eigenpair", "nat/weight^2"),
-    "trace": ("trace of the Hessian", "nat/weight^2"),
-    "trace_error": ("standard error of the trace", "nat/weight^2"),
-    "frobenius": ("Frobenius norm of the Hessian", "nat/weight^2"),
-    "frobenius_error": ("standard error of the Frobenius norm", "nat/weight^2"),
-    "small_scale": ("second derivative of the loss by the angle, averaged over all tangents", "nat/radian^2"),
-    "large_scale": ("second difference of the loss at the attribute angle along random tangents", "nat/radian^2"),
-    "large_scale_error": ("the same second difference of the error rate", "1/radian^2"),
-    "gradient_energy": ("mean share of minibatch gradients' energy in the top eigenspace", "1"),
-    "full_gradient_energy": ("the same share of the full gradient", "1"),
-    "gradient_norm": ("Euclidean norm of the full gradient", "nat/weight"),
-    "radius": ("Euclidean norm of the optimum", "weights"),
-    "train_loss": ("mean cross-entropy on the training split", "nat"),
-    "train_error": ("share of the training split that is misclassified", "1"),
-    "test_loss": ("mean cross-entropy on the test split", "nat"),
-    "test_error": ("share of the test split that is misclassified", "1"),
+def work(case: Case, settings: Settings) -> Work:
+    """Count the top of the spectrum, probes, gradients and turned points at each optimum."""
+    model, batch = case.model, case.study.training(case.setting)["training"]["batch_size"]
+    one = hessian(case, settings.top, 0) + Work({Product(model): settings.trace_samples + 3})
+    one += evaluations(model, 2 * settings.directions + 2, ["train"]) + evaluations(model, 1, ["test"])
+    one += Work({Step(model, 1, None): 1, Step(model, settings.gradients, batch): 1})
+    return times(min(settings.seeds, case.seeds), one)
+
+
+# The paper says that learning rate, L2 and width act alike on the large-scale curvature. The rest we ask beside, and of
+# the error rate as well, since a network that is less confident is curved otherwise in its loss.
+SWEEPS = {
+    "learning_rate": "the learning rate",
+    "weight_decay": "L2 regularisation",
+    "width": "width",
+    "dropout": "dropout",
+    "batch_size": "the batch size",
 }
+LARGE_SCALE = {
+    "large_scale": ("curvature", "Large-scale curvature of the loss"),
+    "large_scale_error": ("roughness", "Large-scale curvature of the error rate"),
+}
+
+
+def claims(curvature: AlongSweeps, rules: Rules, intervals: Intervals) -> Iterator[dict]:
+    """Judge how the large-scale curvature of loss and of error rate moves over each sweep of numbers."""
+    for quantity, (name, text) in LARGE_SCALE.items():
+        sentences = {sweep: f"{text} falls with {cause}" for sweep, cause in SWEEPS.items()}
+        yield from trend_claims(curvature, quantity, name, sentences, is_small, rules, intervals)
 
 
 def statistics_of(store: xr.Dataset) -> xr.Dataset:
@@ -251,25 +278,24 @@ def statistics_of(store: xr.Dataset) -> xr.Dataset:
 
 
 def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
-    """Return one row a (value, seed) of a sweep: its name, its value and `STATISTICS`."""
+    """Return one row per (value, seed) of a sweep: its name, its value and `STATISTICS`."""
     rows = as_rows(statistics_of(sweep), ("value", "seed"), (*STATISTICS, "diverged"))
     rows.insert(0, "sweep", name)
     return rows
 
 
 def correlations(
-    curvature: dict[str, xr.Dataset], tunnels: dict[str, xr.Dataset], confidence: float, resamples: int
+    curvature: dict[str, xr.Dataset], tunnels: dict[str, xr.Dataset], intervals: Intervals
 ) -> pd.DataFrame:
     """Correlate each statistic with the angular width of the tunnel around the same optimum.
 
     Args:
-        curvature: name of a set of points -> stores of `measure`, joined over `value`.
-        tunnels: the same of `measure_tunnels`; seeds that one of the two lacks are left out.
-        confidence: of the intervals.
-        resamples: of the bootstrap over seeds.
+        curvature: name of a set of settings -> stores of `measure`, joined over `value`.
+        tunnels: the same of `tunnels.measure`; seeds that one of the two lacks are left out.
+        intervals: how they are computed.
 
     Returns:
-        One row a (set, statistic): Spearman's rho over all (point, seed) that did not diverge, with its interval.
+        One row per (set, statistic): Spearman's rho over all (setting, seed) that did not diverge, with its interval.
     """
     rows = []
     for name, store in curvature.items():
@@ -278,7 +304,7 @@ def correlations(
         width = width.transpose("value", "seed").values
         for statistic in STATISTICS:
             values = found[statistic].transpose("value", "seed").where(~found["diverged"].astype(bool)).values
-            interval = bootstrap_correlation(values, width, confidence, resamples)
+            interval = intervals.correlation(values, width)
             count = int((np.isfinite(values) & np.isfinite(width)).sum())
-            rows.append({"points": name, "statistic": statistic, **vars(interval), "count": count})
+            rows.append({"settings": name, "statistic": statistic, **vars(interval), "count": count})
     return pd.DataFrame(rows)

@@ -1,8 +1,8 @@
-"""Random hyperplanes: how many random directions a descent needs to reach a low loss (science, section 2)."""
+"""Random hyperplanes: how many random directions a descent needs to reach a low loss (docs/science.md, Hyperplanes)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,24 +12,28 @@ from torch import Tensor
 
 from wedgescape.errors import InputError
 from wedgescape.landscapes.base import Landscape, Slice
-from wedgescape.landscapes.spans import RandomSpan
-from wedgescape.numerics.intervals import Interval, bootstrap_mean
-from wedgescape.stores.zarr_stores import as_json, as_rows, described
+from wedgescape.landscapes.operations import Case, Projection, Step, Work, evaluations
+from wedgescape.landscapes.spans import HELD_BYTES, RandomSpan
+from wedgescape.numerics.intervals import Interval, Intervals
+from wedgescape.numerics.judging import is_small, row
+from wedgescape.stores.zarr_stores import Variable, as_json, as_rows, labelled
+from wedgescape.study.places import AtWidths, Tell
 from wedgescape.study.sections import Count, Counts, Fraction, PositiveNumber, Section, key
+from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Descent, Recipe, descend
+from wedgescape.training.optima import Optima
 
 
 class Settings(Section):
-    """Descents in random hyperplanes through the initialisation, at every width of `sweeps.width`, else at the
-    base point."""
+    """Descents in random hyperplanes through the initialisation, at every width swept and at the base setting."""
 
     dimensions: Counts = key(
         [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096],
-        "Numbers d of dimensions, tried in order until every seed has reached the fraction below; those that "
-        "exceed the network's parameters are replaced by their number.",
+        "Numbers d of dimensions, tried in order until every seed has reached the fraction below. A d that exceeds the "
+        "network's parameters is replaced by their number.",
         smoke=[2, 8, 32],
     )
-    seeds: Count = key(8, "How many of the study's seeds descend; all, where there are fewer.", smoke=3)
+    seeds: Count = key(8, "Number of seeds that descend (the first N).", smoke=3)
     learning_rate: PositiveNumber = key(0.2, "Learning rate of the descent (Adam), which falls to 0 along a cosine.")
     epochs: Count = key(20, "Epochs of each descent.", smoke=2)
     batch_size: Count = key(128, "Examples per step.", smoke=64)
@@ -126,11 +130,11 @@ def search(
         steps: of each descent.
         seeds: K numbers, of hyperplanes and orders of examples.
         enough: from values (K, split) of one d, by name, to (K,) bool. Whoever has once had enough counts as done.
-        tell: receives a line of progress a d.
+        tell: receives a line of progress per d.
 
     Returns:
         Values (D, K, split) as `Landscape.evaluate` names them, and `distance` (D, K) from the start; nan where the
-        search had ended, and where a descent left the finite numbers.
+        search had ended, and where a descent diverged.
     """
     shape = (len(dimensions), len(seeds))
     found: dict[str, np.ndarray] = {}
@@ -153,18 +157,26 @@ def search(
     return found
 
 
-def measure(
-    landscape: Landscape,
-    starts: Tensor,
-    optima: Tensor,
-    seeds: Sequence[int],
-    dimensions: Sequence[int],
-    learning_rate: float,
-    epochs: int,
-    batch_size: int,
-    accuracy_fraction: float,
-    tell: Callable[[str], None] = lambda _text: None,
-) -> xr.Dataset:
+ALONG = ("dimension", "seed", "split")
+VARIABLES = {
+    "loss": Variable(ALONG, "mean cross-entropy at the end of a descent in a random hyperplane", "nat"),
+    "accuracy": Variable(ALONG, "accuracy there", "1"),
+    "distance": Variable(ALONG[:2], "Euclidean distance from the initialisation", "weights"),
+    "full_loss": Variable(ALONG[1:], "mean cross-entropy after training in the full space", "nat"),
+    "full_accuracy": Variable(ALONG[1:], "accuracy after training in the full space", "1"),
+    "threshold": Variable(
+        ("seed",),
+        "dimensions at which the fraction of the full space's test accuracy is reached, interpolated in log d; "
+        "nan where it never is",
+        "1",
+    ),
+    "censored": Variable(("seed",), "no; above: never reached; below: reached on the smallest hyperplane"),
+}
+EXPECTED_THRESHOLD = 512  # dimensions at which every seed has reached its fraction, as found on digits
+MEMORY, MINUTES = 4000, 120
+
+
+def measure(optima: Optima, settings: Settings = Settings(), tell: Tell = lambda _text: None) -> xr.Dataset:
     """Measure how far networks descend in random hyperplanes through their initialisations, and the threshold d_90.
 
     Adam's rate falls to zero along a cosine. The threshold of a seed is the smallest d, interpolated in log d, at which
@@ -172,75 +184,92 @@ def measure(
     are tried until every seed has reached it; what lies beyond is not measured, nan.
 
     Args:
-        landscape: that also evaluates accuracy.
-        starts: (K, P), initialisations.
-        optima: (K, P), what the same seeds reached in the full space.
-        seeds: K numbers.
-        dimensions: of the hyperplanes, rising, at most P (`capped`).
-        learning_rate: of Adam.
-        epochs: of each descent.
-        batch_size: examples a step.
-        accuracy_fraction: of the full space's test accuracy: 0.9 makes the threshold d_90.
-        tell: receives a line of progress a d.
+        optima: of one setting, whose landscape also evaluates accuracy.
+        settings: of the measurement.
+        tell: receives a line of progress per d.
 
     Returns:
         A dataset over (dimension, seed, split).
-
-    Raises:
-        InputError: if a hyperplane has more dimensions than the network has parameters.
     """
-    recipe = Recipe(optimizer="adam", learning_rate=learning_rate, batch_size=batch_size, schedule="cosine")
-    full = [landscape.evaluate(optima, split) for split in SPLITS]
+    optima = optima.first(settings.seeds)
+    landscape, test = optima.landscape, SPLITS.index("test")
+    dimensions = capped(settings.dimensions, landscape.dim)
+    recipe = _recipe(settings)
+    full = [landscape.evaluate(optima.points, split) for split in SPLITS]
     full = {name: torch.stack([values[name] for values in full], 1).cpu().numpy() for name in ("loss", "accuracy")}
-    targets = accuracy_fraction * full["accuracy"][:, SPLITS.index("test")]
+    targets = settings.accuracy_fraction * full["accuracy"][:, test]
     found = search(
         landscape,
-        starts,
+        optima.starts,
         dimensions,
         recipe,
-        epochs * recipe.steps_per_epoch(landscape.examples),
-        list(seeds),
+        settings.epochs * recipe.steps_per_epoch(landscape.examples),
+        optima.seeds,
         # A seed that diverged in the full space has no target: nothing waits for it.
-        lambda values: (values["accuracy"][:, SPLITS.index("test")] >= targets) | ~np.isfinite(targets),
+        lambda values: (values["accuracy"][:, test] >= targets) | ~np.isfinite(targets),
         tell,
     )
-    thresholds, censored = first_reaching(dimensions, found["accuracy"][:, :, SPLITS.index("test")], targets)
-    along = ("dimension", "seed", "split")
-    variables = {
-        "loss": described(
-            along, found["loss"], "mean cross-entropy at the end of a descent in a random hyperplane", "nat"
-        ),
-        "accuracy": described(along, found["accuracy"], "accuracy there", "1"),
-        "distance": described(along[:2], found["distance"], "Euclidean distance from the initialisation", "weights"),
-        "full_loss": described(along[1:], full["loss"], "mean cross-entropy after training in the full space", "nat"),
-        "full_accuracy": described(along[1:], full["accuracy"], "accuracy after training in the full space", "1"),
-        "threshold": described(
-            along[1:2],
-            thresholds,
-            "dimensions at which the fraction of the full space's test "
-            "accuracy is reached, interpolated in log d; nan where it never is",
-        ),
-        "censored": described(
-            along[1:2], censored, "no; above: never reached; below: reached on the smallest hyperplane"
-        ),
+    thresholds, censored = first_reaching(dimensions, found["accuracy"][:, :, test], targets)
+    values = {
+        **{name: found[name] for name in ("loss", "accuracy", "distance")},
+        **{f"full_{name}": value for name, value in full.items()},
+        "threshold": thresholds,
+        "censored": censored,
     }
+    descent = {"optimizer": recipe.optimizer, "schedule": recipe.schedule}
+    descent |= {key: getattr(settings, key) for key in ("learning_rate", "epochs", "batch_size")}
     attributes = {
         "parameters": landscape.dim,
-        "accuracy_fraction": accuracy_fraction,
-        "descent": as_json(
-            {
-                "optimizer": "adam",
-                "learning_rate": learning_rate,
-                "epochs": epochs,
-                "batch_size": batch_size,
-                "schedule": "cosine",
-            }
-        ),
+        "width": optima.training["model"]["width"],
+        "dimensions_asked": as_json(settings.dimensions),
+        "accuracy_fraction": settings.accuracy_fraction,
+        "descent": as_json(descent),
         "directions": "landscapes.spans.RandomSpan(dimension, parameters, seeds) regenerates the hyperplanes",
     }
-    return xr.Dataset(
-        variables, {"dimension": list(dimensions), "seed": list(seeds), "split": list(SPLITS)}, attributes
-    )
+    coordinates = {"dimension": dimensions, "seed": optima.seeds, "split": list(SPLITS)}
+    return optima.flagged(labelled(VARIABLES, values, coordinates, attributes))
+
+
+def _recipe(settings: Settings) -> Recipe:
+    return Recipe("adam", settings.learning_rate, batch_size=settings.batch_size, schedule="cosine")
+
+
+def work(case: Case, settings: Settings) -> Work:
+    """Count descents in hyperplanes up to the expected threshold."""
+    model, dim, count = case.model, case.parameters, min(settings.seeds, case.seeds)
+    tried = capped(settings.dimensions, dim)
+    enough = [d for d in tried if d >= EXPECTED_THRESHOLD][:1]
+    steps = settings.epochs * _recipe(settings).steps_per_epoch(case.data.examples["train"])
+    total = evaluations(model, count)
+    for d in [d for d in tried if d < EXPECTED_THRESHOLD] + enough:
+        # A step lifts and projects; rows are drawn once where they can be held, which takes five products.
+        passes = 2 * steps + 5 if d * dim <= HELD_BYTES else 10 * steps
+        total += Work({Step(model, count, settings.batch_size): steps, Projection(model): count * d * dim * passes})
+        total += evaluations(model, count)
+    return total
+
+
+def claims(hyperplanes: AtWidths, rules: Rules, intervals: Intervals) -> Iterator[dict]:
+    """Judge at each width whether far fewer random directions than parameters are enough to descend.
+
+    The statistic is the dimensions at the threshold over the parameters, averaged over seeds, bootstrapped over seeds.
+    A seed that never reached the threshold counts as 1, as if it had taken the whole space; seeds that diverged in the
+    full space have no threshold, are left out and counted.
+    """
+    for store in hyperplanes.values():
+        diverged = store["diverged"].values.astype(bool)
+        fraction = store["threshold"].values / store.attrs["parameters"]
+        fraction = np.where(store["censored"].values == "above", 1.0, fraction)[~diverged]
+        share, width = f"{store.attrs['accuracy_fraction']:.0%} of the accuracy", store.attrs["width"]
+        yield row(
+            f"hyperplane_{width}",
+            f"Few random directions are enough for {share} at width {width}",
+            "dimensions of a random hyperplane that are enough / parameters",
+            is_small(intervals.mean(fraction), rules.maximum_threshold_fraction),
+            store.sizes["seed"],
+            len(fraction),
+            int(diverged.sum()),
+        )
 
 
 def measured(store: xr.Dataset) -> np.ndarray:
@@ -249,7 +278,7 @@ def measured(store: xr.Dataset) -> np.ndarray:
 
 
 def tidy(store: xr.Dataset) -> pd.DataFrame:
-    """Return one row a (dimension, seed) that was measured, with the threshold of its seed and how that is censored."""
+    """Return one row per (dimension, seed) measured, with the threshold of its seed and how that is censored."""
     wide = [
         store[name].sel(split=split, drop=True).rename(f"{split}_{name}")
         for split in SPLITS
@@ -263,12 +292,12 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
     return table.assign(parameters=store.attrs["parameters"])
 
 
-def mean_threshold(store: xr.Dataset, confidence: float, resamples: int) -> Interval:
-    """Return the mean threshold over seeds with its bootstrap interval, without seeds that diverged in the full space.
+def mean_threshold(store: xr.Dataset, intervals: Intervals) -> Interval:
+    """Return the mean threshold over seeds with its interval, without seeds that diverged in the full space.
 
     Nan with an unbounded interval where a seed never reached its target: a mean over the others would be too low.
     """
     kept = ~store["diverged"].values.astype(bool)
     if (store["censored"].values[kept] == "above").any():
         return Interval(np.nan, -np.inf, np.inf)
-    return bootstrap_mean(store["threshold"].values[kept], confidence, resamples)
+    return intervals.mean(store["threshold"].values[kept])

@@ -63,7 +63,7 @@ def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings
         settings: of the measurement.
 
     Returns:
-        The parts `optima` (`plane_through`, `with_connector`), `around` (`plane_around`) and, where there are snapshots,
+        The parts `optima` (`plane_through`, `with_connector`), `around` (`plane_around`) and, if there are snapshots,
         `trajectory` (`plane_along`).
     """
     sound = optima.sound(at_least=3)

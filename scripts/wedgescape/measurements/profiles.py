@@ -29,8 +29,7 @@ from wedgescape.training.optima import Optima
 
 
 class Settings(Section):
-    """Profiles of the loss along directions from optima, and how long each direction is, in units of the optimum's
-    norm."""
+    """How long directions from optima are, in units of the optimum's norm, and the loss along them."""
 
     seeds: Count = key(12, "Number of optima to measure (the first N seeds).", smoke=3)
     random: Count = key(4, "Random directions per optimum, and as many filter-normalised ones.", smoke=1)
@@ -217,14 +216,23 @@ def relative_lengths(reach: float, points: int) -> Tensor:
 
 RULES = ("accuracy", "loss")  # by which a direction's length is judged
 UNITS = {"loss": "nat", "accuracy": "1"}
-ON_RAYS, OF_RAYS = ("direction", "seed", "split", "step"), ("direction", "seed", "sign")
-BY_RULE = "{}, by the {} threshold on the training split; over the norm"
+OF_RAYS, SPECTRUM = ("direction", "seed", "sign"), ("seed", "end", "rank")
+LENGTHS = {  # what is measured of a ray by each rule, and its unit
+    "length": ("length at which a ray ends, over the norm", "1"),
+    "error": ("half of the bracket of that length, over the norm", "1"),
+    "open": ("rays that do not end up to the reach", None),
+}
 LINES = {"init": ("seed", "from the initialisation to the optimum"), "pair": ("pair", "from an optimum to the next")}
 VARIABLES = {
-    **{name: Variable(ON_RAYS, f"{name} along a ray", unit) for name, unit in UNITS.items()},
-    **{f"length_{rule}": Variable(OF_RAYS, BY_RULE.format("length at which a ray ends", rule), "1") for rule in RULES},
-    **{f"error_{rule}": Variable(OF_RAYS, BY_RULE.format("half of that length's bracket", rule), "1") for rule in RULES},
-    **{f"open_{rule}": Variable(OF_RAYS, f"rays that do not end up to the reach by the {rule} threshold") for rule in RULES},
+    **{
+        name: Variable(("direction", "seed", "split", "step"), f"{name} along a ray", unit)
+        for name, unit in UNITS.items()
+    },
+    **{
+        f"{name}_{rule}": Variable(OF_RAYS, f"{text}, by the {rule} threshold on the training split", unit)
+        for rule in RULES
+        for name, (text, unit) in LENGTHS.items()
+    },
     "radius": Variable(("seed",), "Euclidean norm of the optimum", "weights"),
     "target": Variable(
         ("direction", "seed"),
@@ -233,8 +241,8 @@ VARIABLES = {
     ),
     "norm": Variable(("direction", "seed"), "length of a direction: 1", "1"),
     "gram": Variable(("seed", "direction", "direction_"), "inner products of the directions of a seed", "1"),
-    "eigenvalue": Variable(("seed", "end", "rank"), "eigenvalues of the Hessian, from either end inwards", "nat/weight^2"),
-    "residual": Variable(("seed", "end", "rank"), "Euclidean norm of H v - lambda v", "nat/weight^2"),
+    "eigenvalue": Variable(SPECTRUM, "eigenvalues of the Hessian, from either end inwards", "nat/weight^2"),
+    "residual": Variable(SPECTRUM, "Euclidean norm of H v - lambda v", "nat/weight^2"),
     **{
         f"{line}_{name}": Variable((dim, "split", "alpha"), f"{name} on the line {text}", unit)
         for line, (dim, text) in LINES.items()

@@ -1,4 +1,4 @@
-"""How alike networks are: as functions, in weight space, and by the barrier between them (science, section 9).
+"""How alike networks are: as functions, in weight space, and by the barrier between them (docs/science.md, Ensembles).
 
 Matrices are over all pairs of K members, in float64 and on the CPU. They are exactly symmetric; a member that is not
 finite has a row and a column of nan.
@@ -6,7 +6,8 @@ finite has a row and a column of nan.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -14,14 +15,16 @@ import xarray as xr
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from wedgescape.landscapes.base import SPLITS, Landscape
+from wedgescape.landscapes.base import SPLITS
 from wedgescape.landscapes.lines import barrier_along
-from wedgescape.stores.zarr_stores import described
+from wedgescape.landscapes.operations import Case, Comparison, Evaluation, Work, evaluations
+from wedgescape.stores.zarr_stores import Variable, labelled
 from wedgescape.study.sections import Section, key
+from wedgescape.training.optima import Optima
 
 
 class Settings(Section):
-    """How alike the networks of a point are, as functions and in weight space; of every point of a grid."""
+    """How alike the networks of a setting are, as functions and in weight space, at every setting of a grid."""
 
     points: int = key(
         41,
@@ -135,74 +138,84 @@ def _matrix(members: Tensor, compare: Callable[[int, slice], Tensor], itself: fl
     return matrix
 
 
-# At one point of the grid
-
-
-MATRICES = {
-    "disagreement": ("fraction of test examples on which two seeds predict different classes", "1"),
-    "jensen_shannon": ("mean Jensen-Shannon divergence of two seeds' predictions, test split", "nat"),
-    "probability_cosine": ("mean cosine of two seeds' predicted probabilities, test split", "1"),
-    "weight_cosine": ("cosine of the angle between two seeds' weights, seen from the origin", "1"),
-    "weight_distance": ("Euclidean distance between two seeds' weights", "weights"),
-}
-
-
-def measure(
-    landscape: Landscape, optima: Tensor, seeds: Sequence[int], diverged: Sequence[bool], points: int
-) -> xr.Dataset:
-    """Measure how alike the networks of one point of the grid are (our definition).
-
-    Runs that diverged are in no pair: their rows are nan, and a line leads past them to the next sound seed, the
-    last one's to the first.
-
-    Args:
-        landscape: that also predicts and evaluates accuracy.
-        optima: (K, P).
-        seeds: K.
-        diverged: (K,), runs that left the finite numbers.
-        points: on each straight line, ends included.
-
-    Returns:
-        `MATRICES` over (seed, other); the barrier to the next seed and which that is, loss and error over seeds.
-    """
-    diverged = np.asarray(diverged, dtype=bool)
-    sound = np.flatnonzero(~diverged)
-    kept = optima[torch.from_numpy(sound).to(optima.device)]
-    count = len(optima)
-    matrices = {name: np.full((count, count), np.nan) for name in MATRICES}
-    loss, error, barriers = (np.full((count, len(SPLITS)), np.nan) for _ in range(3))
-    following = np.full(count, -1)
-    if len(sound):
-        probabilities = landscape.predictions(kept, "test")
-        for name, matrix in matrices.items():
-            members = probabilities if name in FUNCTIONS else kept
-            matrix[np.ix_(sound, sound)] = COMPARISONS[name](members)
-        for column, split in enumerate(SPLITS):
-            values = landscape.evaluate(kept, split)
-            loss[sound, column], error[sound, column] = values["loss"].cpu(), 1 - values["accuracy"].cpu()
-    if len(sound) > 1:
-        following[sound] = np.asarray(seeds)[np.roll(sound, -1)]
-        for column, split in enumerate(SPLITS):
-            barriers[sound, column] = barrier_along(landscape, kept, kept.roll(-1, 0), points, split)
-    variables = {
-        name: described(("seed", "other"), matrices[name], text, units) for name, (text, units) in MATRICES.items()
-    } | {
-        "barrier": described(
-            ("seed", "split"), barriers,
-            "largest excess of the loss over the chord on the straight line to the next sound seed", "nat",
-        ),
-        "next": described(("seed",), following, "the seed that the straight line leads to; -1 where there is none"),
-        "loss": described(("seed", "split"), loss, "mean cross-entropy of the seed's network", "nat"),
-        "error": described(("seed", "split"), error, "fraction of examples that the seed's network gets wrong", "1"),
-        "diverged": described(("seed",), diverged, "the run left the finite numbers"),
-    }  # fmt: skip
-    coordinates = {"seed": list(seeds), "other": list(seeds), "split": list(SPLITS)}
-    return xr.Dataset(variables, coordinates, {"line_points": points})
-
-
 FUNCTIONS = {
     "disagreement": disagreement,
     "jensen_shannon": jensen_shannon,
     "probability_cosine": probability_cosine,
 }
 COMPARISONS = FUNCTIONS | {"weight_cosine": weight_cosine, "weight_distance": weight_distance}
+
+
+# At one setting
+
+
+VARIABLES = {
+    "disagreement": Variable(
+        ("seed", "other"), "fraction of test examples on which two seeds predict different classes", "1"
+    ),
+    "jensen_shannon": Variable(
+        ("seed", "other"), "mean Jensen-Shannon divergence of two seeds' predictions, test split", "nat"
+    ),
+    "probability_cosine": Variable(
+        ("seed", "other"), "mean cosine of two seeds' predicted probabilities, test split", "1"
+    ),
+    "weight_cosine": Variable(
+        ("seed", "other"), "cosine of the angle between two seeds' weights, seen from the origin", "1"
+    ),
+    "weight_distance": Variable(("seed", "other"), "Euclidean distance between two seeds' weights", "weights"),
+    "barrier": Variable(
+        ("seed", "split"),
+        "largest excess of the loss over the chord on the straight line to the next seed that did not diverge",
+        "nat",
+    ),
+    "next": Variable(("seed",), "the seed that the straight line leads to; -1 where there is none"),
+    "loss": Variable(("seed", "split"), "mean cross-entropy of the seed's network", "nat"),
+    "error": Variable(("seed", "split"), "fraction of examples that the seed's network gets wrong", "1"),
+}
+
+
+def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
+    """Measure how alike the networks of one setting are (our definition).
+
+    Runs that diverged are in no pair: their rows are nan, and a line leads past them to the next sound seed, the
+    last one's to the first.
+
+    Args:
+        optima: of one setting, whose landscape also predicts and evaluates accuracy.
+        settings: of the measurement.
+
+    Returns:
+        Comparisons over (seed, other); the barrier to the next seed and which that is, loss and error over seeds.
+    """
+    landscape, sound = optima.landscape, np.flatnonzero(~optima.diverged)
+    count, seeds = len(optima), np.asarray(optima.seeds)
+    values = {name: np.full((count, count), np.nan) for name in COMPARISONS}
+    values |= {name: np.full((count, len(SPLITS)), np.nan) for name in ("barrier", "loss", "error")}
+    values["next"] = np.full(count, -1)
+    if len(sound):
+        kept = optima.sound().points
+        probabilities = landscape.predictions(kept, "test")
+        for name, compare in COMPARISONS.items():
+            values[name][np.ix_(sound, sound)] = compare(probabilities if name in FUNCTIONS else kept)
+        for column, split in enumerate(SPLITS):
+            seen = landscape.evaluate(kept, split)
+            values["loss"][sound, column] = seen["loss"].cpu()
+            values["error"][sound, column] = 1 - seen["accuracy"].cpu()
+    if len(sound) > 1:
+        values["next"][sound] = seeds[np.roll(sound, -1)]
+        for column, split in enumerate(SPLITS):
+            lines = barrier_along(landscape, kept, kept.roll(-1, 0), settings.points, split)
+            values["barrier"][sound, column] = lines
+    coordinates = {"seed": optima.seeds, "other": optima.seeds, "split": list(SPLITS)}
+    return optima.flagged(labelled(VARIABLES, values, coordinates, {"line_points": settings.points}))
+
+
+def work(case: Case, settings: Settings) -> Work:
+    """Count predictions, comparisons of all pairs, and lines from each optimum to the next."""
+    pairs = Work({Comparison(case.model): math.comb(case.seeds, 2), Evaluation(case.model, "test"): case.seeds})
+    return evaluations(case.model, case.seeds * (1 + settings.points)) + pairs
+
+
+def claims() -> Iterator[dict]:
+    """Claim nothing of it alone; `analysis.phase_diagram` compares it with other statistics."""
+    return iter(())

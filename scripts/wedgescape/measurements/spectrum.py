@@ -1,32 +1,39 @@
-"""The whole spectrum of a Hessian, without its matrix: moments, density, short directions (science, section 8).
+"""The whole spectrum of the Hessian at optima, and loss and curvature at random points (docs/science.md, Curvature).
 
-All of it is over the training loss without weight decay, and takes nothing but Hessian-vector products.
+Between points too small to compute anything and points too large to, Fort & Scherlis (2019) found a shell of unusually
+convex loss, the Goldilocks zone, in which the usual initialisations lie.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
-import torch
 import xarray as xr
-from scipy.linalg import eigh_tridiagonal
-from torch import Tensor
 
 from wedgescape.landscapes.base import Landscape
-from wedgescape.landscapes.spans import gaussian
-from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
+from wedgescape.landscapes.operations import Case, MultiplyAdd, Product, Work, evaluations, hessian, times
+from wedgescape.landscapes.spans import gaussian, random_directions
+from wedgescape.numerics.eigenpairs import hessian_eigenpairs
 from wedgescape.numerics.intervals import standard_error
-from wedgescape.stores.zarr_stores import described
+from wedgescape.numerics.lanczos import density, directions_above, quadratic_forms, spectrum
+from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.sections import Count, PositiveNumber, PositiveNumbers, Section, key
+from wedgescape.training.optima import Optima
+
+KERNEL = 0.005  # width of the density's kernel, as a fraction of the range of all eigenvalues
+GRID = 801  # points of the density
+DECADES, PER_DECADE = 4, 12  # of thresholds below the largest eigenvalue
+MINUTES = 120
 
 
 class Settings(Section):
-    """The whole spectrum of the Hessian of the training loss, without weight decay, at the base point's optima;
-    and loss and curvature at random points against their distance from the origin."""
+    """The Hessian's whole spectrum (without weight decay) at the base setting's optima, and curvature at random points.
 
-    seeds: Count = key(4, "Optima measured, those of the first seeds; all of them, where there are fewer.", smoke=2)
+    Loss and curvature at random points are measured against their distance from the origin.
+    """
+
+    seeds: Count = key(4, "Number of optima to measure (the first N seeds that did not diverge).", smoke=2)
     top: Count = key(
         40,
         "Largest eigenvalues that are found one by one and counted exactly; at most all there are.",
@@ -47,188 +54,77 @@ class Settings(Section):
     probes: int = key(4, "Random directions along which the Hessian is probed at each of these points.", ge=2, smoke=2)
 
 
-NO_PAIRS = torch.zeros(0)
-INVARIANT = (
-    1e-7  # of the tridiagonal matrix's largest entry: what is left of a product that lies in the Krylov space already
-)
-KERNEL = 0.005  # width of the density's kernel, as a fraction of the range of all eigenvalues
-GRID = 801  # points of the density
-DECADES, PER_DECADE = 4, 12  # of thresholds below the largest eigenvalue
+NAT = "nat/weight^2"
+VARIABLES = {
+    "density": {
+        "eigenvalue": Variable(("seed", "rank"), "largest Hessian eigenvalues", NAT),
+        "residual": Variable(("seed", "rank"), "|H v - lambda v| of each of them", NAT),
+        "ritz_value": Variable(("seed", "probe", "step"), "Ritz values of random probes", NAT),
+        "ritz_mass": Variable(("seed", "probe", "step"), "share of directions that each stands for", "1"),
+        "density": Variable(
+            ("seed", "grid"), "spectral density, smoothed by a Gaussian of kernel_width", "weight^2/nat"
+        ),
+        "directions_above": Variable(("seed", "threshold"), "number of eigenvalues above", "1"),
+        "directions_above_error": Variable(("seed", "threshold"), "standard error of that number", "1"),
+        "short_directions": Variable(("seed",), "number of eigenvalues above short_eigenvalue", "1"),
+        "short_directions_error": Variable(("seed",), "standard error of that number", "1"),
+        "short_fraction": Variable(("seed",), "the same as a fraction of P", "1"),
+        "radius": Variable(("seed",), "Euclidean norm of the optimum", "weights"),
+    },
+    "radii": {
+        name: Variable(("radius", "point"), text, units)
+        for name, text, units in (
+            ("loss", "mean cross-entropy on the training split at random points", "nat"),
+            ("accuracy", "accuracy on the training split", "1"),
+            ("test_loss", "mean cross-entropy on the test split", "nat"),
+            ("test_accuracy", "accuracy on the test split", "1"),
+            ("trace", "trace of the Hessian of the training loss", NAT),
+            ("trace_error", "standard error of the trace", NAT),
+            ("frobenius", "Frobenius norm of the Hessian of the training loss", NAT),
+            ("positive", "share of random directions along which the loss curves upwards", "1"),
+            ("trace_over_norm", "trace over Frobenius norm of the Hessian", "1"),
+        )
+    },
+}
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Trace and Frobenius norm of a Hessian, each with its standard error; nan from a single probe."""
-
-    trace: float
-    trace_error: float
-    frobenius: float
-    frobenius_error: float
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """An estimate of all P eigenvalues, as the masses of a probability measure.
-
-    Args:
-        top: (k,) the largest eigenvalues, falling; each has the mass 1 / P, exactly.
-        values: (n, m) Ritz values of n random probes, rising; nan where a probe's Krylov space was smaller.
-        masses: (n, m) of the Ritz values; those of each probe sum to (P - k) / P.
-        dim: P.
-    """
-
-    top: np.ndarray
-    values: np.ndarray
-    masses: np.ndarray
-    dim: int
-
-
-def _without(vectors: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Return vectors (..., P) without their part in the span of an orthonormal basis (k, P); twice, for rounding."""
-    for _ in range(2):
-        vectors = vectors - (vectors @ basis.T) @ basis
-    return vectors
-
-
-def quadratic_forms(hessian: Callable[[Tensor], Tensor], probes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return z^T H z and |H z|^2, both (n,) in float64, of probes (n, P)."""
-    moved, probes = hessian(probes).double(), probes.double()
-    return (probes * moved).sum(1).cpu(), moved.square().sum(1).cpu()
-
-
-def hessian_moments(landscape: Landscape, point: Tensor, probes: Tensor, pairs: Eigenpairs | None = None) -> Moments:
-    """Estimate the trace and the Frobenius norm of the Hessian of the training loss from random probes.
-
-    With P the projector onto eigenvectors known already, tr H = tr PHP + E[z^T H z] and |H|^2 = |HP|^2 + E[|H z|^2], z
-    Gaussian outside of them (Hutchinson 1989; deflated as in Hutch++, Meyer et al. 2021). Both hold for any orthonormal
-    vectors, so that residuals of the eigenpairs leave no bias; a few large eigenvalues, known, take most of the noise.
+def measure(optima: Optima, settings: Settings = Settings()) -> dict[str, xr.Dataset]:
+    """Measure the Hessian's spectrum at optima, and loss and curvature at random points (without weight decay).
 
     Args:
-        landscape: whose Hessian-vector products are asked for.
-        point: (P,).
-        probes: (n, P), Gaussian, of unit variance.
-        pairs: whose top eigenvectors are known.
+        optima: of one setting, one at least that did not diverge.
+        settings: of the measurement.
+
+    Returns:
+        `density` (`spectra_at`) and `radii` (`at_random_points`).
     """
-    known, fixed, square = NO_PAIRS, 0.0, 0.0
-    if pairs is not None and len(pairs.top):
-        known = pairs.top_vectors.numpy()
-        fixed, square = float(pairs.top.sum()), float((pairs.top**2 + pairs.top_residuals**2).sum())
-        probes = torch.from_numpy(_without(probes.cpu().double().numpy(), known)).to(probes)
-    forms, squares = quadratic_forms(landscape.hessian_at(point), probes)
-    frobenius = float(np.sqrt(square + float(squares.mean())))
-    spread = standard_error(squares)
-    return Moments(
-        fixed + float(forms.mean()),
-        standard_error(forms),
-        frobenius,
-        spread / (2 * frobenius) if frobenius else spread,  # of a square root
-    )
+    sound = optima.sound()
+    norm = float(np.linalg.norm(sound.starts.cpu().numpy(), axis=1).mean())
+    parts = {
+        "density": spectra_at(sound.first(settings.seeds), settings),
+        "radii": at_random_points(optima.landscape, norm, settings),
+    }
+    return {name: optima.flagged(part) for name, part in parts.items()}
 
 
-def lanczos(
-    products: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int, known: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return Ritz values and Gauss weights (at most `steps` of each) of a symmetric operator and a unit vector (P,).
-
-    Lanczos with full reorthogonalisation in float64, also against known eigenvectors (k, P): no ghost copies. Ends
-    before `steps` where the Krylov space does. The weights, squares of the first components of the tridiagonal
-    matrix's eigenvectors, sum to 1 (Golub & Meurant 2010).
-    """
-    steps = min(steps, len(start) - len(known))
-    basis = np.concatenate([known, np.empty((steps, len(start)))])  # known ones first, so that one product removes all
-    diagonal, beside, rest = [], [], start
-    for row in range(len(known), len(known) + steps):
-        basis[row] = rest
-        moved = products(rest)
-        diagonal.append(float(moved @ rest))
-        moved = moved - diagonal[-1] * rest
-        if beside:
-            moved -= beside[-1] * basis[row - 1]
-        moved -= (basis[: row + 1] @ moved) @ basis[: row + 1]
-        size = float(np.linalg.norm(moved))
-        if size <= INVARIANT * max(np.abs(diagonal).max(), *beside, 0.0):
-            break
-        beside.append(size)
-        rest = moved / size
-    values, vectors = eigh_tridiagonal(diagonal, beside[: len(diagonal) - 1])
-    return values, vectors[0] ** 2
-
-
-def spectrum(landscape: Landscape, point: Tensor, probes: Tensor, steps: int, pairs: Eigenpairs) -> Spectrum:
-    """Estimate the spectrum of the Hessian of the training loss by stochastic Lanczos quadrature.
-
-    The top eigenpairs count exactly; random probes orthogonal to them stand for all other directions (Ubaru, Chen &
-    Saad 2017; for networks Ghorbani, Krishnan & Xiao 2019, Papyan 2019). From m steps, the first 2 m moments of the
-    measure are unbiased.
+def spectra_at(optima: Optima, settings: Settings) -> xr.Dataset:
+    """Measure the spectrum of the Hessian of the training loss, without weight decay, at optima.
 
     Args:
-        landscape: whose Hessian-vector products are asked for.
-        point: (P,).
-        probes: (n, P), Gaussian.
-        steps: m, of each Lanczos run.
-        pairs: top eigenpairs, none or some.
-    """
-    hessian, known = landscape.hessian_at(point), pairs.top_vectors.numpy()
-
-    def products(vector: np.ndarray) -> np.ndarray:
-        return hessian(torch.from_numpy(vector[None]).to(point))[0].cpu().double().numpy()
-
-    count, dim = len(known), len(point)
-    values, masses = np.full((len(probes), steps), np.nan), np.zeros((len(probes), steps))
-    for row, probe in enumerate(_without(probes.cpu().double().numpy(), known)):
-        if count < dim:
-            found, weights = lanczos(products, probe / np.linalg.norm(probe), steps, known)
-            values[row, : len(found)], masses[row, : len(found)] = found, weights * (dim - count) / dim
-    return Spectrum(pairs.top.numpy(), values, masses, dim)
-
-
-def directions_above(found: Spectrum, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many eigenvalues lie above thresholds (t,), and the standard errors of these estimates, both (t,).
-
-    The known top counts exactly, so that the error is zero above the last of it.
-    """
-    thresholds = np.asarray(thresholds, dtype=float)
-    above = found.values[..., None] > thresholds  # (n, m, t); nan is above nothing
-    counts = (above * found.masses[..., None]).sum(1) * found.dim  # (n, t)
-    exact = (found.top[:, None] > thresholds).sum(0)
-    return exact + counts.mean(0), np.array([standard_error(column) for column in counts.T])
-
-
-def density(found: Spectrum, grid: np.ndarray, width: float) -> np.ndarray:
-    """Return the spectral density (g,) on a grid (g,), smoothed by a Gaussian of a standard deviation; integrates to 1.
-
-    A Gaussian of that width stands for each eigenvalue, which hides what is finer.
-    """
-    places = np.concatenate([found.top, found.values.ravel()])
-    masses = np.concatenate([np.full(len(found.top), 1 / found.dim), found.masses.ravel() / len(found.values)])
-    places, masses = places[np.isfinite(places)], masses[np.isfinite(places)]
-    bumps = np.exp(-0.5 * ((grid[:, None] - places) / width) ** 2) / (width * np.sqrt(2 * np.pi))
-    return bumps @ masses
-
-
-def measure(
-    landscape: Landscape, optima: Tensor, seeds, top: int, samples: int, steps: int, short_eigenvalue: float
-) -> xr.Dataset:
-    """Measure the spectrum of the Hessian of the training loss, without weight decay, at networks' optima.
-
-    Args:
-        landscape: of the networks.
-        optima: (K, P), all finite.
-        seeds: K seeds, each of which draws its own probes.
-        top: eigenvalues found one by one; at most P.
-        samples: random probes of the rest of the spectrum.
-        steps: Lanczos steps of each probe.
-        short_eigenvalue: a direction is short where its eigenvalue is larger, nats per squared weight.
+        optima: all finite. Each seed draws its own probes.
+        settings: `top`, `samples`, `steps`, `short_eigenvalue`.
 
     Returns:
         Eigenvalues, Ritz values, density and numbers of directions, over seed.
     """
-    top = min(top, optima.shape[1])
+    points = optima.points
+    dim = points.shape[1]
+    top = min(settings.top, dim)
     found, residuals = [], []
-    for seed, point in zip(seeds, optima, strict=True):
-        pairs = hessian_eigenpairs(landscape, point, top, 0)
-        probes = gaussian(samples, len(point), "spectrum", int(seed)).to(point)
-        found.append(spectrum(landscape, point, probes, steps, pairs))
+    for seed, point in zip(optima.seeds, points, strict=True):
+        pairs = hessian_eigenpairs(optima.landscape, point, top, 0)
+        probes = gaussian(settings.samples, dim, "spectrum", int(seed)).to(point)
+        found.append(spectrum(optima.landscape, point, probes, settings.steps, pairs))
         residuals.append(pairs.top_residuals.numpy())
     lows = [np.nanmin(np.append(one.values, one.top)) for one in found]
     high = max(float(one.top[0]) for one in found)
@@ -237,38 +133,91 @@ def measure(
     grid = np.linspace(min(lows) - 5 * width, high + 5 * width, GRID)
     thresholds = (high or 1.0) * np.logspace(-DECADES, 0, DECADES * PER_DECADE + 1)
     counts = np.array([directions_above(one, thresholds) for one in found])
-    short = np.array([directions_above(one, [short_eigenvalue]) for one in found])[..., 0]
-    unit_of = "nat/weight^2"
-    variables = {
-        "eigenvalue": described(("seed", "rank"), [one.top for one in found], "largest Hessian eigenvalues", unit_of),
-        "residual": described(("seed", "rank"), residuals, "|H v - lambda v| of each of them", unit_of),
-        "ritz_value": described(
-            ("seed", "probe", "step"), [one.values for one in found], "Ritz values of random probes", unit_of
-        ),
-        "ritz_mass": described(
-            ("seed", "probe", "step"),
-            [one.masses for one in found],
-            "share of directions that each stands for",
-            "1",
-        ),
-        "density": described(
-            ("seed", "grid"),
-            [density(one, grid, width) for one in found],
-            "spectral density, smoothed by a Gaussian of kernel_width",
-            "weight^2/nat",
-        ),
-        "directions_above": described(("seed", "threshold"), counts[:, 0], "number of eigenvalues above", "1"),
-        "directions_above_error": described(("seed", "threshold"), counts[:, 1], "standard error of that number", "1"),
-        "short_directions": described(("seed",), short[:, 0], "number of eigenvalues above short_eigenvalue", "1"),
-        "short_directions_error": described(("seed",), short[:, 1], "standard error of that number", "1"),
-        "short_fraction": described(("seed",), short[:, 0] / optima.shape[1], "the same as a fraction of P", "1"),
+    short = np.array([directions_above(one, [settings.short_eigenvalue]) for one in found])[..., 0]
+    values = {
+        "eigenvalue": [one.top for one in found],
+        "residual": residuals,
+        "ritz_value": [one.values for one in found],
+        "ritz_mass": [one.masses for one in found],
+        "density": [density(one, grid, width) for one in found],
+        "directions_above": counts[:, 0],
+        "directions_above_error": counts[:, 1],
+        "short_directions": short[:, 0],
+        "short_directions_error": short[:, 1],
+        "short_fraction": short[:, 0] / dim,
+        "radius": points.norm(dim=1).cpu(),
     }
-    variables["radius"] = described(("seed",), optima.norm(dim=1).cpu(), "Euclidean norm of the optimum", "weights")
     coordinates = {
-        "seed": list(seeds),
+        "seed": optima.seeds,
         "rank": range(1, top + 1),
-        "grid": described(("grid",), grid, "eigenvalue", unit_of),
-        "threshold": described(("threshold",), thresholds, "eigenvalue", unit_of),
+        "grid": described(("grid",), grid, "eigenvalue", NAT),
+        "threshold": described(("threshold",), thresholds, "eigenvalue", NAT),
     }
-    attributes = {"kernel_width": width, "short_eigenvalue": short_eigenvalue, "parameters": optima.shape[1]}
-    return xr.Dataset(variables, coordinates, attributes)
+    attributes = {"kernel_width": width, "short_eigenvalue": settings.short_eigenvalue, "parameters": dim}
+    return labelled(VARIABLES["density"], values, coordinates, attributes)
+
+
+def at_random_points(landscape: Landscape, norm: float, settings: Settings) -> xr.Dataset:
+    """Measure loss and curvature at random points against their distance from the origin (our definition).
+
+    A point is an isotropic Gaussian vector rescaled to a radius: the same directions at every radius. Its Hessian is
+    that of the training loss without weight decay. From Gaussian probes z: the trace, mean z^T H z; the Frobenius norm,
+    the root of mean |H z|^2; and the share of probes along which the loss curves upwards, z^T H z > 0.
+
+    Args:
+        landscape: that also evaluates accuracy.
+        norm: of the initialisation, in weights, the unit of radii.
+        settings: `radii` in units of that norm, `points` at each radius, `probes` at each point.
+
+    Returns:
+        A dataset over (radius_factor, point); `radius` is the radius in weights. Where the Hessian is zero, as it is in
+        float32 where every example is certain, the ratio of trace and norm is nan.
+    """
+    directions = random_directions(settings.points, landscape.dim, "random points").to(
+        landscape.device, landscape.dtype
+    )
+    shape = (len(settings.radii), settings.points)
+    values = {name: np.full(shape, np.nan, np.float32) for name in VARIABLES["radii"]}
+    for row, factor in enumerate(settings.radii):
+        where = factor * norm * directions
+        for prefix, split in (("", "train"), ("test_", "test")):
+            for name, found in landscape.evaluate(where, split).items():
+                values[prefix + name][row] = found.cpu()
+        for column, point in enumerate(where):
+            drawn = gaussian(settings.probes, landscape.dim, "random point probes", column).to(point)
+            forms, squares = quadratic_forms(landscape.hessian_at(point), drawn)
+            finite = bool(forms.isfinite().all())
+            values["trace"][row, column] = forms.mean()
+            values["trace_error"][row, column] = standard_error(forms)
+            values["frobenius"][row, column] = squares.mean().sqrt()
+            values["positive"][row, column] = (forms > 0).double().mean() if finite else np.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values["trace_over_norm"] = values["trace"] / values["frobenius"]
+    factors = np.asarray(settings.radii, float)
+    coordinates = {
+        "radius": described(("radius",), norm * factors, "distance from the origin", "weights"),
+        "radius_factor": described(("radius",), factors, "radius over the norm of the initialisation", "1"),
+        "point": range(settings.points),
+    }
+    attributes = {"initial_norm": float(norm), "probes": settings.probes}
+    return labelled(VARIABLES["radii"], values, coordinates, attributes)
+
+
+def work(case: Case, settings: Settings) -> Work:
+    """Count the spectra at optima, and random points at all distances."""
+    dim, steps = case.parameters, settings.steps
+    basis = min(settings.top, dim) + steps / 2  # on average
+    one = hessian(case, settings.top, 0) + Work(
+        {
+            Product(case.model): settings.samples * steps,
+            MultiplyAdd(): settings.samples * steps * basis * dim * 2,
+        }
+    )
+    points = len(settings.radii) * settings.points
+    around = evaluations(case.model, points) + Work({Product(case.model): points * (settings.probes + 1)})
+    return times(min(settings.seeds, case.seeds), one) + around
+
+
+def claims() -> Iterator[dict]:
+    """Claim nothing of the spectrum alone; `analysis.fitted_wedges` compares its short directions with wedges."""
+    return iter(())

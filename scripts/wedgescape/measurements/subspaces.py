@@ -166,7 +166,9 @@ VARIABLES = {
     "point_size": Variable(("point",), "m of the point's surface"),
     "point_set": Variable(("point",), "set of the point's surface"),
     "largest_loss": Variable(
-        (*SETS, "level"), "largest training loss at fixed points between vertices, before and after each refinement", "nat"
+        (*SETS, "level"),
+        "largest training loss at fixed points between vertices, before and after each refinement",
+        "nat",
     ),
     "dimension": Variable(
         SETS, "principal directions that hold 99 % of the vertices' variance; the linear hull has m - 1"

@@ -1,21 +1,26 @@
-"""The toy model against its closed forms, by the code that measures networks (science, section 1)."""
+"""The toy model against its closed forms, by the code that measures networks (docs/science.md, Wedges)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from wedgescape.landscapes import wedges as theory
+from wedgescape.landscapes.operations import Case, WedgeStep, Work
 from wedgescape.landscapes.spans import random_directions
 from wedgescape.landscapes.wedges import WedgeLandscape
 from wedgescape.measurements.connectors import find_centres
 from wedgescape.measurements.hyperplanes import descend_in_hyperplanes
 from wedgescape.measurements.tunnels import angular_width, keeps_loss, tangents
-from wedgescape.stores.zarr_stores import as_rows, described
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.judging import is_small, row
+from wedgescape.stores.zarr_stores import Variable, as_rows, labelled
+from wedgescape.study.places import AtBase
 from wedgescape.study.sections import Count, Counts, PositiveNumbers, Section, key
+from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Recipe
 
 
@@ -69,7 +74,7 @@ def cut_losses(dim: int, short: Sequence[int], radius: float, trials: int) -> tu
 
 
 def tunnel_widths(dim: int, short: Sequence[int], radii: Sequence[float], trials: int, threshold: float) -> np.ndarray:
-    """Return angular widths (short, radius, trial), one random way off one wedge a trial, radians."""
+    """Return angular widths (short, radius, trial), one random way off one wedge per trial, radians."""
     widths = np.zeros((len(short), len(radii), trials))
     for i, s in enumerate(short):
         landscape = WedgeLandscape(dim, s)
@@ -104,67 +109,101 @@ def connectors(dim: int, short: Sequence[int], sizes: Sequence[int], radius: flo
     return shared, residual
 
 
-def simulate(
-    dimension: int, short: Sequence[int], wedges: Sequence[int], radii: Sequence[float], trials: int, connected: int
-) -> xr.Dataset:
-    """Simulate all four predictions about wedges and store them beside their closed forms.
+VARIABLES = {
+    "random_loss": Variable(("short", "wedges", "radius", "trial"), "loss of a random point", "1"),
+    "random_loss_predicted": Variable(("short", "radius"), "r sqrt(s/D)", "1"),
+    "cut_dim": Variable(("short", "ratio"), "dimensions d of a random affine cut"),
+    "cut_loss": Variable(("short", "ratio", "trial"), "lowest loss found on the cut", "1"),
+    "cut_loss_predicted": Variable(("short", "ratio"), "r sqrt((s-d)/D), 0 from d = s", "1"),
+    "width": Variable(("short", "radius", "trial"), "angular width of a wedge", "radian"),
+    "width_predicted": Variable(("short", "radius"), "asin(tau / (r sqrt(s/D)))", "radian"),
+    "shared_dim": Variable(("short", "size", "connector_trial"), "dimension of the intersection of m wedges", "1"),
+    "shared_dim_predicted": Variable(("short", "size"), "D (1 - s/D)^m", "1"),
+    "connector_residual": Variable(
+        ("short", "size", "connector_trial"),
+        "distance of the connector's centre from all m wedges over the centroid's",
+        "1",
+    ),
+    "largest_connector": Variable(("short",), "largest m with a connector: m - 1 <= D (1 - s/D)^m", "1"),
+}
+MEMORY, MINUTES = 2000, 30
+
+
+def measure(settings: Settings = Settings()) -> xr.Dataset:
+    """Simulate all four predictions about wedges, beside their closed forms.
 
     Args:
-        dimension: D.
-        short: the s's.
-        wedges: the W's.
-        radii: distances from the origin.
-        trials: random draws of each.
-        connected: largest m of the connectors.
+        settings: of the toy model.
 
     Returns:
         A dataset; `tidy` makes its table.
     """
+    dimension, short, radii = settings.dimension, settings.short, np.array(settings.radii)
     radius = float(max(radii))
     threshold = 0.5 * float(theory.random_loss(min(radii), min(short), dimension))
-    sizes = meeting_sizes(min(connected, dimension // 2))
-    dims, cuts = cut_losses(dimension, short, radius, trials)
+    sizes = meeting_sizes(min(settings.connected, dimension // 2))
+    dims, cuts = cut_losses(dimension, short, radius, settings.trials)
     shared, residual = connectors(dimension, short, sizes, radius)
-    s, r, m = np.array(short)[:, None], np.array(radii), np.array(sizes)
-    variables = {
-        "random_loss": described(
-            ("short", "wedges", "radius", "trial"),
-            random_losses(dimension, short, wedges, radii, trials),
-            "loss of a random point",
-        ),
-        "random_loss_predicted": described(("short", "radius"), theory.random_loss(r, s, dimension), "r sqrt(s/D)"),
-        "cut_dim": described(("short", "ratio"), dims, "dimensions d of a random affine cut"),
-        "cut_loss": described(("short", "ratio", "trial"), cuts, "lowest loss found on the cut"),
-        "cut_loss_predicted": described(
-            ("short", "ratio"), theory.cut_loss(radius, s, dims, dimension), "r sqrt((s-d)/D), 0 from d = s"
-        ),
-        "width": described(
-            ("short", "radius", "trial"),
-            tunnel_widths(dimension, short, radii, trials, threshold),
-            "angular width of a wedge",
-            "radian",
-        ),
-        "width_predicted": described(
-            ("short", "radius"), theory.half_width(threshold, r, s, dimension), "asin(tau / (r sqrt(s/D)))", "radian"
-        ),
-        "shared_dim": described(
-            ("short", "size", "connector_trial"), shared, "dimension of the intersection of m wedges"
-        ),
-        "shared_dim_predicted": described(("short", "size"), theory.intersection(s, m, dimension), "D (1 - s/D)^m"),
-        "connector_residual": described(
-            ("short", "size", "connector_trial"),
-            residual,
-            "distance of the connector's centre from all m wedges over the centroid's",
-        ),
-        "largest_connector": described(
-            ("short",),
-            [theory.largest_connector(n, dimension) for n in short],
-            "largest m with a connector: m - 1 <= D (1 - s/D)^m",
-        ),
+    s, m = np.array(short)[:, None], np.array(sizes)
+    values = {
+        "random_loss": random_losses(dimension, short, settings.wedges, settings.radii, settings.trials),
+        "random_loss_predicted": theory.random_loss(radii, s, dimension),
+        "cut_dim": dims,
+        "cut_loss": cuts,
+        "cut_loss_predicted": theory.cut_loss(radius, s, dims, dimension),
+        "width": tunnel_widths(dimension, short, settings.radii, settings.trials, threshold),
+        "width_predicted": theory.half_width(threshold, radii, s, dimension),
+        "shared_dim": shared,
+        "shared_dim_predicted": theory.intersection(s, m, dimension),
+        "connector_residual": residual,
+        "largest_connector": [theory.largest_connector(n, dimension) for n in short],
     }
-    coordinates = {"short": list(short), "wedges": list(wedges), "radius": r, "ratio": list(CUT_RATIOS), "size": sizes}
+    coordinates = {"short": short, "wedges": settings.wedges, "radius": radii, "ratio": list(CUT_RATIOS), "size": sizes}
     attributes = {"dimension": dimension, "threshold": threshold, "cut_radius": radius}
-    return xr.Dataset(variables, coordinates, attributes)
+    return labelled(VARIABLES, values, coordinates, attributes)
+
+
+def work(case: Case, settings: Settings) -> Work:
+    """Count the descents of the toy model, in cuts and to connectors' centres."""
+    total, dimension = Work(), settings.dimension
+    for short in settings.short:
+        for ratio in CUT_RATIOS:
+            total[WedgeStep(dimension, settings.trials, cut=max(1, round(ratio * short)))] += STEPS
+        for size in meeting_sizes(min(settings.connected, dimension // 2)):
+            total[WedgeStep(dimension, 1, wedges=size)] += CONNECTOR_TRIALS * STEPS
+    return total
+
+
+SENTENCES = {
+    "random_loss": "Random points lie as far from a wedge as r sqrt(s/D)",
+    "cut_loss": "The lowest loss on random cuts is r sqrt((s-d)/D)",
+    "width": "A wedge is as wide as asin(tau / (r sqrt(s/D)))",
+    "shared_dim": "m wedges share D (1 - s/D)^m dimensions",
+}
+
+
+def claims(wedges: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
+    """Judge whether the toy model follows its closed forms, and has connectors up to the predicted m and not beyond.
+
+    The statistics are the mean over cases of the absolute relative error (one wedge; where the closed form is at least
+    one dimension, or above zero), and the fraction of connectors whose being found or not was mispredicted. Both are
+    bootstrapped over cases. Supported where the interval lies below `maximum_relative_error`.
+    """
+    table = tidy(wedges)
+    one_wedge = table["wedges"].isna() | (table["wedges"] == 1)
+    measured = {}
+    for quantity, sentence in SENTENCES.items():
+        smallest = 1.0 if quantity == "shared_dim" else 1e-12
+        chosen = one_wedge & (table["quantity"] == quantity) & (table["predicted"] >= smallest)
+        measured[quantity] = (sentence, "mean absolute relative error", table.loc[chosen, "relative_error"].abs())
+    expected = wedges["size"] <= wedges["largest_connector"]  # (size, short)
+    found = (wedges["connector_residual"] < FOUND_BELOW).mean("connector_trial")
+    sentence = "A connector joins m wedges up to the predicted m and not beyond"
+    measured["connector"] = (sentence, "fraction mispredicted", abs(found - expected).values.ravel())
+    for name, (sentence, statistic, errors) in measured.items():
+        judged = is_small(intervals.mean(errors), rules.maximum_relative_error)
+        trials = wedges.sizes["connector_trial" if name in ("shared_dim", "connector") else "trial"]
+        yield row(f"wedge_{name}", sentence, statistic, judged, trials, len(errors))
 
 
 PAIRS = {
@@ -176,7 +215,7 @@ PAIRS = {
 
 
 def tidy(store: xr.Dataset) -> pd.DataFrame:
-    """Return one row a simulated case: quantity, its keys, simulated value, spread over trials, closed form, error.
+    """Return one row per simulated case: quantity, its keys, simulated value, spread over trials, closed form, error.
 
     Simulated losses are root mean squares over trials, the average for which the closed forms of distances are exact;
     angles and dimensions are means. `relative_error` is nan where the closed form is zero.

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
-from wedgescape.landscapes.base import Landscape
 from wedgescape.numerics.randomness import stream
+
+if TYPE_CHECKING:
+    from wedgescape.landscapes.base import Landscape
 
 KRYLOV = 160  # vectors of the Lanczos basis: on the digits one basis holds both ends, and 128 took restarts at times
 LEAST_KRYLOV = 20

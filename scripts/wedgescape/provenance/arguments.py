@@ -7,16 +7,14 @@ sections of the config.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 
 import pandas as pd
 
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.stores.zarr_stores import along, load_store, open_store, open_weights, setting_of
 from wedgescape.study.catalogue import File
+from wedgescape.study.places import Tell
 from wedgescape.training.optima import Optima
-
-Tell = Callable[[str], None]  # receives a line of progress
 
 
 def imported(file: File):

@@ -142,7 +142,7 @@ class File:
         return known.section() if known else None
 
     def sections(self, *functions: str) -> list[str]:
-        """Return the sections of the config, or entries such as `claims.confidence`, that functions of the file read."""
+        """Return the sections of the config (or entries, as `claims.confidence`) that functions of the file read."""
         found = []
         for annotation in self.parameters(*functions).values():
             if annotation == "Intervals":

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
     import xarray as xr
 
@@ -25,6 +27,7 @@ AtAllSettings: TypeAlias = "dict[str, xr.Dataset]"  # setting -> store, at all s
 BaseSetting: TypeAlias = dict  # the base setting's hyperparameters, by their keys in `sweeps`
 Grids: TypeAlias = dict  # grid -> `keys` that it varies, and `settings`: name -> hyperparameters
 SettingName: TypeAlias = str  # of the setting that the job is about
+Tell: TypeAlias = "Callable[[str], None]"  # receives a line of progress
 Tables: TypeAlias = dict  # what `tabulate` returned: name -> table
 Verdicts: TypeAlias = "pd.DataFrame"  # the table of all verdicts
 Weights: TypeAlias = "xr.Dataset"  # the weights store of the job's setting, without its landscape

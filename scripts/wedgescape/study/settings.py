@@ -186,9 +186,10 @@ class Rules(Section):
         "does.",
     )
     minimum_barrier: float = key(
-        0.1, "A barrier separates optima where the whole interval of the straight line's barrier lies above this, in nats.",
+        0.1,
+        "A barrier separates optima where the whole interval of the straight line's barrier lies above this, in nats.",
         ge=0,
-    )  # fmt: skip
+    )
     maximum_rise: float = key(
         0.01, "The loss falls monotonically on a straight line where it nowhere rises by more than this, in nats.", ge=0
     )

@@ -1,24 +1,32 @@
-"""Training many seeds at one point of the grid, and opening what was trained."""
+"""Training many seeds at one setting of hyperparameters."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-import torch
 import xarray as xr
 from torch import Tensor
 
-from wedgescape.errors import InputError
 from wedgescape.landscapes import models
-from wedgescape.landscapes.networks import NetworkLandscape, initial_points, network_landscape
-from wedgescape.stores.attributes import training_of
-from wedgescape.stores.zarr_stores import as_json, described, open_weights
+from wedgescape.landscapes.networks import NetworkLandscape, initial_points
+from wedgescape.landscapes.operations import Case, Step, Work, evaluations
+from wedgescape.stores.zarr_stores import as_json, described
+from wedgescape.study.study import seeds_in
 from wedgescape.training.checkpoints import Checkpoint
 from wedgescape.training.descent import Recipe, descend
 
 REPORT_EVERY = 10.0  # seconds between two lines of progress
+
+
+CURVES = {
+    "train_loss": ("mean cross-entropy on the whole training split", "nat"),
+    "train_accuracy": ("accuracy on the whole training split", "1"),
+    "test_loss": ("mean cross-entropy on the whole test split", "nat"),
+    "test_accuracy": ("accuracy on the whole test split", "1"),
+    "norm": ("Euclidean norm of the weights", "weights"),
+    "distance_from_init": ("Euclidean distance from the initialisation", "weights"),
+}
 
 
 def recipe_of(training: dict, examples: int) -> Recipe:
@@ -102,7 +110,7 @@ def train(
         "theta": described(("seed", "param"), theta.cpu(), "final weights, flat"),
         "theta_init": described(("seed", "param"), starts.cpu(), "where the training began: the initialisation"),
         **history,
-        "diverged": described(("seed",), descent.diverged.cpu() | ~final.isfinite(), "the run left the finite numbers"),
+        "diverged": described(("seed",), descent.diverged.cpu() | ~final.isfinite(), "the run diverged"),
     }
     coordinates = {"seed": list(seeds), "epoch": range(epochs + 1)}
     if descent.snapshots is not None:
@@ -126,45 +134,11 @@ def _snapshot_steps(recipe: Recipe, per_epoch: int, epochs: int, every: int | No
     return sorted({max([low for low in low_points if low <= step], default=step) for step in steps})
 
 
-CURVES = {
-    "train_loss": ("mean cross-entropy on the whole training split", "nat"),
-    "train_accuracy": ("accuracy on the whole training split", "1"),
-    "test_loss": ("mean cross-entropy on the whole test split", "nat"),
-    "test_accuracy": ("accuracy on the whole test split", "1"),
-    "norm": ("Euclidean norm of the weights", "weights"),
-    "distance_from_init": ("Euclidean distance from the initialisation", "weights"),
-}
-
-
-def curves(weights: xr.Dataset) -> xr.Dataset:
-    """Return how networks were trained: the curves of a weights store over (seed, epoch), and `diverged`, in memory.
-
-    So what is drawn of training needs no weights, the largest of all stores.
-    """
-    return weights[[*CURVES, "diverged"]].drop_attrs(deep=False).load()
-
-
-def trained_landscape(
-    data: xr.Dataset, stores: Sequence[str], device: str
-) -> tuple[NetworkLandscape, Tensor, xr.Dataset]:
-    """Open a point of the grid: its landscape, its optima (seed, P) on the device, and its weights store."""
-    weights = open_weights(stores)
-    landscape = network_landscape(data, training_of(weights.attrs)["model"], device)
-    return landscape, torch.from_numpy(weights["theta"].values).to(landscape.device), weights
-
-
-def sound_optima(
-    data: xr.Dataset, stores: Sequence[str], device: str, at_least: int
-) -> tuple[NetworkLandscape, Tensor, xr.Dataset]:
-    """Open a point of the grid without the runs that diverged, as `trained_landscape` does.
-
-    Raises:
-        InputError: if fewer runs than `at_least` stayed finite.
-    """
-    landscape, optima, weights = trained_landscape(data, stores, device)
-    sound = (~weights["diverged"].values).nonzero()[0]
-    if len(sound) < at_least:
-        place = Path(stores[0]).parent.name
-        text = f"{len(sound)} of {len(optima)} runs stayed finite; allowed here: at least {at_least}"
-        raise InputError(f"{place}: {text}. Lower training.learning_rate, or set training.clip_norm")
-    return landscape, optima[torch.from_numpy(sound).to(optima.device)], weights.isel(seed=sound)
+def work(case: Case) -> Work:
+    """Count a training: a chunk of seeds at a setting."""
+    settings = case.study.training(case.setting)["training"]
+    count, recipe = len(seeds_in(case.wildcards["seeds"])), recipe_of(settings, case.data.examples["train"])
+    step = Step(case.model, count, recipe.batch_size, recipe.optimizer, recipe.dropout > 0, recipe.sharpness_radius > 0)
+    looks = settings["epochs"] + 1 + bool(settings["average_epochs"])
+    steps = settings["epochs"] * recipe.steps_per_epoch(case.data.examples["train"])
+    return Work({step: steps}) + evaluations(case.model, looks * count)

@@ -1,0 +1,175 @@
+"""The whole spectrum of a Hessian, without its matrix: moments, density, short directions (docs/science.md, Curvature).
+
+All of it is over the training loss without weight decay, and takes nothing but Hessian-vector products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.linalg import eigh_tridiagonal
+from torch import Tensor
+
+from wedgescape.numerics.eigenpairs import Eigenpairs
+from wedgescape.numerics.intervals import standard_error
+
+if TYPE_CHECKING:
+    from wedgescape.landscapes.base import Landscape
+
+NO_PAIRS = torch.zeros(0)
+# Of the tridiagonal matrix's largest entry: what is left of a product that lies in the Krylov space already.
+INVARIANT = 1e-7
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Trace and Frobenius norm of a Hessian, each with its standard error; nan from a single probe."""
+
+    trace: float
+    trace_error: float
+    frobenius: float
+    frobenius_error: float
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """An estimate of all P eigenvalues, as the masses of a probability measure.
+
+    Args:
+        top: (k,) the largest eigenvalues, falling; each has the mass 1 / P, exactly.
+        values: (n, m) Ritz values of n random probes, rising; nan where a probe's Krylov space was smaller.
+        masses: (n, m) of the Ritz values; those of each probe sum to (P - k) / P.
+        dim: P.
+    """
+
+    top: np.ndarray
+    values: np.ndarray
+    masses: np.ndarray
+    dim: int
+
+
+def _without(vectors: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Return vectors (..., P) without their part in the span of an orthonormal basis (k, P); twice, for rounding."""
+    for _ in range(2):
+        vectors = vectors - (vectors @ basis.T) @ basis
+    return vectors
+
+
+def quadratic_forms(hessian: Callable[[Tensor], Tensor], probes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return z^T H z and |H z|^2, both (n,) in float64, of probes (n, P)."""
+    moved, probes = hessian(probes).double(), probes.double()
+    return (probes * moved).sum(1).cpu(), moved.square().sum(1).cpu()
+
+
+def hessian_moments(landscape: Landscape, point: Tensor, probes: Tensor, pairs: Eigenpairs | None = None) -> Moments:
+    """Estimate the trace and the Frobenius norm of the Hessian of the training loss from random probes.
+
+    With P the projector onto eigenvectors known already, tr H = tr PHP + E[z^T H z] and |H|^2 = |HP|^2 + E[|H z|^2], z
+    Gaussian outside of them (Hutchinson 1989; deflated as in Hutch++, Meyer et al. 2021). Both hold for any orthonormal
+    vectors, so that residuals of the eigenpairs leave no bias; a few large eigenvalues, known, take most of the noise.
+
+    Args:
+        landscape: whose Hessian-vector products are asked for.
+        point: (P,).
+        probes: (n, P), Gaussian, of unit variance.
+        pairs: whose top eigenvectors are known.
+    """
+    known, fixed, square = NO_PAIRS, 0.0, 0.0
+    if pairs is not None and len(pairs.top):
+        known = pairs.top_vectors.numpy()
+        fixed, square = float(pairs.top.sum()), float((pairs.top**2 + pairs.top_residuals**2).sum())
+        probes = torch.from_numpy(_without(probes.cpu().double().numpy(), known)).to(probes)
+    forms, squares = quadratic_forms(landscape.hessian_at(point), probes)
+    frobenius = float(np.sqrt(square + float(squares.mean())))
+    spread = standard_error(squares)
+    return Moments(
+        fixed + float(forms.mean()),
+        standard_error(forms),
+        frobenius,
+        spread / (2 * frobenius) if frobenius else spread,  # of a square root
+    )
+
+
+def lanczos(
+    products: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Ritz values and Gauss weights (at most `steps` of each) of a symmetric operator and a unit vector (P,).
+
+    Lanczos with full reorthogonalisation in float64, also against known eigenvectors (k, P): no ghost copies. Ends
+    before `steps` where the Krylov space does. The weights, squares of the first components of the tridiagonal
+    matrix's eigenvectors, sum to 1 (Golub & Meurant 2010).
+    """
+    steps = min(steps, len(start) - len(known))
+    basis = np.concatenate([known, np.empty((steps, len(start)))])  # known ones first, so that one product removes all
+    diagonal, beside, rest = [], [], start
+    for row in range(len(known), len(known) + steps):
+        basis[row] = rest
+        moved = products(rest)
+        diagonal.append(float(moved @ rest))
+        moved = moved - diagonal[-1] * rest
+        if beside:
+            moved -= beside[-1] * basis[row - 1]
+        moved -= (basis[: row + 1] @ moved) @ basis[: row + 1]
+        size = float(np.linalg.norm(moved))
+        if size <= INVARIANT * max(np.abs(diagonal).max(), *beside, 0.0):
+            break
+        beside.append(size)
+        rest = moved / size
+    values, vectors = eigh_tridiagonal(diagonal, beside[: len(diagonal) - 1])
+    return values, vectors[0] ** 2
+
+
+def spectrum(landscape: Landscape, point: Tensor, probes: Tensor, steps: int, pairs: Eigenpairs) -> Spectrum:
+    """Estimate the spectrum of the Hessian of the training loss by stochastic Lanczos quadrature.
+
+    The top eigenpairs count exactly; random probes orthogonal to them stand for all other directions (Ubaru, Chen &
+    Saad 2017; for networks Ghorbani, Krishnan & Xiao 2019, Papyan 2019). From m steps, the first 2 m moments of the
+    measure are unbiased.
+
+    Args:
+        landscape: whose Hessian-vector products are asked for.
+        point: (P,).
+        probes: (n, P), Gaussian.
+        steps: m, of each Lanczos run.
+        pairs: top eigenpairs, none or some.
+    """
+    hessian, known = landscape.hessian_at(point), pairs.top_vectors.numpy()
+
+    def products(vector: np.ndarray) -> np.ndarray:
+        return hessian(torch.from_numpy(vector[None]).to(point))[0].cpu().double().numpy()
+
+    count, dim = len(known), len(point)
+    values, masses = np.full((len(probes), steps), np.nan), np.zeros((len(probes), steps))
+    for row, probe in enumerate(_without(probes.cpu().double().numpy(), known)):
+        if count < dim:
+            found, weights = lanczos(products, probe / np.linalg.norm(probe), steps, known)
+            values[row, : len(found)], masses[row, : len(found)] = found, weights * (dim - count) / dim
+    return Spectrum(pairs.top.numpy(), values, masses, dim)
+
+
+def directions_above(found: Spectrum, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many eigenvalues lie above thresholds (t,), and the standard errors of these estimates, both (t,).
+
+    The known top counts exactly, so that the error is zero above the last of it.
+    """
+    thresholds = np.asarray(thresholds, dtype=float)
+    above = found.values[..., None] > thresholds  # (n, m, t); nan is above nothing
+    counts = (above * found.masses[..., None]).sum(1) * found.dim  # (n, t)
+    exact = (found.top[:, None] > thresholds).sum(0)
+    return exact + counts.mean(0), np.array([standard_error(column) for column in counts.T])
+
+
+def density(found: Spectrum, grid: np.ndarray, width: float) -> np.ndarray:
+    """Return the spectral density (g,) on a grid (g,), smoothed by a Gaussian of a standard deviation; integrates to 1.
+
+    A Gaussian of that width stands for each eigenvalue, which hides what is finer.
+    """
+    places = np.concatenate([found.top, found.values.ravel()])
+    masses = np.concatenate([np.full(len(found.top), 1 / found.dim), found.masses.ravel() / len(found.values)])
+    places, masses = places[np.isfinite(places)], masses[np.isfinite(places)]
+    bumps = np.exp(-0.5 * ((grid[:, None] - places) / width) ** 2) / (width * np.sqrt(2 * np.pi))
+    return bumps @ masses
