@@ -52,7 +52,7 @@ def arguments(file: File, function: str, snakemake, tell: Tell = print, **given)
         elif annotation == "Intervals":
             found[name] = Intervals(job["sections"]["claims.confidence"], job["sections"]["claims.resamples"])
         elif annotation == "Verdicts":
-            found[name] = pd.read_csv(snakemake.input.verdicts)
+            found[name] = pd.read_csv(snakemake.input.verdicts[0])
         elif annotation == "BaseSetting":
             found[name] = job["context"]["base"]
         elif annotation == "Grids":
