@@ -81,8 +81,9 @@ class File:
 
     @cached_property
     def imported(self) -> dict[str, tuple[str, str]]:
-        """Name -> the module it is imported from, and what it is called there."""
-        nodes = [node for node in ast.walk(self.tree) if isinstance(node, ast.ImportFrom)]
+        """Name -> the module it is imported from at the top of the file, and what it is called there."""
+        top = [*self.tree.body, *(inner for node in self.tree.body if isinstance(node, ast.If) for inner in node.body)]
+        nodes = [node for node in top if isinstance(node, ast.ImportFrom)]
         return {one.asname or one.name: (node.module or "", one.name) for node in nodes for one in node.names}
 
     @property
