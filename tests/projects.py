@@ -203,9 +203,10 @@ def code_blocks(page: str) -> list[tuple[str, str]]:
 
 
 def example(name: str) -> str:
-    """The code block of the README that begins with `# name`."""
-    found = [text for _, text in code_blocks("README.md") if text.partition("\n")[0] == f"# {name}"]
-    assert len(found) == 1, f"the README has {len(found)} blocks that begin with '# {name}'"
+    """The code block of the documentation that begins with `# name`."""
+    pages = ["README.md", "config/README.md", *(f"docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md"))]
+    found = [text for page in pages for _, text in code_blocks(page) if text.partition("\n")[0] == f"# {name}"]
+    assert len(found) == 1, f"the documentation has {len(found)} blocks that begin with '# {name}'"
     return found[0]
 
 

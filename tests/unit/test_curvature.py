@@ -1,83 +1,216 @@
-"""Eigenpairs of the Hessian, against quadratics and dense Hessians."""
+"""Curvature at small and large scale, gradient energy and correlations, against closed forms."""
+
+import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import xarray as xr
+from scipy import stats
 
-from wedgescape.numerics.eigenpairs import hessian_eigenpairs
+from wedgescape.landscapes.networks import network_landscape
+from wedgescape.measurements import curvature
+from wedgescape.measurements.curvature import (
+    STATISTICS,
+    Settings,
+    correlations,
+    energy_in,
+    gradient_energy,
+    large_scale_curvature,
+    measure,
+    small_scale_curvature,
+    statistics_of,
+    tidy,
+)
+from wedgescape.measurements.tunnels import rotate, tangents
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.randomness import stream
+from wedgescape.training.optima import Optima
 
-
-def dense_hessian(landscape, point):
-    """The whole Hessian by nothing of ours: the documented module's loss, differentiated twice in float64."""
-    images, labels = landscape.splits["train"]
-    module = landscape.module.double()
-    try:
-        names, shapes = zip(*((name, part.shape) for name, part in module.named_parameters()), strict=True)
-        sizes = [shape.numel() for shape in shapes]
-
-        def loss(flat):
-            parts = [part.reshape(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)]
-            logits = torch.func.functional_call(module, dict(zip(names, parts, strict=True)), (images.double(),))
-            return torch.nn.functional.cross_entropy(logits, labels)
-
-        return torch.autograd.functional.hessian(loss, point.double()).numpy()
-    finally:
-        module.float()
-
-
-@pytest.mark.parametrize("krylov", [30, 500])  # Lanczos, and the dense way out
-def test_both_ends_of_a_known_spectrum(quadratic, krylov):
-    spectrum = np.concatenate([[-3.0, -1.0], np.linspace(0.05, 1.0, 96), [5.0, 5.5]])
-    landscape = quadratic(spectrum)
-    found = hessian_eigenpairs(landscape, torch.zeros(100, dtype=torch.float64), top=3, bottom=3, krylov=krylov)
-    np.testing.assert_allclose(found.top, [5.5, 5.0, 1.0], rtol=1e-4)
-    np.testing.assert_allclose(found.bottom, [-3.0, -1.0, 0.05], rtol=1e-4)
-    ways = torch.cat([found.top_vectors, found.bottom_vectors])
-    torch.testing.assert_close(ways @ ways.T, torch.eye(6, dtype=torch.float64), atol=1e-6, rtol=0)
-    assert float(found.top_residuals.max()) < 1e-3
+DOUBLE = torch.float64
+SETTINGS = Settings(top=4, trace_samples=8, angle=20.0, directions=3, gradients=5)
 
 
-HARD = {
-    "repeated": [-2.0, -2.0, *np.linspace(0.01, 1.0, 194), 2.0, 2.0, 2.0, 3.0],
-    "zeros within what is asked for": [-3.0, -1.0, *np.zeros(20), *np.linspace(0.05, 1.0, 176), 5.0, 5.5],
-    "positive semidefinite": [*np.zeros(100), *np.linspace(0.05, 1.0, 100)],
-    "of rank 2": [*np.zeros(198), 2.0, 3.0],
-    "zero": np.zeros(200),
-}
+def hilly(quadratic, dim=30):
+    """A quadratic around a centre away from the origin, and two points."""
+    landscape = quadratic(np.linspace(-1, 4, dim), centre=0.3)
+    return landscape, torch.randn(2, dim, generator=torch.Generator().manual_seed(3), dtype=DOUBLE)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("top", "bottom"), [(4, 3), (1, 3), (4, 0), (0, 3)])
-@pytest.mark.parametrize("spectrum", HARD.values(), ids=HARD.keys())
-def test_lanczos_neither_skips_nor_multiplies_an_eigenvalue(quadratic, spectrum, top, bottom, dtype):
-    landscape, products = quadratic(spectrum, dtype=dtype), []
-    multiply = landscape.hvp
-    landscape.hvp = lambda point, vectors: products.append(len(vectors)) or multiply(point, vectors)
-    found = hessian_eigenpairs(landscape, torch.zeros(200, dtype=dtype), top, bottom, krylov=100)
-    scale = max(np.abs(spectrum).max(), 1e-9)
-    np.testing.assert_allclose(found.top, np.sort(spectrum)[::-1][:top], atol=1e-5 * scale)
-    np.testing.assert_allclose(found.bottom, np.sort(spectrum)[:bottom], atol=1e-5 * scale)
-    assert max([*found.top_residuals, *found.bottom_residuals]) < 1e-4 * scale
-    ways = torch.cat([found.top_vectors, found.bottom_vectors])
-    torch.testing.assert_close(ways @ ways.T, torch.eye(top + bottom, dtype=torch.float64), atol=1e-6, rtol=0)
-    assert sum(products) < 200  # less than the dense Hessian would take
+@pytest.mark.parametrize("angle", [0.05, 0.5, math.pi / 2])
+def test_large_scale_curvature_of_a_quadratic(quadratic, angle):
+    landscape, optima = hilly(quadratic)
+    ways = tangents(optima, 4, [0, 1])
+    found = large_scale_curvature(landscape, optima, ways, angle)["loss"]
+    matrix, centre = landscape.hessian, landscape.centre
+    for k, theta in enumerate(optima):
+        # Of x^T H x / 2 - c^T H x: the terms that are odd in the direction cancel, the linear one shrinks by 1 - cos.
+        turn = math.cos(angle)
+        radial = (turn**2 - 1) * (theta @ matrix @ theta) + 2 * (1 - turn) * (centre @ matrix @ theta)
+        across = math.sin(angle) ** 2 * theta @ theta * ((ways[k] @ matrix) * ways[k]).sum(1)
+        torch.testing.assert_close(found[k], (radial + across) / angle**2, rtol=1e-9, atol=1e-9)
 
 
-def test_a_network_against_its_dense_hessian(mlp, points):
-    point = 0.3 * points(1, mlp.dim)[0]
-    matrix = dense_hessian(mlp, point)
-    expected = np.linalg.eigvalsh((matrix + matrix.T) / 2)
-    found = hessian_eigenpairs(mlp, point, top=5, bottom=2, krylov=40)
-    np.testing.assert_allclose(found.top, expected[::-1][:5], rtol=1e-4)
-    np.testing.assert_allclose(found.bottom, expected[:2], rtol=1e-4)
-    for value, way, residual in zip(found.top, found.top_vectors, found.top_residuals, strict=True):
-        left = np.linalg.norm(matrix @ way.numpy() - float(value) * way.numpy())
-        assert left == pytest.approx(float(residual), abs=1e-4)
+def test_small_scale_curvature_is_the_limit_of_the_large_scale(quadratic):
+    landscape, optima = hilly(quadratic, 12)
+    for theta in optima:
+        # A basis of all tangents stands for their mean.
+        complete = torch.linalg.qr(torch.cat([theta[:, None], torch.eye(12, dtype=DOUBLE)], 1))[0].T[1:12]
+        limit = large_scale_curvature(landscape, theta[None], complete[None], 1e-4)["loss"].mean()
+        gradient = landscape.gradients(theta[None])[0]
+        found = small_scale_curvature(landscape, theta, gradient, float(landscape.hessian.trace()))
+        assert found == pytest.approx(float(limit), rel=1e-5)
+        assert abs(found) > 0.1
 
 
-def test_too_many_eigenpairs_and_broken_points_are_refused(quadratic):
-    landscape = quadratic([1.0, 2.0])
-    with pytest.raises(ValueError, match="allowed: 1 to 2"):
-        hessian_eigenpairs(landscape, torch.zeros(2, dtype=torch.float64), top=2, bottom=1)
-    with pytest.raises(ValueError, match="not finite"):
-        hessian_eigenpairs(landscape, torch.full((2,), torch.nan, dtype=torch.float64), top=1, bottom=0)
+def test_energy_is_the_share_within_the_span(points):
+    vectors = torch.eye(5, dtype=DOUBLE)[:2]
+    gradients = torch.tensor([[3.0, 0, 4, 0, 0], [1, 1, 0, 0, 0], [0, 0, 0, 0, 2], [0, 0, 0, 0, 0]])
+    torch.testing.assert_close(
+        energy_in(vectors, gradients), torch.tensor([9 / 25, 1, 0, math.nan], dtype=DOUBLE), equal_nan=True
+    )
+    random = energy_in(torch.eye(200, dtype=DOUBLE)[:30], points(400, 200))
+    assert float(random.mean()) == pytest.approx(30 / 200, abs=0.005)
+
+
+def test_gradient_energy_is_that_of_minibatches_drawn_by_seed(mlp, points):
+    point = 0.5 * points(1, mlp.dim)[0]
+    vectors = torch.linalg.qr(points(mlp.dim, 3, 1).double())[0].T
+    found = gradient_energy(mlp, point, vectors, 7, 40, 16)
+    images, labels = mlp.splits["train"]
+    for number in (0, 33):  # of two batches of minibatches
+        chosen = stream("gradient energy", 7, number).choice(mlp.examples, 16, replace=False)
+        leaf = point.clone().requires_grad_()
+        parts = [part[0] for part in mlp._unpack(leaf[None])]
+        logits = torch.func.functional_call(mlp.module, dict(zip(mlp.names, parts, strict=True)), (images[chosen],))
+        gradient = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, labels[chosen]), leaf)[0].double()
+        wanted = float(((vectors @ gradient) ** 2).sum() / (gradient @ gradient))
+        assert float(found[number]) == pytest.approx(wanted, rel=1e-4)
+    assert found.std() > 0
+    assert not torch.allclose(found, gradient_energy(mlp, point, vectors, 8, 40, 16))
+
+
+@pytest.fixture(scope="module")
+def measured(data, weights):
+    """A store of the small network's optima, of which the second is flagged and the third not finite."""
+    landscape = network_landscape(data, {"name": "mlp", "width": 8, "depth": 2}, "cpu")
+    optima = torch.from_numpy(weights["theta"].values).clone()
+    optima[2, 5] = math.nan
+    flags = [False, True, False, False]
+    store = measure(Optima.of(landscape, optima, diverged=flags, attributes=weights.attrs), SETTINGS)
+    return landscape, optima, store
+
+
+def test_a_store_of_networks(measured):
+    landscape, optima, store = measured
+    assert store["diverged"].values.tolist() == [False, True, True, False]
+    for name, variable in store.data_vars.items():
+        assert variable.dims[0] == "seed"
+        assert variable.attrs["description"]
+        if name != "diverged":
+            assert np.isfinite(variable[[0, 3]]).all(), name
+            assert np.isnan(variable[[1, 2]]).all(), name
+    assert store.attrs["random_energy"] == 4 / landscape.dim
+    for k in (0, 3):
+        matrix = landscape.hvp(optima[k], torch.eye(landscape.dim)).double().numpy()
+        wanted = np.linalg.eigvalsh((matrix + matrix.T) / 2)
+        np.testing.assert_allclose(store["eigenvalue"][k], wanted[::-1][:4], rtol=1e-4)
+        assert float(store["residual"][k].max()) < 1e-4
+        assert float(store["trace"][k]) == pytest.approx(wanted.sum(), abs=4 * float(store["trace_error"][k]))
+        norm = np.linalg.norm(wanted)
+        assert float(store["frobenius"][k]) == pytest.approx(norm, abs=4 * float(store["frobenius_error"][k]))
+        # By hand: both sides of one ray, over the training split.
+        ray = tangents(optima[k : k + 1], 2, [k])[:, 1]
+        phi = math.radians(20)
+        sides = [landscape.evaluate(rotate(optima[k : k + 1], ray, torch.tensor([turn]))) for turn in (phi, -phi)]
+        rest = landscape.evaluate(optima[k : k + 1])
+        for name, quantity, sign in (("large_scale", "loss", 1), ("large_scale_error", "accuracy", -1)):
+            bend = sign * float(sides[0][quantity] + sides[1][quantity] - 2 * rest[quantity]) / phi**2
+            assert float(store[name][k, 1]) == pytest.approx(bend, rel=1e-3, abs=1e-3)
+        assert float(store["train_loss"][k]) == pytest.approx(float(rest["loss"]))
+        assert float(store["test_error"][k]) == pytest.approx(
+            1 - float(landscape.evaluate(optima[k : k + 1], "test")["accuracy"][0])
+        )
+        assert 0 < float(store["gradient_energy"][k]) <= 1
+
+
+def test_a_seed_is_measured_alike_alone_and_among_others(measured, weights):
+    landscape, optima, store = measured
+    last = Optima.of(landscape, optima[3:], [3], attributes=weights.attrs)
+    alone = measure(last, SETTINGS)
+    for name in store.data_vars:
+        np.testing.assert_allclose(alone[name][0], store[name][3], rtol=1e-4, atol=1e-7, err_msg=name)
+    again = measure(last, SETTINGS)
+    xr.testing.assert_identical(alone, again)
+
+
+# Tables
+
+
+def sweep(values, seeds=6, lost=()):
+    """Stores of curvature and of tunnels: the top eigenvalue falls with the width, the trace knows nothing of it."""
+    draw = np.random.default_rng(len(values))
+    shape = (len(values), seeds)
+    width = draw.uniform(0.3, 1.0, shape)
+    diverged = np.zeros(shape, bool)
+    for place in lost:
+        diverged[place] = True
+    dims = ("value", "seed")
+    per_seed = {name: (dims, draw.uniform(0, 1, shape)) for name in curvature.VARIABLES}
+    curved = xr.Dataset(
+        per_seed
+        | {
+            "eigenvalue": ((*dims, "rank"), np.stack([np.exp(-5 * width), 0 * width], -1)),
+            "residual": ((*dims, "rank"), np.zeros((*shape, 2))),
+            "large_scale": ((*dims, "direction"), np.stack([width, 3 * width], -1)),
+            "large_scale_error": ((*dims, "direction"), draw.uniform(0, 1, (*shape, 2))),
+            "diverged": (dims, diverged),
+        },
+        {"value": list(values), "seed": range(seeds)},
+        {"angle": math.radians(30), "random_energy": 0.001},
+    )
+    rays = np.stack([width - 0.1, width + 0.1], -1)
+    tunnels = xr.Dataset(
+        {"width_accuracy": ((*dims, "direction"), rays), "diverged": (dims, diverged)},
+        {"value": list(values), "seed": range(seeds)},
+    )
+    return curved, tunnels
+
+
+def test_a_table_has_one_row_per_seed_and_averages_directions():
+    curved, tunnels = sweep([0.1, 0.2, 0.4])
+    table = tidy(curved, "learning_rate")
+    assert list(table.columns) == ["sweep", "value", "seed", *STATISTICS, "diverged"]
+    assert table[["value", "seed"]].drop_duplicates().shape == (18, 2)
+    width = tunnels["width_accuracy"].mean("direction").values.ravel()
+    np.testing.assert_allclose(table["large_scale"], 2 * width)
+    np.testing.assert_allclose(table["top_eigenvalue"], np.exp(-5 * width))
+    assert set(statistics_of(curved).data_vars) == {*STATISTICS, "diverged"}
+
+
+def test_correlations_are_spearmans_over_what_did_not_diverge():
+    lost = [(0, 1), (2, 4), (2, 5)]
+    curved, tunnels = sweep([0.1, 0.2, 0.4], lost=lost)
+    for place in lost:
+        curved["eigenvalue"][place] = 1e9  # would spoil it
+    tunnels["width_accuracy"][1, 0] = np.nan
+    table = correlations({"lr": curved}, {"lr": tunnels}, Intervals(0.95, 200)).set_index("statistic")
+    assert isinstance(table, pd.DataFrame)
+    assert table.loc["top_eigenvalue", ["estimate", "low", "high"]].tolist() == pytest.approx([-1, -1, -1])
+    assert table.loc["large_scale", "estimate"] == pytest.approx(1)
+    kept = ~curved["diverged"].values
+    kept[1, 0] = False
+    assert set(table["count"]) == {18 - 4}
+    wanted = stats.spearmanr(
+        curved["trace"].values[kept], tunnels["width_accuracy"].mean("direction").values[kept]
+    ).statistic
+    assert table.loc["trace", "estimate"] == pytest.approx(wanted)
+    assert table.loc["trace", "low"] < wanted < table.loc["trace", "high"]
+
+
+def test_correlations_take_the_seeds_that_both_have():
+    curved, tunnels = sweep([1, 2], seeds=5)
+    table = correlations({"all": curved.isel(seed=[0, 2, 4])}, {"all": tunnels}, Intervals(0.95, 100))
+    assert set(table["count"]) == {6}
+    assert table.set_index("statistic").loc["top_eigenvalue", "estimate"] == pytest.approx(-1)

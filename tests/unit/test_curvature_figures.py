@@ -14,11 +14,12 @@ from wedgescape.figures import curvature as plot_curvature
 from wedgescape.figures import spectrum as plot_spectrum
 from wedgescape.figures import style
 from wedgescape.landscapes.networks import network_landscape
-from wedgescape.measurements import curvature as sharpness
-from wedgescape.measurements import goldilocks
-from wedgescape.measurements import spectrum as spectra
+from wedgescape.measurements import curvature
+from wedgescape.measurements.spectrum import Settings, at_random_points, spectra_at
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.training.optima import Optima
 
-CLAIMS = {"confidence": 0.95, "resamples": 100}
+INTERVALS = Intervals(0.95, 100)
 
 
 def titled(figure):
@@ -65,7 +66,7 @@ def stores(values, seeds=4, lost=(), lowest=0.1):
     coordinates = {"value": np.array(values, dtype=object if isinstance(values[0], str) else float)}
     coordinates["seed"] = range(seeds)
     curved = xr.Dataset(
-        {name: variable(*more.get(name, ())) for name in sharpness.TEXTS} | {"diverged": (dims, diverged)},
+        {name: variable(*more.get(name, ())) for name in curvature.VARIABLES} | {"diverged": (dims, diverged)},
         coordinates,
         {"angle": math.radians(30), "random_energy": 0.001},
     )
@@ -73,14 +74,19 @@ def stores(values, seeds=4, lost=(), lowest=0.1):
 
 
 def pictured(sweeps, base=None):
-    """The figure and the table of sweeps; all points stand for themselves twice."""
+    """The figure and the tables of sweeps."""
     curved = {name: pair[0] for name, pair in sweeps.items()}
     tunnels = {name: pair[1] for name, pair in sweeps.items()}
-    first = next(iter(sweeps))
-    related = sharpness.correlations(
-        {plot_curvature.ALL: curved[first]} | curved, {plot_curvature.ALL: tunnels[first]} | tunnels, **CLAIMS
-    )
-    return plot_curvature.draw(curved, related, base or {}, **CLAIMS), plot_curvature.tabulate(curved), related
+    tables = plot_curvature.tabulate(curved, tunnels, base or {}, INTERVALS)
+    figure = plot_curvature.draw(curved, base or {}, tables, INTERVALS)
+    return figure, tables["curvature"], tables["curvature_correlations"]
+
+
+def test_the_base_setting_counts_once_among_all_settings():
+    curved = {name: stores([1.0, 2.0], seeds=3)[0] for name in ("width", "depth")}
+    found = plot_curvature.everywhere(curved, {"width": 1.0, "depth": 2.0})
+    assert found.sizes["value"] == 3
+    assert plot_curvature.everywhere(curved, {}).sizes["value"] == 4
 
 
 def test_curvature_draws_every_seed_that_did_not_diverge():
@@ -107,7 +113,7 @@ def test_curvature_draws_every_seed_that_did_not_diverge():
     seen = sorted(np.concatenate(marks)[:, 0])
     np.testing.assert_allclose(seen, sorted(related["estimate"]))
     names = [label.get_text() for label in panels[-1].get_yticklabels()]
-    assert len(names) == len(sharpness.STATISTICS)
+    assert len(names) == len(curvature.STATISTICS)
     assert "loss curvature, 30°" in names
 
 
@@ -132,13 +138,14 @@ def test_one_seed_and_none_that_stayed_finite():
 def measured(data, weights):
     landscape = network_landscape(data, {"name": "mlp", "width": 8, "depth": 2}, "cpu")
     optima = torch.from_numpy(weights["theta"].values)[:2]
-    density = spectra.measure(landscape, optima, [0, 1], 3, 2, 12, 0.01)
-    return density, goldilocks.measure(landscape, 3.0, [0.5, 1.0, 4.0], points=3, probes=4)
+    settings = Settings(top=3, samples=2, steps=12, radii=[0.5, 1.0, 4.0], points=3, probes=4)
+    density = spectra_at(Optima.of(landscape, optima), settings)
+    return {"density": density, "radii": at_random_points(landscape, 3.0, settings)}
 
 
 def test_spectrum_shows_every_eigenvalue_and_every_random_point(measured):
-    density, radii = measured
-    figure = plot_spectrum.draw(density, radii, **CLAIMS)
+    density, radii = measured["density"], measured["radii"]
+    figure = plot_spectrum.draw(measured, INTERVALS)
     check_looks(figure)
     spectrum, counts, *below = titled(figure)
     ticks = np.concatenate([line.get_xdata() for line in spectrum.lines if line.get_marker() == "|"])
@@ -148,13 +155,14 @@ def test_spectrum_shows_every_eigenvalue_and_every_random_point(measured):
     for axes, (name, *_) in zip(below, plot_spectrum.PANELS, strict=True):
         wanted = sorted((float(row["radius_factor"]), float(value)) for row in radii[name] for value in row)
         np.testing.assert_allclose(dots(axes), wanted, rtol=1e-6)
-    table = plot_spectrum.tabulate(density, radii)
+    table = plot_spectrum.tabulate(measured)
     assert isinstance(table, pd.DataFrame)
     assert table["part"].value_counts().to_dict() == {"spectrum": 2 * density.sizes["threshold"], "radii": 9}
 
 
 def test_spectrum_copes_with_a_flat_landscape(measured):
-    density, radii = measured
-    flat = radii.copy(deep=True)
+    flat = measured["radii"].copy(deep=True)
     flat["trace_over_norm"][2] = np.nan
-    check_looks(plot_spectrum.draw(density.isel(seed=[0]), flat.isel(point=[0]), **CLAIMS))
+    check_looks(
+        plot_spectrum.draw({"density": measured["density"].isel(seed=[0]), "radii": flat.isel(point=[0])}, INTERVALS)
+    )

@@ -379,7 +379,9 @@ def test_stored_control_points_give_the_curve_again(measured, mlp, optima):
     t = torch.tensor(measured["t"].values)
     for kind in ("bezier", "chain"):
         controls = torch.from_numpy(measured[f"{kind}_controls"].values)
-        starts, ends = (torch.stack([optima.by_seed[int(seed)] for seed in measured["members"][:, end]]) for end in (0, 1))
+        starts, ends = (
+            torch.stack([optima.by_seed[int(seed)] for seed in measured["members"][:, end]]) for end in (0, 1)
+        )
         curve = CurveLandscape(mlp, starts, ends, kind, controls.shape[1])
         found = curve.profiles(controls.flatten(1), t)["loss"].numpy()
         np.testing.assert_array_equal(found, measured["loss"].sel(kind=kind, split="train").values)

@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from matplotlib.collections import PathCollection
 from PIL import Image
+from snakemake.io import Namedlist
 
 from wedgescape.figures import predictions as plot_predictions
 from wedgescape.figures import scenes, style
@@ -19,8 +20,9 @@ from wedgescape.figures import tunnels as plot_tunnels
 from wedgescape.figures import wedges as plot_wedges
 from wedgescape.figures.publish import publish
 from wedgescape.measurements import wedges as simulation
+from wedgescape.numerics.intervals import Intervals
 
-CLAIMS = {"confidence": 0.95, "resamples": 100}
+INTERVALS = Intervals(0.95, 100)
 BASE = {"learning_rate": 0.1, "weight_decay": 0.0, "optimizer": "sgd", "width": 64}
 
 
@@ -84,7 +86,7 @@ STORES = {
 
 
 def test_tunnels_draw_every_seed_that_did_not_diverge():
-    figure = plot_tunnels.draw(STORES, BASE, **CLAIMS)
+    figure = plot_tunnels.draw(STORES, BASE, INTERVALS)
     check_looks(figure)
     table = plot_tunnels.tabulate(STORES)
     assert len(table) == 4 * (3 + 3 + 2)
@@ -107,7 +109,7 @@ def test_tunnels_draw_every_seed_that_did_not_diverge():
 
 
 def test_a_mean_leaves_diverged_seeds_out():
-    axes = titled(plot_tunnels.draw(STORES, BASE, **CLAIMS))[0]
+    axes = titled(plot_tunnels.draw(STORES, BASE, INTERVALS))[0]
     rows = plot_tunnels.tabulate({"learning_rate": STORES["learning_rate"]})
     mean = rows[~rows["diverged"]].groupby("value")["width_accuracy"].mean()
     line = next(line for line in axes.lines if line.get_marker() == "D")
@@ -117,7 +119,7 @@ def test_a_mean_leaves_diverged_seeds_out():
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
 def test_tunnels_cope_with_any_number_of_sweeps(count):
     stores = {sweep: tunnels([1, 2, 3], seeds=2) for sweep in list(style.SWEEPS)[:count]}
-    figure = plot_tunnels.draw(stores, {}, **CLAIMS)
+    figure = plot_tunnels.draw(stores, {}, INTERVALS)
     assert len(titled(figure)) == count
     check_looks(figure, style.ONE_COLUMN if count == 1 else style.TWO_COLUMNS)
     shown = figure.legends + [axes.get_legend() for axes in figure.axes if axes.get_legend()]
@@ -125,7 +127,7 @@ def test_tunnels_cope_with_any_number_of_sweeps(count):
 
 
 def test_one_seed_has_dots_and_no_bars():
-    axes = titled(plot_tunnels.draw({"width": tunnels([16, 64], seeds=1)}, BASE, **CLAIMS))[0]
+    axes = titled(plot_tunnels.draw({"width": tunnels([16, 64], seeds=1)}, BASE, INTERVALS))[0]
     assert len(drawn(axes)) == 4
 
 
@@ -147,7 +149,7 @@ def weights(lost=()):
 @pytest.mark.parametrize("lost", [(), (1, 4), (0, 1, 2, 3, 4)])
 def test_training_draws_every_seed_and_flags_those_that_diverged(lost):
     store = weights(lost)
-    figure = plot_training.draw(store, **CLAIMS)
+    figure = plot_training.draw(store, INTERVALS)
     check_looks(figure)
     loss, accuracy, size = titled(figure)
     assert (loss.get_ylabel(), loss.get_yscale()) == ("loss (nats)", "log")
@@ -174,7 +176,8 @@ def predictions():
     """Descents are cut short: the figure is tested, not the simulation."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulation, "STEPS", 60)
-        return simulation.simulate(dimension=24, short=[2, 6], wedges=[1, 3], radii=[1, 8], trials=6, connected=5)
+        settings = simulation.Settings(dimension=24, short=[2, 6], wedges=[1, 3], radii=[1, 8], trials=6, connected=5)
+        return simulation.measure(settings)
 
 
 def test_predictions_state_their_error_and_mark_connectors(predictions):
@@ -210,7 +213,7 @@ def test_the_toy_picture_shows_what_theory_says():
     assert toy.landscape.distances(toy.centre[None]).max() < 1e-4  # on both wedges
     edge = toy.optima[1] - toy.optima[0]
     assert float((toy.centre - toy.middle) @ edge) == pytest.approx(0, abs=1e-5)
-    figure = plot_wedges.draw(toy, pixels=24, samples=1)
+    figure = plot_wedges.draw_toy(toy, pixels=24, samples=1)
     assert len(titled(figure.subfigs[0])) + len(titled(figure.subfigs[1])) == 3
     assert toy.cut.losses(torch.zeros(1, 2)) == pytest.approx([plot_wedges.BARRIER])
 
@@ -244,13 +247,16 @@ def published(tmp_path, monkeypatch):
     def publish_from(results, source):
         Path(source).parent.mkdir(parents=True)
         Path(source).write_bytes(b"store")
-        output = SimpleNamespace(**{name: f"{results}/x.{name}" for name in ("pdf", "png", "table")})
+        output = Namedlist(fromdict={name: f"{results}/x.{name}" for name in ("pdf", "png", "csv")})
+        job = {"name": "x", "code": "c0de", "sections": {"figures": {"dpi": 80}}}
         snakemake = SimpleNamespace(
-            params=SimpleNamespace(job={"rule": "plot_x", "code": "c0de", "figures": {"dpi": 80}}),
-            config={"study": "s", "results": results}, input=[source], output=output,
-        )  # fmt: skip
+            params=SimpleNamespace(job=job),
+            config={"study": "s", "results": results},
+            input=[source],
+            output=output,
+        )
         figure, _axes = style.panels(1, 1, 2.0, 1.0)
-        publish(snakemake, figure, pd.DataFrame({"value": [1.5]}))
+        publish(snakemake, figure, {"x": pd.DataFrame({"value": [1.5]})})
         return Path(results)
 
     return publish_from
@@ -261,7 +267,7 @@ def test_publish_names_inputs_and_writes_the_table(published):
     picture = Image.open(folder / "x.png")
     assert picture.size == (160, 80)
     assert f'"results/s/a.zarr.zip": "{hashlib.sha256(b"store").hexdigest()}"' in picture.text["Keywords"]
-    assert (folder / "x.table").read_text() == "value\n1.5\n"
+    assert (folder / "x.csv").read_text() == "value\n1.5\n"
 
 
 def test_equal_stores_give_equal_figures_wherever_they_lie(published):
@@ -271,6 +277,6 @@ def test_equal_stores_give_equal_figures_wherever_they_lie(published):
         ("more/results/s", ".snakemake/storage/s3/bucket/more/results/s/a.zarr.zip"),
     ]
     first, *others = [published(*place) for place in places]
-    for name in ("x.pdf", "x.png", "x.table"):
+    for name in ("x.pdf", "x.png", "x.csv"):
         for other in others:
             assert (other / name).read_bytes() == (first / name).read_bytes()

@@ -15,8 +15,10 @@ from wedgescape.landscapes.spans import gaussian, random_directions, unit
 from wedgescape.landscapes.wedges import WedgeLandscape
 from wedgescape.measurements import hyperplanes, tunnels
 from wedgescape.measurements.connectors import draw_sets
-from wedgescape.numerics.intervals import Interval, bootstrap_mean
+from wedgescape.numerics.intervals import Interval, Intervals, bootstrap_mean
+from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Recipe
+from wedgescape.training.optima import Optima
 
 DIM, SHORT, RADIUS = 300, 30, 2.0
 SEEDS = 8
@@ -169,7 +171,8 @@ def stores():
     starts = RADIUS * random_directions(SEEDS, DIM, "test starts")
     lost = np.arange(SEEDS) == SEEDS - 1
     dead = torch.from_numpy(lost)[:, None]
-    rays = tunnels.measure(landscape, torch.where(dead, 1e3 * optima, optima), seeds, 16, 0.9, 0.2, 0.1)
+    settings = tunnels.Settings(directions=16, accuracy_fraction=0.9, loss_threshold=0.2, angle_error=0.1)
+    rays = tunnels.measure(Optima.of(landscape, torch.where(dead, 1e3 * optima, optima), diverged=lost), settings)
     recipe = Recipe(optimizer="adam", learning_rate=0.06, schedule="cosine")
     dimensions = [1, 2, 4, 8, 16, 24, 32, 48]
     cuts = np.stack(
@@ -193,7 +196,7 @@ def stores():
     places = np.stack([np.zeros_like(centroids), centroids, [[0.01] * 3, [0.9] * 3]], -1)
     both = ["train", "test"]
     return {
-        "tunnels": rays.assign(diverged=("seed", lost)),
+        "tunnels": rays,
         "hyperplanes": xr.Dataset(
             {
                 "loss": (("dimension", "seed", "split"), np.stack([cuts, cuts], 2)),
@@ -204,7 +207,7 @@ def stores():
             {"dimension": dimensions, "seed": seeds, "split": both},
             {"parameters": DIM, "accuracy_fraction": 0.9},
         ),
-        "radii": xr.Dataset({"loss": (("radius", "point"), randoms)}, {"radius": radii}),
+        "spectrum": {"radii": xr.Dataset({"loss": (("radius", "point"), randoms)}, {"radius": radii})},
         "profiles": xr.Dataset(
             {
                 "loss": (("direction", "seed", "split", "step"), np.stack([radial.T] * 2, 1)[None]),
@@ -219,13 +222,15 @@ def stores():
             {"loss": (("size", "set", "place", "split"), np.stack([places, places], -1))},
             {"size": sizes, "place": ["optima", "centroid", "centre"], "split": both},
         ),
-        "start_radii": starts.norm(dim=1).numpy(),
+        "training": xr.Dataset(
+            {"norm": (("seed", "epoch"), starts.norm(dim=1).numpy()[:, None])}, {"seed": seeds, "epoch": [0]}
+        ),
     }
 
 
 @pytest.fixture(scope="module")
 def fitted(stores):
-    return fitted_wedges.fit(**stores, confidence=0.95, resamples=500)
+    return fitted_wedges.measure(**stores, intervals=Intervals(0.95, 500))
 
 
 def test_every_route_finds_the_short_fraction_of_the_toy_model(fitted):
@@ -238,7 +243,7 @@ def test_every_route_finds_the_short_fraction_of_the_toy_model(fitted):
         part = DIM * fitted.sel(route=route)[["fraction_low", "fraction_high"]]
         assert part["fraction_low"] <= SHORT <= part["fraction_high"]
     assert fitted.attrs["optima_radius"] == pytest.approx(RADIUS)  # without the seed that diverged
-    assert fitted.attrs["diverged"] == 1
+    assert int(fitted["diverged"].sum()) == 1
     assert fitted["fraction_seed"].isel(seed=-1).isnull().all()
     assert fitted["slope"].values == pytest.approx(np.ones(4), rel=0.2)
     assert fitted["thickness"].max() < 0.05
@@ -292,10 +297,11 @@ def test_a_network_that_learned_nothing_has_no_fit_and_still_a_figure(stores):
     flat = dict(stores)
     flat["tunnels"] = stores["tunnels"].assign(width_loss=0 * stores["tunnels"]["width_loss"])
     flat["tunnels"]["loss"] = np.nan * stores["tunnels"]["loss"]
-    flat["radii"] = stores["radii"].assign(loss=2.3 + 0 * stores["radii"]["loss"])
+    radii = stores["spectrum"]["radii"]
+    flat["spectrum"] = {"radii": radii.assign(loss=2.3 + 0 * radii["loss"])}
     cuts = stores["hyperplanes"]
     flat["hyperplanes"] = cuts.assign(loss=2.3 + 0 * cuts["loss"], censored=("seed", ["above"] * SEEDS))
-    store = fitted_wedges.fit(**flat, confidence=0.95, resamples=50)
+    store = fitted_wedges.measure(**flat, intervals=Intervals(0.95, 50))
     assert store["fraction"].isnull().all()
     assert store["largest_predicted"].isnull().all()
     check_looks(plot_fitted_wedges.draw(store))
@@ -303,8 +309,47 @@ def test_a_network_that_learned_nothing_has_no_fit_and_still_a_figure(stores):
 
 def test_one_optimum_alone_has_no_line_to_another(stores):
     lonely = {**stores, "profiles": stores["profiles"].drop_vars("pair_loss")}
-    store = fitted_wedges.fit(**lonely, confidence=0.95, resamples=50)
+    store = fitted_wedges.measure(**lonely, intervals=Intervals(0.95, 50))
     assert store["line_estimate"].isnull().all()
     assert store["misfit"].sel(quantity="line").isnull().all()
     assert np.isfinite(store["line_predicted"]).all()
     check_looks(plot_fitted_wedges.draw(store))
+
+
+# The verdicts
+
+
+def estimated(estimates, spread=1.2):
+    routes = ["cut_line", "cut_threshold", "tunnel_spread"]
+    values = np.array(estimates)
+    return xr.Dataset(
+        {
+            "fraction": ("route", values),
+            "fraction_low": ("route", values / spread),
+            "fraction_high": ("route", values * spread),
+        },
+        {"route": routes, "seed": range(5)},
+    )
+
+
+def test_short_directions_are_few_and_the_routes_agree_or_do_not():
+    rules = Rules(maximum_threshold_fraction=0.1, maximum_fold_difference=2.0)
+    spectrum = {"density": xr.Dataset({"short_fraction": ("seed", [0.01, 0.02, 0.03, math.nan])})}
+
+    def judged(estimates):
+        claims = fitted_wedges.claims(spectrum, estimated(estimates), rules, Intervals(0.95, 300))
+        return {row["id"]: row for row in claims}
+
+    rows = judged([0.01, 0.011, 0.012])
+    assert rows["short_hessian"]["estimate"] == pytest.approx(0.02)
+    assert rows["short_hessian"]["seeds"] == 3
+    assert {row["verdict"] for row in rows.values()} == {"supported"}
+    assert len(rows) == 5
+    agreement = rows["short_agreement"]
+    assert (agreement["estimate"], agreement["low"]) == (pytest.approx(1.2), 1.0)  # the intervals overlap
+    assert agreement["high"] == pytest.approx(1.2 * 1.2**2)
+    rows = judged([0.01, 0.2, math.nan])
+    assert rows["short_cut_threshold"]["verdict"] == "contradicted"
+    assert rows["short_agreement"]["verdict"] == "contradicted"
+    assert rows["short_agreement"]["low"] == pytest.approx(20 / 1.2**2)
+    assert "short_tunnel_spread" not in rows  # it has no estimate

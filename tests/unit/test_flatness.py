@@ -6,6 +6,7 @@ import xarray as xr
 
 from wedgescape.analysis.flatness import STATISTICS, gather, paired_differences
 from wedgescape.figures import flatness as plot_flatness
+from wedgescape.numerics.intervals import Intervals
 
 METHODS = ["base", "longer", "swa", "sam"]
 SHIFT = {"base": -0.5, "longer": 0.0, "swa": 2.0, "sam": -1.0}
@@ -22,7 +23,7 @@ def data():
 
 
 def test_differences_are_taken_seed_by_seed(data):
-    table = paired_differences(data, 0.95, 200).set_index(["statistic", "method"])
+    table = paired_differences(data, Intervals(0.95, 200)).set_index(["statistic", "method"])
     assert len(table) == 3 * len(STATISTICS)
     for k, name in enumerate(STATISTICS):
         for method in ("base", "swa", "sam"):
@@ -33,8 +34,9 @@ def test_differences_are_taken_seed_by_seed(data):
             assert np.sign(found["effect"]) == np.sign(SHIFT[method]) or method == "swa"  # one seed less moves its mean
 
 
-def test_every_method_and_seed_is_drawn(data):
-    figure = plot_flatness.draw(data, 0.95, 200)
+def test_every_method_and_seed_is_drawn(data, monkeypatch):
+    monkeypatch.setattr(plot_flatness, "gather", lambda tunnels, curvature: data)
+    figure = plot_flatness.draw({}, {}, Intervals(0.95, 200))
     assert [len(axes.get_xticklabels()) for axes in figure.axes] == [len(METHODS)] * len(plot_flatness.PANELS)
     for axes, name in zip(figure.axes, plot_flatness.PANELS, strict=True):
         drawn = np.concatenate(

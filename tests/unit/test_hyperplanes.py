@@ -8,8 +8,6 @@ import torch
 import xarray as xr
 from matplotlib.collections import PathCollection
 
-from wedgescape.analysis.claims import hyperplane_claims
-from wedgescape.analysis.verdicts import Rules
 from wedgescape.errors import InputError
 from wedgescape.figures import hyperplanes as plot_hyperplanes
 from wedgescape.landscapes import spans as subspaces
@@ -17,7 +15,9 @@ from wedgescape.landscapes.networks import initial_points
 from wedgescape.landscapes.spans import RandomSpan, random_directions
 from wedgescape.landscapes.wedges import WedgeLandscape, cut_loss
 from wedgescape.measurements.hyperplanes import (
+    Settings,
     capped,
+    claims,
     descend_in_hyperplanes,
     first_reaching,
     mean_threshold,
@@ -25,7 +25,10 @@ from wedgescape.measurements.hyperplanes import (
     search,
     tidy,
 )
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Recipe
+from wedgescape.training.optima import Optima
 
 DIM, SHORT, RADIUS, TRIALS = 200, 40, 2.0, 64
 RECIPE = Recipe(optimizer="adam", learning_rate=0.06, schedule="cosine")
@@ -192,12 +195,19 @@ def trained(mlp, data):
     return mlp, starts, optima, seeds
 
 
-def measured(trained, dims, **settings):
-    store = measure(*trained, dims, **{**SETTINGS, **settings})
-    return store.assign(diverged=("seed", np.zeros(store.sizes["seed"], bool)))
+@pytest.fixture
+def measured(weights):
+    """A function: what was trained, dimensions -> its store."""
+
+    def measure_at(trained, dims):
+        landscape, starts, optima, seeds = trained
+        found = Optima.of(landscape, optima, seeds, starts=starts, attributes=weights.attrs)
+        return measure(found, Settings(dimensions=dims, **SETTINGS))
+
+    return measure_at
 
 
-def test_networks_are_measured_up_to_the_threshold(trained):
+def test_networks_are_measured_up_to_the_threshold(trained, measured):
     landscape, _, optima, seeds = trained
     store = measured(trained, [1, 8, 64, landscape.dim])
     assert store["loss"].dims == store["accuracy"].dims == ("dimension", "seed", "split")
@@ -217,7 +227,7 @@ def test_networks_are_measured_up_to_the_threshold(trained):
     assert len(tidy(store)) == 2 * (ended + 1)
 
 
-def test_a_seed_measures_the_same_alone(trained):
+def test_a_seed_measures_the_same_alone(trained, measured):
     landscape, starts, optima, _ = trained
     together = measured(trained, [2, 8])
     alone = measured((landscape, starts[1:], optima[1:], [5]), [2, 8])
@@ -225,21 +235,20 @@ def test_a_seed_measures_the_same_alone(trained):
     np.testing.assert_array_equal(alone["distance"][0, 0], together["distance"][0, 1])
 
 
-def test_a_seed_that_diverged_has_no_threshold_and_holds_nothing_up(trained):
+def test_a_seed_that_diverged_has_no_threshold_and_holds_nothing_up(trained, measured):
     landscape, starts, optima, seeds = trained
     lost = optima.clone()
     lost[0] = torch.nan
     store = measured((landscape, starts, lost, seeds), [1, 64, landscape.dim])
     assert np.isnan(store["threshold"].values[0])
     assert np.isfinite(store["threshold"].values[1])
-    store = store.assign(diverged=("seed", [True, False]))
-    assert mean_threshold(store, 0.95, 100).estimate == pytest.approx(float(store["threshold"][1]))
+    assert store["diverged"].values.tolist() == [True, False]
+    assert mean_threshold(store, Intervals(0.95, 100)).estimate == pytest.approx(float(store["threshold"][1]))
 
 
-def test_a_hyperplane_larger_than_the_network_is_refused_and_a_list_is_capped(trained):
+def test_a_hyperplane_larger_than_the_network_becomes_the_whole_space(trained, measured):
     dim = trained[0].dim
-    with pytest.raises(InputError, match=f"found {dim + 1} dimensions; allowed: 1 to {dim}"):
-        measured(trained, [dim + 1])
+    assert measured(trained, [1, dim + 1])["dimension"].values.tolist() == [1, dim]
     assert capped([4096, 1, 16, 2048, 16], 1000) == [1, 16, 1000]
 
 
@@ -266,30 +275,31 @@ def made(width, parameters, thresholds, diverged=()):
     return xr.Dataset(values, coordinates, {"parameters": parameters, "width": width, "accuracy_fraction": 0.9})
 
 
-@pytest.fixture
-def rules():
-    given = dict.fromkeys(Rules.__dataclass_fields__, 0.5)
-    return Rules(**{**given, "confidence": 0.95, "resamples": 200, "maximum_threshold_fraction": 0.1})
+RULES, INTERVALS = Rules(maximum_threshold_fraction=0.1), Intervals(0.95, 200)
 
 
-def test_a_threshold_is_judged_by_its_fraction_of_the_parameters(rules):
+def judged(*stores):
+    return list(claims({str(store.attrs["width"]): store for store in stores}, RULES, INTERVALS))
+
+
+def test_a_threshold_is_judged_by_its_fraction_of_the_parameters():
     stores = [made(4, 200, [18, 20, 22, 24]), made(8, 400, [38, 42, 36, 44]), made(16, 5000, [20, 24, 30, 22])]
-    rows = hyperplane_claims(stores, rules)
+    rows = judged(*stores)
     assert [row["id"] for row in rows] == ["hyperplane_4", "hyperplane_8", "hyperplane_16"]
     assert [row["estimate"] for row in rows] == pytest.approx([21 / 200, 0.1, 24 / 5000])
     assert [row["verdict"] for row in rows] == ["undecided", "undecided", "supported"]
-    assert hyperplane_claims([made(4, 100, [18, 20, 22, 24])], rules)[0]["verdict"] == "contradicted"
+    assert judged(made(4, 100, [18, 20, 22, 24]))[0]["verdict"] == "contradicted"
 
 
-def test_a_seed_that_never_reached_the_threshold_counts_as_the_whole_space(rules):
-    row = hyperplane_claims([made(4, 1000, [20, np.nan, 30, 40, 10], diverged=[4])], rules)[0]
+def test_a_seed_that_never_reached_the_threshold_counts_as_the_whole_space():
+    (row,) = judged(made(4, 1000, [20, np.nan, 30, 40, 10], diverged=[4]))
     assert row["estimate"] == pytest.approx((0.02 + 1 + 0.03 + 0.04) / 4)
     assert (row["points"], row["diverged"], row["verdict"]) == (4, 1, "undecided")
 
 
 def test_a_mean_with_a_seed_that_never_reached_the_threshold_is_a_gap():
-    assert np.isnan(mean_threshold(made(4, 1000, [20, np.nan]), 0.95, 100).estimate)
-    assert mean_threshold(made(4, 1000, [20, 30, np.nan], diverged=[2]), 0.95, 100).estimate == 25
+    assert np.isnan(mean_threshold(made(4, 1000, [20, np.nan]), INTERVALS).estimate)
+    assert mean_threshold(made(4, 1000, [20, 30, np.nan], diverged=[2]), INTERVALS).estimate == 25
 
 
 @pytest.mark.parametrize(
@@ -301,7 +311,8 @@ def test_a_mean_with_a_seed_that_never_reached_the_threshold_is_a_gap():
     ids=["one width", "gaps"],
 )
 def test_the_figure_draws_every_threshold_and_what_has_none(stores):
-    figure = plot_hyperplanes.draw(stores, 0.95, 100, 0.1)
+    by_setting = {str(store.attrs["width"]): store for store in stores}
+    figure = plot_hyperplanes.draw(by_setting, RULES, INTERVALS)
     figure.draw_without_rendering()
     dots = [part.get_offsets() for part in figure.axes[2].collections if isinstance(part, PathCollection)]
     points = np.ma.filled(np.ma.concatenate(dots), np.nan)
@@ -314,4 +325,4 @@ def test_the_figure_draws_every_threshold_and_what_has_none(stores):
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert (r"$d_{90}$ not reached" in labels) == (len(stores) > 1)
     assert ("diverged: 1" in labels) == (len(stores) > 1)
-    assert len(plot_hyperplanes.tabulate(stores)) == 4 * 3 * len(stores)
+    assert len(plot_hyperplanes.tabulate(by_setting)) == 4 * 3 * len(stores)

@@ -17,21 +17,25 @@ from wedgescape.analysis.phase_diagram import (
     gather,
     likeness,
     plane_of,
-    points_of,
+    settings_of,
     tidy,
     varied,
 )
 from wedgescape.figures import phase_diagram as plot_phase_diagram
 from wedgescape.figures import style
+from wedgescape.numerics.intervals import Intervals
 
 BASE = {"learning_rate": 0.1, "width": 8, "model": "mlp"}
 SEEDS = 10
 
 
 def grid(**values):
-    """A grid as the rule hands it over: its keys, and its points by name."""
+    """A grid as the rule hands it over: its keys, and its settings by name."""
     points = [BASE | dict(zip(values, some, strict=True)) for some in itertools.product(*values.values())]
-    return {"keys": list(values), "points": {"_".join(f"{k}~{v}" for k, v in point.items()): point for point in points}}
+    return {
+        "keys": list(values),
+        "settings": {"_".join(f"{k}~{v}" for k, v in point.items()): point for point in points},
+    }
 
 
 SQUARE = {"learning_rate_x_width": grid(learning_rate=[0.1, 0.3, 1.0], width=[8, 16, 32])}
@@ -40,23 +44,27 @@ KEYS = ["learning_rate", "width"]
 
 def planted(grids, of, noise=0.1, seeds=SEEDS):
     """Data where the statistic m of a point is of(m, x, y) plus noise; x and y are the places of the first two keys."""
-    points, draw = points_of(grids), np.random.default_rng(3)
+    points, draw = settings_of(grids), np.random.default_rng(3)
     keys = varied(grids, ordered=True)[:2]
     levels = {key: sorted({point[key] for point in points.values()}) for key in keys}
     places = [
         [levels[key].index(point[key]) / (len(levels[key]) - 1) - 0.5 for key in keys] for point in points.values()
     ]
     shape = (len(points), seeds)
-    variables = {"diverged": (("point", "seed"), np.zeros(shape, bool))}
+    variables = {"diverged": (("setting", "seed"), np.zeros(shape, bool))}
     for m, name in enumerate(STATISTICS):
         means = np.array([of(m, *place) for place in places])
-        variables[name] = (("point", "seed"), means[:, None] + noise * draw.normal(size=shape))
-    coordinates = {key: ("point", [point[key] for point in points.values()]) for key in BASE}
-    return xr.Dataset(variables, {"point": list(points), "seed": range(seeds), **coordinates})
+        variables[name] = (("setting", "seed"), means[:, None] + noise * draw.normal(size=shape))
+    coordinates = {key: ("setting", [point[key] for point in points.values()]) for key in BASE}
+    return xr.Dataset(variables, {"setting": list(points), "seed": range(seeds), **coordinates})
 
 
 def numbers_of(table, value="estimate"):
     return {(row["first"], row["second"]): row[value] for row in table.to_dict("records")}
+
+
+def two(first, second):
+    return {"pair": {"keys": ["width"], "settings": {"first": first, "second": second}}}
 
 
 # Data
@@ -93,8 +101,8 @@ def stores():
 
 
 def test_gather_takes_one_number_a_network(stores):
-    data = gather({"first": BASE, "second": BASE | {"width": 16}}, stores)
-    first = data.sel(point="first")
+    data = gather(two(BASE, BASE | {"width": 16}), stores)
+    first = data.sel(setting="first")
     assert first["angular_width"].values == pytest.approx([20, 30, 5])  # degrees
     assert first["top_eigenvalue"].values == pytest.approx([9, 7, np.nan], nan_ok=True)
     assert first["large_scale"].values == pytest.approx([2, 6, np.nan], nan_ok=True)
@@ -107,19 +115,19 @@ def test_gather_takes_one_number_a_network(stores):
 
 
 def test_runs_that_diverged_have_no_numbers(stores):
-    data = gather({"first": BASE, "second": BASE}, stores)
-    second = data.sel(point="second")
+    data = gather(two(BASE, BASE), stores)
+    second = data.sel(setting="second")
     assert second["diverged"].values.tolist() == [False, True, False]
     assert all(np.isnan(second[name].values[1]) for name in STATISTICS)
     assert second["disagreement"].values == pytest.approx([0.3, np.nan, 0.3], nan_ok=True)
     table = tidy(data, ["width"])
-    assert table.columns.tolist() == ["point", "seed", "width", *STATISTICS, "diverged"]
+    assert table.columns.tolist() == ["setting", "seed", "width", *STATISTICS, "diverged"]
     assert len(table) == 6
 
 
 def test_points_and_hyperparameters_of_grids():
     grids = SQUARE | {"learning_rate_x_model": grid(learning_rate=[0.1, 1.0], model=["mlp", "net"])}
-    assert len(points_of(grids)) == 9 + 2
+    assert len(settings_of(grids)) == 9 + 2
     assert varied(grids) == ["learning_rate", "width", "model"]
     assert varied(grids, ordered=True) == KEYS
     assert varied({"one": grid(width=[8, 16], learning_rate=[0.1])}) == ["width"]
@@ -127,13 +135,13 @@ def test_points_and_hyperparameters_of_grids():
 
 def test_a_map_holds_further_hyperparameters_at_the_base_point():
     cube = grid(width=[8, 16], model=["net", "mlp"], learning_rate=[0.3, 0.1])
-    first, second, names = plane_of(cube["points"], cube["keys"], BASE)
+    first, second, names = plane_of(cube["settings"], cube["keys"], BASE)
     assert (first, second) == ([8, 16], ["net", "mlp"])
     for y, x in itertools.product(range(2), range(2)):
         wanted = {"learning_rate": 0.1, "width": first[x], "model": second[y]}
-        assert cube["points"][names[y][x]] == wanted
-    names = plane_of(cube["points"], cube["keys"], BASE | {"learning_rate": 0.7})[2]
-    assert cube["points"][names[0][0]]["learning_rate"] == 0.3  # the first, where the base point's is not among them
+        assert cube["settings"][names[y][x]] == wanted
+    names = plane_of(cube["settings"], cube["keys"], BASE | {"learning_rate": 0.7})[2]
+    assert cube["settings"][names[0][0]]["learning_rate"] == 0.3  # the first, where the base point's is not among them
 
 
 # Correlations
@@ -143,14 +151,14 @@ def test_correlations_recover_a_monotone_relation():
     data = planted(SQUARE, lambda m, x, y: x + y if m < 3 else 0.0, noise=1e-3)
     data["trace"] = -np.exp(5 * data["angular_width"])
     data["barrier"] = data["barrier"].where(data["seed"] < 4)
-    table = correlations(data, 0.95, 300)
+    table = correlations(data, Intervals(0.95, 300))
     rho, low, high = (numbers_of(table, end) for end in ("estimate", "low", "high"))
     pair = ("angular_width", "trace")
     assert (rho[pair], low[pair], high[pair]) == pytest.approx((-1, -1, -1))
     assert rho["angular_width", "large_scale"] > 0.9
     assert low["angular_width", "disagreement"] < 0 < high["angular_width", "disagreement"]
     assert numbers_of(table, "seeds")["angular_width", "barrier"] == 4
-    assert numbers_of(table, "points")["angular_width", "barrier"] == 9
+    assert numbers_of(table, "settings")["angular_width", "barrier"] == 9
     assert len(table) == math.comb(len(STATISTICS), 2)
 
 
@@ -160,7 +168,7 @@ def test_correlations_recover_a_monotone_relation():
 def test_the_effect_of_two_values_that_decide_all_is_two_standard_deviations():
     grids = {"small": grid(learning_rate=[0.1, 1.0], width=[8, 16])}
     data = planted(grids, lambda m, x, _y: (-1) ** m * 7 * x, noise=0.0)
-    table = numbers_of(effects(data, KEYS, 0.95, 100))
+    table = numbers_of(effects(data, KEYS, Intervals(0.95, 100)))
     for m, name in enumerate(STATISTICS):
         assert table["learning_rate", name] == pytest.approx(2 * (-1) ** m)
         assert table["width", name] == pytest.approx(0, abs=1e-12)
@@ -170,7 +178,7 @@ def test_effects_are_those_of_a_regression_also_where_runs_are_missing():
     data = planted(SQUARE, lambda m, x, y: x * (m - 2) + y * y, noise=0.3)
     data["trace"][0, :5] = np.nan
     data["trace"][7, 3] = np.nan
-    table = effects(data, KEYS, 0.95, 200)
+    table = effects(data, KEYS, Intervals(0.95, 200))
     rows = tidy(data, KEYS)
     places = {"learning_rate": {0.1: -0.5, 0.3: 0, 1.0: 0.5}, "width": {8: -0.5, 16: 0, 32: 0.5}}
     for name in ("trace", "test_error"):
@@ -187,9 +195,9 @@ def test_effects_are_those_of_a_regression_also_where_runs_are_missing():
 def test_a_statistic_that_never_changes_has_no_effect_to_speak_of():
     data = planted(SQUARE, lambda _m, x, _y: x)
     data["barrier"][:] = 0.0
-    table = effects(data, KEYS, 0.95, 100)
+    table = effects(data, KEYS, Intervals(0.95, 100))
     assert table.loc[table["second"] == "barrier", "estimate"].isna().all()
-    assert likeness(data, KEYS, 0.95, 100)["estimate"].notna().all()
+    assert likeness(data, KEYS, Intervals(0.95, 100))["estimate"].notna().all()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +209,7 @@ def test_a_statistic_that_never_changes_has_no_effect_to_speak_of():
     ],
 )
 def test_likeness_tells_alike_from_opposite_and_unlike(of, wanted):
-    (row,) = likeness(planted(SQUARE, of), KEYS, 0.95, 300).to_dict("records")
+    (row,) = likeness(planted(SQUARE, of), KEYS, Intervals(0.95, 300)).to_dict("records")
     assert (row["first"], row["second"]) == tuple(KEYS)
     assert row["estimate"] == pytest.approx(wanted, abs=0.1)
     assert row["low"] <= row["estimate"] <= row["high"]
@@ -211,7 +219,7 @@ def test_likeness_tells_alike_from_opposite_and_unlike(of, wanted):
 def test_chance_is_less_likeness_where_statistics_are_independent():
     signs = planted(SQUARE, lambda _m, x, y: x + y, noise=0.0)
     independent = planted(SQUARE, lambda *_: 0.0, noise=1.0, seeds=200)
-    tied, free = (float(likeness(data, KEYS, 0.95, 100)["chance"][0]) for data in (signs, independent))
+    tied, free = (float(likeness(data, KEYS, Intervals(0.95, 100))["chance"][0]) for data in (signs, independent))
     assert tied == pytest.approx(1)
     assert free == pytest.approx(1 / math.sqrt(len(STATISTICS)), rel=0.05)
 
@@ -223,12 +231,16 @@ def test_chance_is_that_of_random_effects():
     inner = (drawn[0] * drawn[1]).sum(1)
     size = [(part**2).sum(1).mean() for part in drawn]
     wanted = math.sqrt((inner**2).mean() / (size[0] * size[1]))
-    assert float(likeness(data, KEYS, 0.95, 100)["chance"][0]) == pytest.approx(wanted, rel=0.03)
+    assert float(likeness(data, KEYS, Intervals(0.95, 100))["chance"][0]) == pytest.approx(wanted, rel=0.03)
 
 
 def test_one_seed_has_unbounded_intervals():
     data = planted(SQUARE, lambda m, x, y: x - m * y, seeds=1)
-    for table in (effects(data, KEYS, 0.95, 100), likeness(data, KEYS, 0.95, 100), correlations(data, 0.95, 100)):
+    for table in (
+        effects(data, KEYS, Intervals(0.95, 100)),
+        likeness(data, KEYS, Intervals(0.95, 100)),
+        correlations(data, Intervals(0.95, 100)),
+    ):
         assert table["estimate"].notna().all()
         assert (table["low"] == -np.inf).all()
         assert (table["high"] == np.inf).all()
@@ -238,10 +250,12 @@ def test_one_seed_has_unbounded_intervals():
 
 
 def draw(data, grids):
-    numbers = plot_phase_diagram.compare(data, grids, 0.95, 100)
-    figure = plot_phase_diagram.draw(data, numbers, grids, BASE, 0.95)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(phase_diagram, "gather", lambda _grids, _stores: data)
+        tables = plot_phase_diagram.tabulate({}, {}, {}, grids, Intervals(0.95, 100))
+        figure = plot_phase_diagram.draw({}, {}, {}, grids, BASE, tables, Intervals(0.95, 100))
     figure.draw_without_rendering()
-    return figure, numbers
+    return figure, tables["phase_diagram_numbers"]
 
 
 def test_the_figure_writes_every_mean_and_counts_what_diverged():
@@ -254,7 +268,7 @@ def test_the_figure_writes_every_mean_and_counts_what_diverged():
     assert figure.get_figwidth() == style.TWO_COLUMNS
     maps = figure.subfigs[0].axes
     assert len(maps) == len(STATISTICS)
-    first, second, names = plane_of(SQUARE["learning_rate_x_width"]["points"], KEYS, BASE)
+    first, second, names = plane_of(SQUARE["learning_rate_x_width"]["settings"], KEYS, BASE)
     for axes, name in zip(maps, STATISTICS, strict=True):
         written = {
             tuple(np.round(text.get_position())): text.get_text()
@@ -263,7 +277,7 @@ def test_the_figure_writes_every_mean_and_counts_what_diverged():
         }
         factor = 100 if name in plot_phase_diagram.PERCENT else 1
         for y, x in itertools.product(range(len(second)), range(len(first))):
-            mean = float(data[name].sel(point=names[y][x]).mean())
+            mean = float(data[name].sel(setting=names[y][x]).mean())
             if math.isnan(mean):
                 assert written[x, y] == "nan"
             else:
@@ -300,12 +314,12 @@ def test_the_figure_lies_inside_its_page():
 def test_the_figure_copes_with_names_alone_and_with_one_hyperparameter():
     for values in ({"model": ["mlp", "net"], "optimizer": ["sgd", "adam"]}, {"model": ["mlp"], "width": [8, 16]}):
         some = {"odd": grid(**values)}
-        data = xr.Dataset({"diverged": (("point", "seed"), np.zeros((len(some["odd"]["points"]), 3), bool))})
+        data = xr.Dataset({"diverged": (("setting", "seed"), np.zeros((len(some["odd"]["settings"]), 3), bool))})
         for m, name in enumerate(STATISTICS):
-            data[name] = ("point", "seed"), np.random.default_rng(m).uniform(1, 2, data["diverged"].shape)
-        data = data.assign_coords(point=list(some["odd"]["points"]), seed=range(3))
+            data[name] = ("setting", "seed"), np.random.default_rng(m).uniform(1, 2, data["diverged"].shape)
+        data = data.assign_coords(setting=list(some["odd"]["settings"]), seed=range(3))
         for key in values:
-            data = data.assign_coords({key: ("point", [point[key] for point in some["odd"]["points"].values()])})
+            data = data.assign_coords({key: ("setting", [point[key] for point in some["odd"]["settings"].values()])})
         _figure, numbers = draw(data, some)
         assert isinstance(numbers, pd.DataFrame)
         assert "correlation" in set(numbers["quantity"])
@@ -323,4 +337,3 @@ def test_shades_are_logarithmic_over_a_wide_range():
     assert type(plot_phase_diagram._norm(np.array([0.01, 1.0, np.nan]))).__name__ == "LogNorm"
     assert type(plot_phase_diagram._norm(np.array([0.0, 1.0]))).__name__ == "Normalize"
     assert plot_phase_diagram._norm(np.array([2.0, 2.0]))(2.0) == pytest.approx(0.5)
-    assert phase_diagram.MEASUREMENTS == ("tunnels", "curvature", "similarity")

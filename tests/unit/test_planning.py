@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
-from wedgescape.cluster import planning, workloads
+from wedgescape.analysis import ensembles
+from wedgescape.cluster import planning
 from wedgescape.cluster.planning import Job, Plan
-from wedgescape.cluster.workloads import Case
-from wedgescape.errors import InputError
+from wedgescape.cluster.timing import Bench
 from wedgescape.landscapes.networks import NetworkLandscape
-from wedgescape.landscapes.operations import Bench, Comparison, Data, Evaluation, Product, Start, Step, WedgeStep, Work
-from wedgescape.measurements import connectors, curves, hyperplanes, planes, profiles, similarity, tunnels
-from wedgescape.measurements import curvature as sharpness
-from wedgescape.measurements import subspaces as surfaces
-from wedgescape.measurements.connectors import centre_recipe, find_centres
+from wedgescape.landscapes.operations import Comparison, Data, Evaluation, Product, Start, Step, WedgeStep, Work
+from wedgescape.measurements import (
+    aligned_connectors,
+    connectors,
+    curvature,
+    curves,
+    hyperplanes,
+    planes,
+    profiles,
+    similarity,
+    subspaces,
+    tunnels,
+)
 from wedgescape.stores.attributes import training_of
+from wedgescape.study.catalogue import catalogue
 from wedgescape.study.study import load_study
-from wedgescape.training import train as training
+from wedgescape.training import train
+from wedgescape.training.optima import Optima
 
-SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 CONFIG = {
     "study": "counted",
     "dataset": {"file": "patterns.py", "name": "patterns"},
@@ -71,10 +79,9 @@ class Counted(NetworkLandscape):
 
 
 @pytest.fixture
-def case(weights):
-    """The study whose base point's networks the weights are."""
-    trained = training_of(weights.attrs)
-    return Case(load_study(CONFIG | trained, SCHEMA), Data((1, 4, 4), 3, {"train": 61, "test": 31}))
+def study(weights):
+    """The study whose base setting's networks the weights are."""
+    return load_study(CONFIG | training_of(weights.attrs), catalogue())
 
 
 @pytest.fixture
@@ -84,8 +91,11 @@ def landscape(mlp):
 
 
 @pytest.fixture
-def optima(weights):
-    return torch.from_numpy(weights["theta"].values)
+def optima(landscape, weights):
+    return Optima(landscape, weights)
+
+
+DATA = Data((1, 4, 4), 3, {"train": 61, "test": 31})
 
 
 def operations_in(work: Work) -> Counter:
@@ -101,78 +111,66 @@ def operations_in(work: Work) -> Counter:
     return found
 
 
-def planned(case, rule, **wildcards) -> Counter:
-    return operations_in(workloads.work_of(case, rule, {"point": case.study.base, **wildcards}))
+def work(study, rule, data=DATA, **wildcards) -> Work:
+    return planning.work_of(study, data, Job(rule, {"setting": study.base, **wildcards}, 0, 0, False))
 
 
-def settings_of(case, section, *without):
-    return {key: value for key, value in case.study.config[section].items() if key not in without}
+def planned(study, rule, **wildcards) -> Counter:
+    return operations_in(work(study, rule, **wildcards))
 
 
-def by_seed(optima):
-    return dict(enumerate(optima))
+def settings(study, module):
+    return module.Settings(**study.config[module.Settings.section()])
+
+
+def centres(optima, study):
+    """The store of connectors, whose search is not counted."""
+    store = connectors.measure(optima, settings(study, connectors))
+    optima.landscape.seen.clear()
+    return store
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.05])
-def test_a_training_counts_its_steps_and_looks(case, landscape, data, radius):
-    case.study.config["training"]["sharpness_radius"] = case.study.points[case.study.base]["sharpness_radius"] = radius
-    settings = case.study.training(case.study.base)
-    training.train(landscape, data, settings, [2, 3])
-    assert planned(case, "train", seeds="2-3") == landscape.seen
-    assert planned(case, "train", seeds="2-2")["gradients"] == landscape.seen["gradients"] / 2
+def test_a_training_counts_its_steps_and_looks(study, landscape, data, radius):
+    study.settings[study.base]["sharpness_radius"] = radius
+    train.train(landscape, data, study.training(study.base), [2, 3])
+    assert planned(study, "train", seeds="2-3") == landscape.seen
+    assert planned(study, "train", seeds="2-2")["gradients"] == landscape.seen["gradients"] / 2
 
 
-def test_tunnels_count_all_rays_that_end(case, landscape, optima):
-    settings = settings_of(case, "tunnels")
-    store = tunnels.measure(landscape, optima, range(4), **settings)
+def test_tunnels_count_all_rays_that_end(study, optima):
+    store = tunnels.measure(optima, settings(study, tunnels))
     staying = int(store["open_accuracy"].sum() + store["open_loss"].sum())
-    halve = tunnels.halvings(90 / 8, settings["angle_error"])
-    assert planned(case, "measure_tunnels") == landscape.seen + Counter(train=halve * staying)
+    halve = tunnels.halvings(90 / 8, study.config["tunnels"]["angle_error"])
+    assert planned(study, "measure_tunnels") == optima.landscape.seen + Counter(train=halve * staying)
     assert staying < store["open_loss"].size
 
 
-def test_hyperplanes_count_all_dimensions_below_the_threshold(case, landscape, optima, weights):
-    settings = settings_of(case, "hyperplanes", "seeds", "dimensions")
-    starts = torch.from_numpy(weights["theta_init"].values)
-    store = hyperplanes.measure(landscape, starts[:3], optima[:3], range(3), [1, 2, 4], **settings)
+def test_hyperplanes_count_all_dimensions_below_the_threshold(study, optima):
+    store = hyperplanes.measure(optima, settings(study, hyperplanes))
     assert len(hyperplanes.measured(store)) == 3
-    assert planned(case, "measure_hyperplanes") == landscape.seen
+    assert planned(study, "measure_hyperplanes") == optima.landscape.seen
 
 
-def test_hyperplanes_beyond_the_expected_threshold_are_not_counted(case):
-    case.study.config["hyperplanes"]["dimensions"] = [1, 128, 200]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(workloads.EXPECTED, "hyperplane", 100)
-        few = planned(case, "measure_hyperplanes")
-        patch.setitem(workloads.EXPECTED, "hyperplane", 200)
-        assert planned(case, "measure_hyperplanes")["gradients"] == few["gradients"] * 3 / 2
+def test_hyperplanes_beyond_the_expected_threshold_are_not_counted(study, monkeypatch):
+    study.config["hyperplanes"]["dimensions"] = [1, 128, 200]
+    monkeypatch.setattr(hyperplanes, "EXPECTED_THRESHOLD", 100)
+    few = planned(study, "measure_hyperplanes")
+    monkeypatch.setattr(hyperplanes, "EXPECTED_THRESHOLD", 200)
+    assert planned(study, "measure_hyperplanes")["gradients"] == few["gradients"] * 3 / 2
 
 
-def test_planes_count_grids_lines_and_the_search_for_a_centre(case, landscape, optima, weights):
-    settings, search = case.study.config["planes"], case.study.config["connectors"]
-    grid = {"resolution": settings["resolution"], "margin": settings["margin"]}
-    through = planes.plane_through(landscape, optima[:3], range(3), **grid, profile_points=settings["profile_points"])
-    recipe = centre_recipe(search["learning_rate"], search["batch_size"])
-    centre = find_centres(landscape, optima[None, :3], recipe, search["steps"], [0]).points[0]
-    planes.with_connector(through, landscape, centre)
-    layout = json.loads(weights.attrs["layout"])
-    planes.plane_around(landscape, optima[0], layout, 0, settings["resolution"], settings["reach"])
-    way = torch.from_numpy(weights["trajectory"].isel(seed=0).values)
-    planes.plane_along(landscape, way, weights["step"].values.tolist(), **grid)
-    assert planned(case, "measure_planes") == landscape.seen
+def test_planes_count_grids_and_lines(study, optima):
+    found = centres(optima, study)
+    study.config["training"]["snapshot_epochs"] = 4
+    planes.measure(optima, found, settings(study, planes))
+    assert planned(study, "measure_planes") == optima.landscape.seen
 
 
-def test_profiles_count_all_rays_that_end(case, landscape, optima, weights):
-    search, optima = case.study.config["connectors"], optima[:3]
-    recipe = centre_recipe(search["learning_rate"], search["batch_size"])
-    store = profiles.measure(
-        landscape, optima, range(3), **settings_of(case, "profiles", "seeds"),
-        layout=json.loads(weights.attrs["layout"]),
-        starts=torch.from_numpy(weights["theta_init"].values)[:3],
-        trajectories=torch.from_numpy(weights["trajectory"].values)[:3],
-        centres=profiles.connector_centres(landscape, optima, recipe, search["steps"], range(3)),
-    )  # fmt: skip
-    count, seen = planned(case, "measure_profiles"), landscape.seen
+def test_profiles_count_all_rays_that_end(study, optima):
+    found = centres(optima, study)
+    store = profiles.measure(optima, found, settings(study, profiles))
+    count, seen = planned(study, "measure_profiles"), optima.landscape.seen
     grid = profiles.relative_lengths(4.0, 6)
     halve = profiles.halvings(float(grid[2] / grid[1]) - 1, 0.1)
     staying = int(store["open_accuracy"].sum() + store["open_loss"].sum())
@@ -181,68 +179,69 @@ def test_profiles_count_all_rays_that_end(case, landscape, optima, weights):
     assert 0.5 < count["products"] / seen["products"] < 2
 
 
-def test_curves_count_places_of_every_step_and_profiles(case, landscape, optima):
-    curves.measure(landscape, by_seed(optima), **case.study.config["curves"])
-    assert planned(case, "measure_curves") == landscape.seen
+def test_curves_count_positions_of_every_step_and_profiles(study, optima):
+    curves.measure(optima, settings(study, curves))
+    assert planned(study, "measure_curves") == optima.landscape.seen
 
 
-def test_connectors_count_all_sizes(case, landscape, optima):
-    connectors.measure(landscape, by_seed(optima), **case.study.config["connectors"])
-    assert planned(case, "measure_connectors") == landscape.seen
-    assert planned(case, "measure_aligned_connectors") == landscape.seen
+def test_connectors_count_all_sizes_and_neighbours(study, optima):
+    connectors.measure(optima, settings(study, connectors))
+    assert planned(study, "measure_connectors") == optima.landscape.seen
 
 
-def test_subspaces_count_vertices_of_every_level(case, landscape, optima, monkeypatch):
-    monkeypatch.setitem(workloads.EXPECTED, "refined", 1.0)  # such is the tolerance
-    search = case.study.config["connectors"]
-    recipe = centre_recipe(search["learning_rate"], search["batch_size"])
-    surfaces.measure(landscape, by_seed(optima), recipe, search["steps"], **case.study.config["subspaces"])
-    assert planned(case, "measure_subspaces") == landscape.seen
+def test_aligned_connectors_count_all_sizes(study, optima):
+    search = settings(study, connectors)
+    aligned_connectors.measure(optima, connectors=search)
+    assert planned(study, "measure_aligned_connectors") == optima.landscape.seen
 
 
-def test_similarity_counts_predictions_and_lines(case, landscape, optima):
-    similarity.measure(landscape, optima, range(4), [False] * 4, **case.study.config["similarity"])
-    count, seen = planned(case, "measure_similarity"), landscape.seen
+def test_subspaces_count_vertices_of_every_level(study, optima, monkeypatch):
+    monkeypatch.setattr(subspaces, "REFINED", 1.0)  # such is the tolerance
+    found = centres(optima, study)
+    subspaces.measure(optima, found, settings(study, connectors), settings(study, subspaces))
+    assert planned(study, "measure_subspaces") == optima.landscape.seen
+
+
+def test_similarity_counts_predictions_and_lines(study, optima):
+    similarity.measure(optima, settings(study, similarity))
+    count, seen = planned(study, "measure_similarity"), optima.landscape.seen
     assert {name: pytest.approx(seen[name], rel=0.1) for name in count} == count  # the ends are looked at twice
 
 
-def test_curvature_counts_products_about_and_the_rest_exactly(case, landscape, optima):
-    sharpness.measure(
-        landscape,
-        optima[:3],
-        range(3),
-        [False] * 3,
-        case.study.config["training"]["batch_size"],
-        **settings_of(case, "curvature", "seeds"),
-    )
-    count, seen = planned(case, "measure_curvature"), landscape.seen
+def test_curvature_counts_products_about_and_the_rest_exactly(study, optima):
+    curvature.measure(optima, settings(study, curvature))
+    count, seen = planned(study, "measure_curvature"), optima.landscape.seen
     assert 0.5 < count.pop("products") / seen.pop("products") < 2
     assert count == seen
 
 
-def test_every_rule_has_a_count_and_every_count_a_rule():
-    texts = [file.read_text() for file in (SCHEMA.parents[1] / "rules").glob("*.smk")]
-    rules = {name for text in texts for name in re.findall(r"^ *rule (\w+):", text, re.MULTILINE)}
-    assert {"train", "measure_tunnels", "plot_phase_diagram"} <= rules
-    drawn = {rule for rule in rules if rule.startswith("plot_")}
-    assert set(workloads.COUNTS) == rules - drawn | {"plot"}
+@pytest.mark.parametrize("name", catalogue().measurements)
+def test_every_measurement_has_a_count(study, name):
+    assert work(study, f"measure_{name}")[Start()] >= 1
 
 
-def test_a_rule_without_a_count_is_refused(case):
-    with pytest.raises(InputError, match="measure_volumes"):
-        workloads.work_of(case, "measure_volumes", {})
+def test_other_rules_take_a_start_and_figures_a_little_more(study):
+    assert work(study, "prepare_data") == work(study, "archive") == Work({Start(): 1})
+    assert work(study, "plot_tunnels") == work(study, "judge_claims") == Work({Start(): 1 + planning.FIGURE})
+
+
+def test_ensembles_count_more_with_more_members(study):
+    few = sum(work(study, "measure_ensembles").values())
+    study.config["ensembles"]["members"] += 1
+    assert sum(work(study, "measure_ensembles").values()) > few
+    assert ensembles.PLACES > 0
 
 
 def test_a_network_that_is_no_chain_has_no_work_to_be_aligned():
     config = {"study": "residual", "dataset": "cifar10", "model": {"name": "resnet20", "width": 2}, "seeds": 3}
-    study = load_study(config, SCHEMA)
-    case = Case(study, planning.data_of(study))
-    assert workloads.work_of(case, "measure_alignment", {"point": study.base}) == Work({Start(): 1})
-    assert len(workloads.work_of(case, "measure_connectors", {"point": study.base})) > 1
+    residual = load_study(config, catalogue())
+    data = planning.data_of(residual)
+    assert work(residual, "measure_alignment", data) == Work({Start(): 1})
+    assert len(work(residual, "measure_connectors", data)) > 1
 
 
 def test_shapes_of_published_data_are_capped_by_the_config():
-    study = load_study({"study": "a", "dataset": "mnist", "data": {"train_examples": 500}, "seeds": 3}, SCHEMA)
+    study = load_study({"study": "a", "dataset": "mnist", "data": {"train_examples": 500}, "seeds": 3}, catalogue())
     assert planning.data_of(study) == Data((1, 28, 28), 10, {"train": 500, "test": 10000})
 
 
@@ -260,9 +259,13 @@ def test_the_shape_of_the_digits_is_theirs():
 # Times
 
 
-def test_a_larger_operation_takes_longer(case):
+def model_of(study):
+    return json.dumps(study.training(study.base)["model"], sort_keys=True)
+
+
+def test_a_larger_operation_takes_longer(study):
     """Examples are counted by the hundred: fewer are timed than there are, and the rest is their multiple."""
-    few, model = Bench(case.data, torch.device("cpu")), case.model(case.study.base)
+    few, model = Bench(DATA, torch.device("cpu")), model_of(study)
     many = Bench(Data((1, 4, 4), 3, {"train": 61_000, "test": 31}), torch.device("cpu"))
     for operation in (Evaluation(model, "train"), Product(model), Step(model, 2, None)):
         assert 0 < 5 * few.seconds(operation) < many.seconds(operation)
@@ -272,9 +275,8 @@ def test_a_larger_operation_takes_longer(case):
 
 
 def test_floating_point_operations_of_a_network_are_twice_its_multiplications():
-    study = load_study({"study": "a", "dataset": "digits", "model": {"width": 16, "depth": 1}, "seeds": 3}, SCHEMA)
-    case = Case(study, planning.data_of(study))
-    model, bench = case.model(study.base), Bench(case.data, torch.device("cpu"), 1e9)
+    study = load_study({"study": "a", "dataset": "digits", "model": {"width": 16, "depth": 1}, "seeds": 3}, catalogue())
+    model, bench = model_of(study), Bench(planning.data_of(study), torch.device("cpu"), 1e9)
     forward = 2 * (64 * 16 + 16 * 10)
     assert bench.seconds(Evaluation(model, "test")) == pytest.approx(360 * forward / 1e9)
     # Backwards twice as many, save that the images have no gradient.
@@ -294,8 +296,8 @@ def a_plan(jobs, seconds, **changes) -> Plan:
                    "chunks": 1, **changes})  # fmt: skip
 
 
-def test_a_job_longer_than_its_runtime_is_told_with_its_point():
-    jobs = [Job("measure_curvature", {"point": f"lr~{n}"}, 3000, 2, True) for n in range(2)]
+def test_a_job_longer_than_its_runtime_is_told_with_its_setting():
+    jobs = [Job("measure_curvature", {"setting": f"lr~{n}"}, 3000, 2, True) for n in range(2)]
     texts = list(planning.warnings_of(a_plan(jobs, [119, 150])))
     assert len(texts) == 1
     assert "measure_curvature lr~1" in texts[0]
@@ -304,7 +306,7 @@ def test_a_job_longer_than_its_runtime_is_told_with_its_point():
 
 @pytest.mark.parametrize(("chunks", "advice"), [(3, "raise seeds_per_job"), (1, "hold all seeds")])
 def test_short_trainings_are_told(chunks, advice):
-    jobs = [Job("train", {"point": "lr~1", "seeds": f"{n}-{n}"}, 3000, 120, True) for n in range(3)]
+    jobs = [Job("train", {"setting": "lr~1", "seeds": f"{n}-{n}"}, 3000, 120, True) for n in range(3)]
     text = planning.as_text(a_plan(jobs, [20, 59, 61], chunks=chunks), 1)
     assert "2 jobs of under a minute" in text
     assert "train lr~1 0-0" in text
@@ -335,5 +337,5 @@ def test_the_shape_of_the_users_own_data_is_read_from_their_file(tmp_path, monke
         "    return images[:30], labels[:30], images[30:], labels[30:]\n"
     )
     config = {"study": "own", "dataset": {"file": "mine.py", "name": "stripes"}, "data": {"test_examples": 12}}
-    study = load_study({**config, "seeds": 3}, SCHEMA)
+    study = load_study({**config, "seeds": 3}, catalogue())
     assert planning.data_of(study) == Data((3, 5, 4), 2, {"train": 30, "test": 12})

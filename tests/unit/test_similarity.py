@@ -12,6 +12,7 @@ from wedgescape.measurements import similarity
 from wedgescape.measurements.similarity import (
     COMPARISONS,
     FUNCTIONS,
+    Settings,
     disagreement,
     jensen_shannon,
     measure,
@@ -19,6 +20,7 @@ from wedgescape.measurements.similarity import (
     weight_cosine,
     weight_distance,
 )
+from wedgescape.training.optima import Optima
 
 ITSELF = {name: float(name.endswith("cosine")) for name in COMPARISONS}
 PAIRS = [(0, 1), (0, 2), (1, 2)]
@@ -128,16 +130,21 @@ def test_the_distance_of_near_neighbours_survives_rounding():
     assert float(weight_distance(far)[0, 1]) == pytest.approx(1e-6, rel=1e-4)
 
 
-# A point of the grid
+# At one setting
 
 
 @pytest.fixture
-def optima(weights):
+def points_of_seeds(weights):
     return torch.tensor(weights["theta"].values)
 
 
-def test_measure_compares_the_seeds_of_a_network(mlp, optima):
-    store = measure(mlp, optima, [0, 1, 2, 3], [False] * 4, 11)
+def at_one_setting(landscape, points, seeds, diverged, positions):
+    return measure(Optima.of(landscape, points, seeds, diverged=diverged), Settings(points=positions))
+
+
+def test_measure_compares_the_seeds_of_a_network(mlp, points_of_seeds):
+    optima = points_of_seeds
+    store = at_one_setting(mlp, optima, [0, 1, 2, 3], [False] * 4, 11)
     predicted = mlp.predictions(optima, "test")
     for name, compare in COMPARISONS.items():
         wanted = compare(predicted if name in FUNCTIONS else optima)
@@ -155,11 +162,12 @@ def test_measure_compares_the_seeds_of_a_network(mlp, optima):
     assert all(variable.attrs["description"] for variable in store.data_vars.values())
 
 
-def test_diverged_runs_are_kept_flagged_and_in_no_pair(mlp, optima):
+def test_diverged_runs_are_kept_flagged_and_in_no_pair(mlp, points_of_seeds):
+    optima = points_of_seeds
     lost = optima.clone()
     lost[1] = math.nan
-    store = measure(mlp, lost, [4, 5, 6, 7], [False, True, False, False], 7)
-    whole = measure(mlp, optima[[0, 2, 3]], [4, 6, 7], [False] * 3, 7)
+    store = at_one_setting(mlp, lost, [4, 5, 6, 7], [False, True, False, False], 7)
+    whole = at_one_setting(mlp, optima[[0, 2, 3]], [4, 6, 7], [False] * 3, 7)
     assert store["diverged"].values.tolist() == [False, True, False, False]
     assert store["next"].values.tolist() == [6, -1, 7, 4]
     for name in ("barrier", "loss", "error", *COMPARISONS):
@@ -169,8 +177,8 @@ def test_diverged_runs_are_kept_flagged_and_in_no_pair(mlp, optima):
 
 
 @pytest.mark.parametrize("sound", [0, 1])
-def test_too_few_sound_runs_leave_no_pair(mlp, optima, sound):
-    store = measure(mlp, optima, range(4), [k >= sound for k in range(4)], 7)
+def test_too_few_sound_runs_leave_no_pair(mlp, points_of_seeds, sound):
+    store = at_one_setting(mlp, points_of_seeds, range(4), [k >= sound for k in range(4)], 7)
     assert store["barrier"].isnull().all()
     assert (store["next"] == -1).all()
     assert int(store["disagreement"].notnull().sum()) == sound

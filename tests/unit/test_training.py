@@ -15,7 +15,7 @@ from wedgescape.stores.zarr_stores import open_weights, write_store
 from wedgescape.training import train as training
 from wedgescape.training.checkpoints import Checkpoint
 from wedgescape.training.descent import descend
-from wedgescape.training.train import curves, recipe_of, train, trained_landscape
+from wedgescape.training.train import recipe_of, train
 
 MLP = {"name": "mlp", "width": 8, "depth": 2}
 CURVES = ["train_loss", "train_accuracy", "test_loss", "test_accuracy", "norm", "distance_from_init"]
@@ -224,10 +224,3 @@ def test_progress_is_told_now_and_then(network, data, weights, monkeypatch):
     train(network(), data, settings, [0], tell=told.append)
     assert len(told) == 13
     assert told[3] == f"epoch 3 of 12: median training loss {float(weights['train_loss'][0, 3]):.4f} nats"
-
-
-def test_trained_landscape_opens_what_was_trained(weights, data, tmp_path):
-    write_store(weights, tmp_path / "w.zarr.zip", Origin("train", points={"here": training_of(weights.attrs)}))
-    landscape, optima, opened = trained_landscape(data, [tmp_path / "w.zarr.zip"], "cpu")
-    assert torch.equal(optima, torch.tensor(weights["theta"].values))
-    np.testing.assert_array_equal(landscape.losses(optima), opened["train_loss"][:, -1])

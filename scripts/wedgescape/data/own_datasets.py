@@ -1,4 +1,4 @@
-"""A user's own dataset: what a function in a Python file returns, checked."""
+"""A user's own data set: what a function in a Python file returns, checked."""
 
 import importlib.util
 import sys
@@ -25,32 +25,57 @@ def read_own(path: Path, name: str) -> tuple[Arrays, int]:
         (M,); and the number of classes.
 
     Raises:
-        InputError: the file cannot be imported, lacks the function, or the function fails or returns something else.
+        InputError: the file cannot be imported or lacks the function, the function fails, or it returns something else.
     """
     where = f"{path}: {name}()"
     returned = _call(path, name, where)
     if not isinstance(returned, tuple | list) or len(returned) != 4:
         count = f" of {len(returned)}" if isinstance(returned, tuple | list) else ""
-        raise InputError(f"{where}: found a {type(returned).__name__}{count}; allowed: {', '.join(RETURNED)}")
+        raise InputError(
+            f"{where} returned a {type(returned).__name__}{count}. It must return a tuple: {', '.join(RETURNED)}"
+        )
     for what, array in zip(RETURNED, returned, strict=True):
         if not isinstance(array, np.ndarray):
-            raise InputError(f"{where}: found {what} of type {type(array).__name__}; allowed: a numpy array")
+            raise InputError(f"{where}: {what} is of type {type(array).__name__}. It must be a numpy array")
     train_images, test_images = (_check_images(returned[i], f"{where}: {RETURNED[i]}") for i in (0, 2))
     train_labels, test_labels = (_check_labels(returned[i], f"{where}: {RETURNED[i]}") for i in (1, 3))
-    _check_together(where, train_images, train_labels, test_images, test_labels)
-    return (train_images, train_labels, test_images, test_labels), int(train_labels.max()) + 1
+    for part, images, labels in (("train", train_images, train_labels), ("test", test_images, test_labels)):
+        if len(images) != len(labels):
+            raise InputError(
+                f"{where}: found {len(images)} {part}_images and {len(labels)} {part}_labels. "
+                "There must be one label per image"
+            )
+    if (train_images.shape[1:], train_images.dtype) != (test_images.shape[1:], test_images.dtype):
+        raise InputError(
+            f"{where}: one of the test_images is {test_images.shape[1:]} of {test_images.dtype}. "
+            f"It must be {train_images.shape[1:]} of {train_images.dtype}, like train_images"
+        )
+    # Labels with a gap are usually counted from 1, or a class was lost in the split. Either would give the network an
+    # output that nothing trains.
+    known = np.unique(train_labels)
+    if len(known) < 2 or not np.array_equal(known, np.arange(len(known))):
+        raise InputError(
+            f"{where}: train_labels contains {len(known)} classes from {known[0]} to {known[-1]}. Labels must be "
+            "0 … n_classes-1, every class must occur, and there must be at least two classes"
+        )
+    if test_labels.min() < 0 or test_labels.max() >= len(known):
+        raise InputError(
+            f"{where}: test_labels contains {test_labels.min()} to {test_labels.max()}. "
+            f"Labels must be 0 to {len(known) - 1}, like train_labels"
+        )
+    return (train_images, train_labels, test_images, test_labels), len(known)
 
 
 def _call(path: Path, name: str, where: str) -> object:
     if path.suffix != ".py" or not path.is_file():
-        raise InputError(f"{path}: found no such Python file in {Path.cwd()}; allowed: the path of a .py file")
+        raise InputError(f"{path}: there is no such Python file in {Path.cwd()}. It must be the path of a .py file")
     spec = importlib.util.spec_from_file_location(f"wedgescape_own_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look their module up there
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise InputError(f"{path}: found {_reason(error, path)}; allowed: a file that can be imported") from error
+        raise InputError(f"{path}: the file cannot be imported: {_reason(error, path)}") from error
     function = getattr(module, name, None)
     if not callable(function):
         functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -58,9 +83,7 @@ def _call(path: Path, name: str, where: str) -> object:
     try:
         return function()
     except (Exception, SystemExit) as error:
-        raise InputError(
-            f"{where}: found {_reason(error, path)}; allowed: a function that runs without arguments"
-        ) from error
+        raise InputError(f"{where} failed: {_reason(error, path)}. It must run without arguments") from error
 
 
 def _reason(error: BaseException, path: Path) -> str:
@@ -73,43 +96,18 @@ def _reason(error: BaseException, path: Path) -> str:
 def _check_images(images: np.ndarray, where: str) -> np.ndarray:
     """Images as (N, C, H, W) of uint8 or float32."""
     if images.ndim not in (3, 4) or not images.size:
-        raise InputError(f"{where}: found shape {images.shape}; allowed: (N, C, H, W) or (N, H, W), none of them 0")
+        raise InputError(f"{where} has the shape {images.shape}. It must be (N, C, H, W) or (N, H, W), without a 0")
     if images.dtype != np.uint8 and images.dtype.kind != "f":
-        raise InputError(f"{where}: found {images.dtype}; allowed: uint8 (0 to 255) or floating numbers")
+        raise InputError(f"{where} is of type {images.dtype}. It must be uint8 (0 to 255) or floating point")
     if images.dtype != np.uint8:
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is counted
+        with np.errstate(over="ignore"):  # values too large for float32 become infinite, and the next check finds them
             images = images.astype(np.float32)
         if bad := np.count_nonzero(~np.isfinite(images)):
-            raise InputError(f"{where}: found {bad} values that are not finite as float32; allowed: none")
+            raise InputError(f"{where} contains {bad} values that are not finite as float32. All must be finite")
     return images[:, None] if images.ndim == 3 else images
 
 
 def _check_labels(labels: np.ndarray, where: str) -> np.ndarray:
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise InputError(f"{where}: found shape {labels.shape} of {labels.dtype}; allowed: (N,) of whole numbers")
+        raise InputError(f"{where} has the shape {labels.shape} of {labels.dtype}. It must be (N,) of integers")
     return labels.astype(np.int64)
-
-
-def _check_together(
-    where: str, train_images: np.ndarray, train_labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray
-) -> None:
-    for part, images, labels in (("train", train_images, train_labels), ("test", test_images, test_labels)):
-        if len(images) != len(labels):
-            raise InputError(
-                f"{where}: found {len(images)} {part}_images and {len(labels)} {part}_labels; allowed: as many of both"
-            )
-    if (train_images.shape[1:], train_images.dtype) != (test_images.shape[1:], test_images.dtype):
-        raise InputError(
-            f"{where}: found test_images {test_images.shape[1:]} of {test_images.dtype}; "
-            f"allowed: {train_images.shape[1:]} of {train_images.dtype}, as train_images"
-        )
-    # A gap is most often a count from 1, or a class lost in the split; the network would train an output for nothing.
-    known = np.unique(train_labels)
-    if len(known) < 2 or not np.array_equal(known, np.arange(len(known))):
-        found = f"{len(known)} classes from {known[0]} to {known[-1]}"
-        raise InputError(f"{where}: found train_labels of {found}; allowed: 0 to classes - 1, each there, 2 at least")
-    if test_labels.min() < 0 or test_labels.max() >= len(known):
-        raise InputError(
-            f"{where}: found test_labels {test_labels.min()} to {test_labels.max()}; "
-            f"allowed: 0 to {len(known) - 1}, as train_labels"
-        )

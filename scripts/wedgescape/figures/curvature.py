@@ -64,7 +64,7 @@ def everywhere(sweeps: dict[str, xr.Dataset], base: dict) -> xr.Dataset:
     """Return the settings of all sweeps as one dataset over `value`, the base setting once."""
     parts, has_base = [], False
     for name, store in sweeps.items():
-        is_base = store["value"].values == base[name]
+        is_base = store["value"].values == base.get(name)
         parts.append(store.isel(value=~is_base if has_base else slice(None)).drop_vars("value"))
         has_base = has_base or bool(is_base.any())
     return xr.concat(parts, "value", combine_attrs="override")

@@ -22,7 +22,11 @@ MINUTES = 120
 VARIABLES = {name: variable for name, variable in unaligned.VARIABLES.items() if not name.endswith("centre")}
 
 
-def measure(optima: Optima, alignment: AlignmentSettings, connectors: ConnectorSettings) -> xr.Dataset:
+def measure(
+    optima: Optima,
+    alignment: AlignmentSettings = AlignmentSettings(),
+    connectors: ConnectorSettings = ConnectorSettings(),
+) -> xr.Dataset:
     """Measure connectors whose optima are all matched to the first of their set, on the sets of `connectors`.
 
     Args:

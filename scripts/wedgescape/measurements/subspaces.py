@@ -182,7 +182,10 @@ VARIABLES = {
 
 
 def measure(
-    optima: Optima, connectors: AtSetting, search: ConnectorSettings, settings: Settings = Settings()
+    optima: Optima,
+    connectors: AtSetting,
+    search: ConnectorSettings = ConnectorSettings(),
+    settings: Settings = Settings(),
 ) -> xr.Dataset:
     """Measure connectors of m optima as subspaces: their loss at vertices and, what counts, between them.
 

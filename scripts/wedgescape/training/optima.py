@@ -113,7 +113,8 @@ class Optima:
     @property
     def diverged(self) -> np.ndarray:
         """(K,), which runs diverged: their weights or losses are not finite."""
-        return self.weights["diverged"].values.astype(bool)
+        finite = np.isfinite(self.weights["theta"].values).all(1)
+        return self.weights["diverged"].values.astype(bool) | ~finite
 
     @property
     def by_seed(self) -> dict[int, Tensor]:

@@ -6,8 +6,10 @@ from scipy import stats
 
 from wedgescape.landscapes import wedges
 from wedgescape.measurements import wedges as simulation
+from wedgescape.numerics.intervals import Intervals
 from wedgescape.stores.attributes import Origin
 from wedgescape.stores.zarr_stores import write_store
+from wedgescape.study.settings import Rules
 
 DIM, SHORT, RADII, TRIALS = 80, [8, 16], [1.0, 3.0], 24
 
@@ -17,7 +19,10 @@ def store():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulation, "STEPS", 250)
         patch.setattr(simulation, "CONNECTOR_TRIALS", 2)
-        return simulation.simulate(DIM, SHORT, [1, 4], RADII, TRIALS, connected=6)
+        settings = simulation.Settings(
+            dimension=DIM, short=SHORT, wedges=[1, 4], radii=RADII, trials=TRIALS, connected=6
+        )
+        return simulation.measure(settings)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +124,27 @@ def test_sizes_of_sets_rise_from_two_to_the_largest(largest):
 
 
 def test_simulation_is_a_store_with_units(store, tmp_path):
-    write_store(store, tmp_path / "wedges.zarr.zip", Origin("simulate_wedges"))
+    write_store(store, tmp_path / "wedges.zarr.zip", Origin("measure_wedges"))
     assert store["width"].attrs["units"] == "radian"
     assert store["random_loss"].dims == ("short", "wedges", "radius", "trial")
     assert store["cut_dim"].sel(short=16).values.tolist() == [3, 6, 10, 13, 16, 19, 26]
+
+
+# The verdicts
+
+
+def test_wedges_follow_their_closed_forms_and_a_wrong_simulation_does_not():
+    settings = simulation.Settings(
+        dimension=60, short=[6, 12], wedges=[1, 2], radii=[1.0, 2.0], trials=64, connected=12
+    )
+    store, given = simulation.measure(settings), (Rules(maximum_relative_error=0.1), Intervals(0.95, 200))
+    rows = {row["id"]: row for row in simulation.claims(store, *given)}
+    assert set(rows) == {f"wedge_{name}" for name in ("random_loss", "cut_loss", "width", "shared_dim", "connector")}
+    assert rows["wedge_random_loss"]["verdict"] == "supported"
+    assert rows["wedge_random_loss"]["points"] == 4  # one wedge: two s, two r
+    assert rows["wedge_shared_dim"]["verdict"] == "supported"
+    assert rows["wedge_connector"]["estimate"] < 0.2
+    wrong = store.assign(random_loss=1.5 * store["random_loss"], connector_residual=1 - store["connector_residual"])
+    rows = {row["id"]: row for row in simulation.claims(wrong, *given)}
+    assert rows["wedge_random_loss"]["verdict"] == "contradicted"
+    assert rows["wedge_connector"]["estimate"] > 0.5

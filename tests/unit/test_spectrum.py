@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from wedgescape.landscapes.spans import gaussian
-from wedgescape.measurements import spectrum as spectra
-from wedgescape.measurements.spectrum import density, directions_above, hessian_moments, lanczos
-from wedgescape.numerics.eigenpairs import hessian_eigenpairs
+from wedgescape.landscapes.spans import gaussian, random_directions
+from wedgescape.measurements.spectrum import GRID, Settings, at_random_points, measure, spectra_at
+from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
+from wedgescape.numerics.lanczos import density, directions_above, hessian_moments, lanczos, spectrum
+from wedgescape.training.optima import Optima
 
 DIM = 120
 SPECTRUM = np.concatenate(
@@ -21,7 +22,7 @@ def pairs_of(landscape, top):
         return hessian_eigenpairs(landscape, ZERO, top, 0, krylov=40)
     nothing = torch.zeros(0, dtype=torch.float64)
     vectors = torch.zeros(0, DIM, dtype=torch.float64)
-    return spectra.Eigenpairs(nothing, vectors, nothing, nothing, vectors, nothing)
+    return Eigenpairs(nothing, vectors, nothing, nothing, vectors, nothing)
 
 
 def probes(count, key=0, dim=DIM):
@@ -58,7 +59,7 @@ def test_moments_do_not_rely_on_exact_eigenvectors(quadratic):
     vectors = torch.linalg.qr((exact.top_vectors + 0.05 * probes(10, 7)).T)[0].T
     moved = vectors @ landscape.hessian
     values = (moved * vectors).sum(1)
-    loose = spectra.Eigenpairs(values, vectors, (moved - values[:, None] * vectors).norm(dim=1), *[values[:0]] * 3)
+    loose = Eigenpairs(values, vectors, (moved - values[:, None] * vectors).norm(dim=1), *[values[:0]] * 3)
     for key in range(60):
         found = hessian_moments(landscape, ZERO, probes(24, key), loose)
         spread.append([found.trace - SPECTRUM.sum(), found.frobenius - np.sqrt((SPECTRUM**2).sum())])
@@ -93,7 +94,7 @@ def test_lanczos_ends_where_the_krylov_space_does_and_makes_no_ghosts():
 @pytest.mark.parametrize("top", [0, 10])
 def test_density_integrates_to_one_and_has_the_moments_of_the_spectrum(quadratic, top):
     landscape = quadratic(SPECTRUM)
-    found = spectra.spectrum(landscape, ZERO, probes(40), 30, pairs_of(landscape, top))
+    found = spectrum(landscape, ZERO, probes(40), 30, pairs_of(landscape, top))
     grid, width = np.linspace(-2, 11, 4001), 0.05
     seen = density(found, grid, width)
     step = grid[1] - grid[0]
@@ -106,7 +107,7 @@ def test_density_integrates_to_one_and_has_the_moments_of_the_spectrum(quadratic
 
 def test_short_directions_are_counted_exactly_where_the_spectrum_has_a_gap(quadratic):
     landscape = quadratic(SPECTRUM)
-    found = spectra.spectrum(landscape, ZERO, probes(4), 20, pairs_of(landscape, 12))
+    found = spectrum(landscape, ZERO, probes(4), 20, pairs_of(landscape, 12))
     counts, errors = directions_above(found, [1.0, 4.5, 9.5, -10.0])
     np.testing.assert_allclose(counts, [10, 5, 0, DIM], rtol=1e-12)
     np.testing.assert_allclose(errors, 0, atol=1e-12)
@@ -115,7 +116,7 @@ def test_short_directions_are_counted_exactly_where_the_spectrum_has_a_gap(quadr
 def test_counts_lie_within_their_errors(quadratic):
     landscape, misses = quadratic(SPECTRUM), []
     for key in range(24):
-        found = spectra.spectrum(landscape, ZERO, probes(16, key), 16, pairs_of(landscape, 0))
+        found = spectrum(landscape, ZERO, probes(16, key), 16, pairs_of(landscape, 0))
         counts, errors = directions_above(found, [1.0])
         misses.append((counts[0] - 10) / errors[0])
     assert 0.5 < np.std(misses) < 1.6
@@ -124,9 +125,10 @@ def test_counts_lie_within_their_errors(quadratic):
 
 def test_a_network_is_measured_as_its_dense_hessian_says(mlp, points):
     optima = torch.stack([0.3 * points(1, mlp.dim)[0], 0.4 * points(1, mlp.dim, 1)[0]])
-    store = spectra.measure(mlp, optima, [3, 7], top=6, samples=8, steps=40, short_eigenvalue=0.02)
+    settings = Settings(top=6, samples=8, steps=40, short_eigenvalue=0.02)
+    store = spectra_at(Optima.of(mlp, optima, [3, 7]), settings)
     assert dict(store.sizes) == {
-        "seed": 2, "rank": 6, "probe": 8, "step": 40, "grid": spectra.GRID, "threshold": len(store["threshold"]),
+        "seed": 2, "rank": 6, "probe": 8, "step": 40, "grid": GRID, "threshold": len(store["threshold"]),
     }  # fmt: skip
     assert all(store[name].attrs["description"] for name in store.variables if name not in ("seed", "rank"))
     step = float(store["grid"][1] - store["grid"][0])
@@ -144,7 +146,77 @@ def test_a_network_is_measured_as_its_dense_hessian_says(mlp, points):
 
 def test_all_of_a_small_space_may_be_known(quadratic):
     landscape = quadratic([1.0, 2.0, 3.0])
-    store = spectra.measure(landscape, torch.ones(1, 3, dtype=torch.float64), [0], 9, 2, 5, 1.5)
+    settings = Settings(top=9, samples=2, steps=5, short_eigenvalue=1.5)
+    store = spectra_at(Optima.of(landscape, torch.ones(1, 3, dtype=torch.float64)), settings)
     np.testing.assert_allclose(store["eigenvalue"][0], [3, 2, 1])
     assert float(store["short_directions"][0]) == 2
     assert float(store["ritz_mass"].sum()) == 0
+
+
+def test_a_store_has_the_spectrum_and_random_points_and_flags(mlp, points, weights):
+    flags = [True, False, False, False]
+    starts = torch.from_numpy(weights["theta_init"].values)
+    optima = Optima.of(mlp, torch.from_numpy(weights["theta"].values), starts=starts, diverged=flags)
+    settings = Settings(seeds=2, top=3, samples=2, steps=6, radii=[1.0], points=2, probes=2)
+    store = measure(optima, settings)
+    assert list(store) == ["density", "radii"]
+    assert store["density"]["seed"].values.tolist() == [0, 1, 2]  # the one that diverged, and two that did not
+    assert np.isnan(store["density"]["eigenvalue"][0]).all()
+    assert np.isfinite(store["density"]["eigenvalue"][1:]).all()
+    for part in store.values():
+        assert bool(part["diverged"].sel(seed=0))
+        assert not part["diverged"].sel(seed=[1, 2]).any()
+    norm = float(starts[1:].norm(dim=1).mean())  # of initialisations whose runs did not diverge
+    assert store["radii"].attrs["initial_norm"] == pytest.approx(norm)
+
+
+# Random points: a quadratic, whose answers are known, and a network against its dense Hessian
+
+EIGENVALUES = np.concatenate([np.full(60, 1.0), np.full(40, -1.0)])
+
+
+def test_a_quadratic_looks_alike_at_every_radius(quadratic):
+    store = at_random_points(quadratic(EIGENVALUES), 3.0, Settings(radii=[0.5, 2.0], points=40, probes=60))
+    np.testing.assert_allclose(store["radius"], [1.5, 6.0])
+    np.testing.assert_allclose(store["radius_factor"], [0.5, 2.0])
+    # x^T H x / 2 at random x of length r has the mean r^2 tr H / (2 D).
+    np.testing.assert_allclose(store["loss"].mean("point"), [1.5**2 * 0.1, 6.0**2 * 0.1], rtol=0.5)
+    np.testing.assert_allclose(store["loss"][1] / store["loss"][0], 16, rtol=1e-4)  # the same directions
+    assert np.isnan(store["accuracy"]).all()
+    mean, error = float(store["trace"].mean()), float(store["trace_error"].mean()) / np.sqrt(80)
+    assert abs(mean - 20) < 5 * error
+    np.testing.assert_allclose(store["frobenius"].mean(), 10, rtol=0.02)
+    np.testing.assert_allclose(store["trace_over_norm"], store["trace"] / store["frobenius"])
+    share = 0.921  # P(z^T H z > 0), about that of a Gaussian of mean 20 and variance 200
+    assert float(store["positive"].mean()) == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("eigenvalues", "share"), [(np.full(9, 2.0), 1.0), (np.full(9, -2.0), 0.0), (np.zeros(9), 0.0)]
+)
+def test_the_sign_of_the_curvature(quadratic, eigenvalues, share):
+    store = at_random_points(quadratic(eigenvalues), 1.0, Settings(radii=[1.0], points=2, probes=5))
+    np.testing.assert_array_equal(store["positive"], np.full((1, 2), share))
+    assert bool(np.isnan(store["trace_over_norm"]).all()) == (not eigenvalues.any())
+
+
+def test_a_network_at_random_points(mlp):
+    store = at_random_points(mlp, 2.0, Settings(radii=[0.5, 1.0, 1e3], points=3, probes=40))
+    assert store["loss"].dims == ("radius", "point")
+    assert all(store[name].attrs["description"] for name in store.variables if name != "point")
+    again = at_random_points(mlp, 2.0, Settings(radii=[1.0], points=2, probes=40))
+    np.testing.assert_allclose(again["loss"][0], store["loss"][1, :2], rtol=1e-5)
+    where = torch.nn.functional.normalize(torch.ones(1, mlp.dim))  # not one of them
+    assert not np.isclose(float(mlp.losses(2 * where)), store["loss"][1]).any()
+    small = store.isel(radius=0)
+    assert np.abs(small["loss"] - np.log(3)).max() < 0.1  # nothing is told apart there
+    assert (store["loss"][2] > 10).all()
+
+
+def test_moments_are_those_of_the_dense_hessian(mlp):
+    store = at_random_points(mlp, 3.0, Settings(radii=[1.0], points=2, probes=250))
+    for column, way in enumerate(random_directions(2, mlp.dim, "random points")):
+        matrix = mlp.hvp(3.0 * way, torch.eye(mlp.dim)).double()
+        error = float(store["trace_error"][0, column])
+        assert abs(float(store["trace"][0, column]) - float(matrix.trace())) < 4 * error
+        assert float(store["frobenius"][0, column]) == pytest.approx(float(matrix.norm()), rel=0.1)

@@ -7,25 +7,20 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from wedgescape.analysis.claims_of_statistics import (
-    curvature_claims,
-    flatness_claims,
-    likeness_claims,
-    width_claims,
-)
-from wedgescape.analysis.verdicts import Rules
-from wedgescape.measurements import curvature as sharpness
+from wedgescape.analysis import flatness, phase_diagram, widths_and_curvature
+from wedgescape.measurements import curvature
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.study.settings import Rules
 
-LIMITS = {"confidence": 0.95, "resamples": 300, "minimum_correlation": 0.2, "minimum_likeness": 0.7}
-RULES = Rules(**{**dict.fromkeys(Rules.__dataclass_fields__, math.nan), **LIMITS})
+RULES, INTERVALS = Rules(minimum_correlation=0.2, minimum_likeness=0.7), Intervals(0.95, 300)
 SEEDS = 8
 
 
 def stores(level, seed=0):
     """The stores of one point whose statistics all lie at a level: wide, curved, alike and wrong by so much."""
     draw = np.random.default_rng(seed)
-    flat = {name: level + 0.01 * draw.standard_normal(SEEDS) for name in sharpness.TEXTS}
-    curvature = xr.Dataset({name: (("seed",), values) for name, values in flat.items()}, {"seed": range(SEEDS)}).assign(
+    flat = {name: level + 0.01 * draw.standard_normal(SEEDS) for name in curvature.VARIABLES}
+    curved = xr.Dataset({name: (("seed",), values) for name, values in flat.items()}, {"seed": range(SEEDS)}).assign(
         eigenvalue=(("seed", "rank"), flat["eigenvalue"][:, None]),
         large_scale=(("seed", "direction"), flat["large_scale"][:, None] + [[-0.1, 0.1]]),
         large_scale_error=(("seed", "direction"), flat["large_scale_error"][:, None] + [[-0.1, 0.1]]),
@@ -51,7 +46,7 @@ def stores(level, seed=0):
         },
         {"seed": range(SEEDS), "other": range(SEEDS), "split": ["train", "test"]},
     )
-    return {"tunnels": tunnels, "curvature": curvature, "similarity": similarity}
+    return {"tunnels": tunnels, "curvature": curved, "similarity": similarity}
 
 
 def points_at(levels):
@@ -73,7 +68,7 @@ def sweep(trend, quantity):
 @pytest.mark.parametrize(("trend", "verdict"), [(-1.0, "supported"), (1.0, "contradicted"), (0.0, "undecided")])
 @pytest.mark.parametrize(("quantity", "name"), [("large_scale", "curvature"), ("large_scale_error", "roughness")])
 def test_falling_curvature_is_judged_by_its_trend(quantity, name, trend, verdict):
-    rows = {row["id"]: row for row in curvature_claims({"learning_rate": sweep(trend, quantity)}, RULES)}
+    rows = {row["id"]: row for row in curvature.claims({"learning_rate": sweep(trend, quantity)}, RULES, INTERVALS)}
     assert set(rows) == {"curvature_learning_rate", "roughness_learning_rate"}
     judged = rows[f"{name}_learning_rate"]
     assert judged["verdict"] == verdict
@@ -86,7 +81,7 @@ def test_diverged_runs_are_in_no_trend():
     store = sweep(-1.0, "large_scale")
     store["diverged"][3, :3] = True
     store["large_scale"][3, :3] = 1e6
-    judged = curvature_claims({"width": store}, RULES)[0]
+    judged = next(curvature.claims({"width": store}, RULES, INTERVALS))
     assert (judged["verdict"], judged["points"], judged["diverged"]) == ("supported", 4 * SEEDS - 3, 3)
 
 
@@ -94,7 +89,7 @@ def test_diverged_runs_are_in_no_trend():
 def test_wide_tunnels_go_with_little_curvature_or_do_not(sign, verdict):
     points = points_at({"a": 1.0, "b": 2.0, "c": 3.0})
     points["curvature"] = {point: stores(10 + sign * k, k)["curvature"] for k, point in enumerate("abc")}
-    rows = width_claims(points, RULES)
+    rows = list(widths_and_curvature.claims(points["curvature"], points["tunnels"], RULES, INTERVALS))
     assert {row["id"] for row in rows} == {
         "flat_large_scale", "flat_large_scale_error", "flat_top_eigenvalue", "flat_trace"
     }  # fmt: skip
@@ -109,21 +104,25 @@ def test_hyperparameters_that_act_alike_are_found_so(second, verdict):
     levels = {
         point: 20 + 10 * value["learning_rate"] + second * 0.1 * value["width"] for point, value in values.items()
     }
-    grids = {"learning_rate_x_width": {"keys": ["learning_rate", "width"], "points": values}}
-    (judged,) = likeness_claims(points_at(levels), grids, RULES)
+    grids = {"learning_rate_x_width": {"keys": ["learning_rate", "width"], "settings": values}}
+    (judged,) = phase_diagram.claims(**points_at(levels), grids=grids, rules=RULES, intervals=INTERVALS)
     assert judged["id"] == "similar_learning_rate_width"
     assert judged["sentence"] == "Learning rate and width act in similar ways on all statistics together"
     assert judged["verdict"] == verdict
 
 
 def test_without_grids_nothing_is_said_about_likeness():
-    assert likeness_claims(points_at({"a": 1.0}), {}, RULES) == []
+    found = phase_diagram.claims(**points_at({"a": 1.0}), grids={}, rules=RULES, intervals=INTERVALS)
+    assert list(found) == []
 
 
 def test_flat_methods_are_judged_against_one_solution_of_the_same_budget():
     methods = {"base": "p0", "longer": "p1", "swa": "p2", "sam": "p3"}
     points = points_at({"p0": 9.0, "p1": 5.0, "p2": 6.0, "p3": 4.0})
-    rows = {row["id"]: row for row in flatness_claims(points, methods, RULES)}
+    tunnels, curved = (
+        {method: points[name][place] for method, place in methods.items()} for name in ("tunnels", "curvature")
+    )
+    rows = {row["id"]: row for row in flatness.claims(tunnels, curved, RULES, INTERVALS)}
     assert rows["swa_angular_width"]["verdict"] == "supported"
     assert rows["swa_angular_width"]["estimate"] == pytest.approx(math.degrees(1.0), rel=0.05)
     assert rows["swa_top_eigenvalue"]["verdict"] == "contradicted"
