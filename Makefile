@@ -70,13 +70,13 @@ lint: $(READY)
 	$(BIN)/snakefmt --check workflow
 	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache
 	$(BIN)/snakemake --lint
-	$(BIN)/python scripts/document_config.py --check
+	$(BIN)/python scripts/document.py --check
 
 format: $(READY)
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/snakefmt workflow
 
 docs: $(READY)
-	$(BIN)/python scripts/document_config.py
+	$(BIN)/python scripts/document.py
 
 # Versions in the lock change only if requirements.txt or UPGRADE asks for it. The lock needs the hashes for all platforms,
 # so uv resolves from the public index, or from the one in UV_DEFAULT_INDEX, and not from where pip is configured to look.

@@ -14,7 +14,7 @@ from wedgescape.study.problems import table_of_keys
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCHEMA = "config/config.schema.json"  # for editors
-WITH_TABLES = ("README.md", "config/README.md", "docs/measurements.md")
+WITH_TABLES = ("config/README.md", "docs/measurements.md")
 
 
 def table_of_measurements(found: Catalogue) -> str:

@@ -2,8 +2,7 @@
 
     python scripts/document_results.py results/digits
 
-The table of claims goes into README.md and docs/results.md, between markers that name the study; do not edit it by
-hand. The figures go to docs/figures, at a size for reading on a screen.
+The table of claims goes into docs/results.md, between markers that name the study; do not edit it by hand. The figures go to docs/figures, at a size for reading on a screen.
 """
 
 import argparse
@@ -13,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[1]
-PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs/results.md")
+PAGES = (REPOSITORY / "docs/results.md",)
 PIXELS = 1200  # width of a figure in the documentation
 VERDICTS = {"supported": "**supported**", "contradicted": "**contradicted**", "undecided": "undecided"}
 

@@ -38,7 +38,7 @@ def test_flags_are_snakemakes():
 
 def test_what_deploys_the_software_is_what_rules_declare():
     """A container counts where anyone can fetch it; a path is an image that the user builds."""
-    conda = bool(re.search(r"^ *conda:|\.conda_env = ", SNAKEFILES, re.MULTILINE))
+    conda = bool(re.search(r"^ *conda:|give_environment\(", SNAKEFILES, re.MULTILINE))
     container = bool(re.search(r'^ *container(ized)?:\s*f?"\w+://', SNAKEFILES, re.MULTILINE))
     wanted = {"conda": conda, "apptainer": container, "apptainer+conda": conda and container}
     assert USAGE["software-stack-deployment"] == wanted

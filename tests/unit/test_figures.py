@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from matplotlib.collections import PathCollection
 from PIL import Image
-from snakemake.io import Namedlist
+from snakemake.iocontainers import Namedlist
 
 from wedgescape.figures import predictions as plot_predictions
 from wedgescape.figures import scenes, style

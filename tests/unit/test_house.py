@@ -45,10 +45,10 @@ def layout(study):
 
 
 def test_each_measurement_is_a_section_of_the_config_if_it_has_settings(study):
-    for name, file in catalogue().measurements.items():
-        assert (name in study.config) == (file.settings is not None), name
-        if file.settings:
-            assert set(study.config[name]) == set(file.settings.model_fields)
+    with_settings = {name: file.settings for name, file in catalogue().measurements.items() if file.settings}
+    assert len(with_settings) > 10
+    for name, settings in with_settings.items():
+        assert set(study.config[name]) == set(settings.model_fields)
 
 
 @pytest.mark.parametrize("name", catalogue().measurements)

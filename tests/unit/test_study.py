@@ -546,7 +546,7 @@ def test_outdated_documentation_is_found_and_rewritten(pages, capsys):
 
 
 def test_page_with_half_a_pair_of_markers_is_refused(pages, capsys):
-    (pages / "README.md").write_text("<!-- /keys --> <!-- keys -->")
+    (pages / "config/README.md").write_text("<!-- /keys --> <!-- keys -->")
     with pytest.raises(SystemExit):
         document.main(["--root", str(pages)])
     assert "needs the markers" in capsys.readouterr().err

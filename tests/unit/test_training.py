@@ -9,6 +9,7 @@ import xarray as xr
 
 from wedgescape.landscapes import models
 from wedgescape.landscapes.networks import initial_points
+from wedgescape.measurements import training as training_curves
 from wedgescape.provenance.origins import Origin
 from wedgescape.stores.attributes import training_of
 from wedgescape.stores.zarr_stores import open_weights, write_store
@@ -74,7 +75,7 @@ def test_curves_begin_and_end_with_the_values_of_the_stored_weights(weights, mlp
 
 
 def test_curves_can_be_kept_without_the_weights(weights):
-    kept = curves(weights)
+    kept = training_curves.measure(weights)
     assert set(kept.variables) == {"seed", "epoch", "diverged", *CURVES}
     assert kept.attrs == {}
     for name in kept.variables:

@@ -3,9 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,37 +12,39 @@ import numpy as np
 import xarray as xr
 
 from wedgescape.data.downloads import fetch
-from wedgescape.data.image_files import Arrays, read_cifar, read_idx
+from wedgescape.data.image_files import Arrays, read_cifar, read_idx, unpack
 from wedgescape.data.own_datasets import RETURNED, read_own
 from wedgescape.errors import InputError
+
+_IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
 @dataclass(frozen=True)
 class Published:
     """One row of the table of published datasets.
 
-    A packing is a set of files that holds the whole dataset; the first is the one that is downloaded. A file with a
-    published MD5 must match it, save where distributions are known to have compressed it anew.
+    Args:
+        source: a sentence with the reference.
+        classes: number of classes.
+        mirrors: addresses that end where a file's name begins.
+        sha256: checksum of each file to download.
+        unpacked: the files that are packed in these, in the order in which `read` takes them.
+        read: the reader of the unpacked files.
+        system_folder: where a package of the operating system puts the files.
+        recompressed: whether such packages compress the files anew; then only downloads must have these checksums.
     """
 
     source: str
     classes: int
     mirrors: tuple[str, ...]
-    md5: dict[str, str]
-    packings: tuple[tuple[str, ...], ...]
-    read: Callable[[dict[Path, bytes], int], Arrays]
+    sha256: dict[str, str]
+    unpacked: tuple[str, ...] = _IDX
+    read: Callable[[dict[Path, bytes], int], Arrays] = read_idx
     system_folder: str | None = None
     recompressed: bool = False
 
 
-_IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-_IDX_PACKINGS = (tuple(f"{name}.gz" for name in _IDX), _IDX)
-_CIFAR10_TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
-_CIFAR_MIRRORS = (
-    "https://www.cs.toronto.edu/~kriz/",
-    "https://cave.cs.toronto.edu/kriz/",
-    "https://dataset.bj.bcebos.com/cifar/",
-)
+_CIFAR_MIRRORS = ("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/")
 
 PUBLISHED = {
     "mnist": Published(
@@ -53,14 +54,12 @@ PUBLISHED = {
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
         ),
-        md5={
-            "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-            "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-            "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+        sha256={
+            "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
         },
-        packings=_IDX_PACKINGS,
-        read=read_idx,
     ),
     "fashion_mnist": Published(
         source="Fashion-MNIST, articles of clothing; Xiao, Rasul and Vollgraf, arXiv:1708.07747 (2017).",
@@ -69,14 +68,12 @@ PUBLISHED = {
             "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         ),
-        md5={
-            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+        sha256={
+            "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
         },
-        packings=_IDX_PACKINGS,
-        read=read_idx,
         system_folder="/usr/share/datasets/fashion-mnist",  # Debian's package dataset-fashion-mnist
         recompressed=True,
     ),
@@ -84,33 +81,20 @@ PUBLISHED = {
         source="CIFAR-10, photographs; Krizhevsky, Learning multiple layers of features from tiny images (2009).",
         classes=10,
         mirrors=_CIFAR_MIRRORS,
-        md5={
-            "cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a",
-            "cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530",
-        },
-        packings=(
-            ("cifar-10-python.tar.gz",),
-            ("cifar-10-binary.tar.gz",),
-            tuple(f"cifar-10-batches-py/{name}" for name in (*_CIFAR10_TRAIN, "test_batch")),
-            tuple(f"cifar-10-batches-bin/{name}.bin" for name in (*_CIFAR10_TRAIN, "test_batch")),
+        sha256={"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+        unpacked=(
+            *(f"cifar-10-batches-bin/data_batch_{number}.bin" for number in range(1, 6)),
+            "cifar-10-batches-bin/test_batch.bin",
         ),
-        read=partial(read_cifar, train=_CIFAR10_TRAIN, test=("test_batch",)),
+        read=read_cifar,
     ),
     "cifar100": Published(
         source="CIFAR-100, photographs; Krizhevsky, Learning multiple layers of features from tiny images (2009).",
         classes=100,
         mirrors=_CIFAR_MIRRORS,
-        md5={
-            "cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85",
-            "cifar-100-binary.tar.gz": "03b5dce01913d631647c71ecec9e9cb8",
-        },
-        packings=(
-            ("cifar-100-python.tar.gz",),
-            ("cifar-100-binary.tar.gz",),
-            ("cifar-100-python/train", "cifar-100-python/test"),
-            ("cifar-100-binary/train.bin", "cifar-100-binary/test.bin"),
-        ),
-        read=partial(read_cifar, train=("train",), test=("test",)),
+        sha256={"cifar-100-binary.tar.gz": "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"},
+        unpacked=("cifar-100-binary/train.bin", "cifar-100-binary/test.bin"),
+        read=read_cifar,
     ),
 }
 
@@ -121,7 +105,7 @@ class _Loaded(NamedTuple):
     name: str
     source: str
     classes: int
-    maximum: int  # the largest value that a pixel can take; 1 for floating images, which are not scaled
+    maximum: int  # largest possible value of a pixel; 1 for floating-point images, which are not scaled
     sha256: dict[str, str]
     arrays: Arrays
 
@@ -138,23 +122,23 @@ def load_dataset(
     Args:
         dataset: digits, mnist, fashion_mnist, cifar10 or cifar100; or {"file": path, "name": function}, a Python file
             (relative to the working directory) whose function, called without arguments, returns
-            (train_images, train_labels, test_images, test_labels) as numpy arrays: images uint8 or floating, (N, C,
-            H, W) or (N, H, W), labels 0 .. classes - 1.
-        folder: where the published files lie, as downloaded or unpacked. Without it they are taken from where the
-            system keeps them, then from `~/.cache/wedgescape/<dataset>`. Digits and a user's own need none.
-        download: whether files missing from the cache may be downloaded into it.
-        train_examples: how many training examples to keep, the first in `stratified_order`; all by default.
+            (train_images, train_labels, test_images, test_labels) as numpy arrays: images uint8 or floating point, (N,
+            C, H, W) or (N, H, W), labels 0 … n_classes-1.
+        folder: folder that holds the published files, as downloaded or unpacked. None: the system's folder for them if
+            it has one, otherwise the cache, `~/.cache/wedgescape/<dataset>`. Digits and a user's own need none.
+        download: whether files that the cache lacks may be downloaded into it.
+        train_examples: number of training examples to keep, the first N in `stratified_order`. None: all.
         test_examples: the same for the test examples.
 
     Returns:
         `images` (example, channel, row, column), uint8 or float32 as in the source; `labels` (example), int64; `split`
         (example), "train" or "test". Attributes: `dataset`; `classes`; `source`, one sentence; `sha256`, JSON {file or
-        array: sum}; `normalisation`, JSON {scale, mean, std} with x = (image * scale - mean) / std, where scale is
-        1 / (largest possible value) and mean and std, one per channel, are those of the training images kept.
+        array: checksum}; `normalisation`, JSON {scale, mean, std} with x = (image * scale - mean) / std, where scale is
+        1 / (largest possible value), and mean and std, one per channel, are those of the training images kept.
 
     Raises:
         InputError: the dataset is unknown, a file is missing, damaged or not the published one, a download fails, a
-            user's function gives something else, or more examples are asked for than there are.
+            user's function returns something else, or the dataset has fewer examples than requested.
     """
     if isinstance(dataset, dict):
         loaded = _load_own(dataset)
@@ -198,10 +182,10 @@ def load_dataset(
 
 
 def stratified_order(labels: np.ndarray) -> np.ndarray:
-    """A fixed shuffle in which every class is spread evenly from the first example to the last.
+    """A fixed shuffle that spreads every class evenly over the examples.
 
-    The k-th of the n shuffled examples of a class is placed at (k + 1/2) / n, so that any first part holds each class
-    in proportion, to within one example or so, and a larger part contains every smaller one.
+    It places the k-th of the n shuffled examples of a class at (k + 1/2) / n. So the first N examples contain each
+    class in proportion, to within about one example, and a larger N contains every smaller one.
 
     Args:
         labels: class of each example, (N,).
@@ -209,7 +193,7 @@ def stratified_order(labels: np.ndarray) -> np.ndarray:
     Returns:
         Positions of the examples in their new order, (N,).
     """
-    # PCG64 by name, since numpy may change what default_rng stands for.
+    # PCG64 by name, because numpy may change the generator behind default_rng.
     shuffled = np.argsort(np.random.Generator(np.random.PCG64(0)).random(len(labels)), kind="stable")
     place = np.empty(len(labels))
     for label in np.unique(labels):
@@ -222,7 +206,7 @@ def _choose(images: np.ndarray, labels: np.ndarray, count: int | None, key: str)
     if count is None:
         return images, labels
     if not 1 <= count <= len(labels):
-        raise InputError(f"{key}: found {count}; allowed: 1 to {len(labels)}, the examples that there are")
+        raise InputError(f"{key}: found {count}; allowed: 1 to {len(labels)}, the number of examples")
     chosen = stratified_order(labels)[:count]
     return images[chosen], labels[chosen]
 
@@ -231,10 +215,10 @@ def _normalisation(images: np.ndarray, scale: float) -> dict[str, float | list[f
     """Scale, and mean and standard deviation of every channel after scaling."""
     mean = images.mean(axis=(0, 2, 3), dtype=np.float64)
     squares = np.zeros_like(mean)
-    for start in range(0, len(images), 1000):  # in slabs: as float64 the whole would be eight times the images
+    for start in range(0, len(images), 1000):  # in slabs, because float64 takes eight times the images' memory
         squares += ((images[start : start + 1000] - mean[:, None, None]) ** 2).sum(axis=(0, 2, 3))
     std = scale * np.sqrt(squares / (images.size / images.shape[1]))
-    std[std == 0] = 1.0  # a constant channel has nothing to divide by
+    std[std == 0] = 1.0  # avoids a division by zero for a constant channel
     return {"scale": scale, "mean": (scale * mean).tolist(), "std": std.tolist()}
 
 
@@ -256,75 +240,69 @@ def _load_digits() -> _Loaded:
 
 
 def _load_published(name: str, folder: Path | None, download: bool) -> _Loaded:
+    published, sums, files = PUBLISHED[name], {}, {}
+    for path in _locate(name, folder, download):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error}") from error
+        found, allowed = hashlib.sha256(content).hexdigest(), published.sha256.get(path.name)
+        if allowed not in (None, found) and not published.recompressed:
+            raise InputError(
+                f"{path}: found the checksum sha256:{found}, but the published file has sha256:{allowed}. "
+                "Download it again, or provide the unpacked files"
+            )
+        sums[path.name] = found
+        files |= unpack(path, content, published.unpacked)
+    return _Loaded(name, published.source, published.classes, 255, sums, published.read(files, published.classes))
+
+
+def _locate(name: str, folder: Path | None, download: bool) -> list[Path]:
+    """The files of a published dataset, packed or unpacked, in the order of the table; downloaded if necessary."""
     published = PUBLISHED[name]
-    contents, sums = {}, {}
-    for path in _locate(name, published, folder, download):
-        contents[path] = _read_checked(path, None if published.recompressed else published.md5.get(path.name))
-        sums[path.name] = hashlib.sha256(contents[path]).hexdigest()
-    arrays = published.read(contents, published.classes)
-    return _Loaded(name, published.source, published.classes, 255, sums, arrays)
-
-
-def _locate(name: str, published: Published, folder: Path | None, download: bool) -> Sequence[Path]:
-    """The files of the first packing that is whole, in the order of the table."""
     if folder is not None:
-        return _require_packing(folder.expanduser(), published, "data.folder")
-    if published.system_folder and (paths := _whole_packing(Path(published.system_folder), published)):
+        place, folder = "data.folder", folder.expanduser()
+    elif published.system_folder and (paths := _files_in(Path(published.system_folder), published)):
         return paths
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wedgescape" / name
-    if not download:
-        return _require_packing(cache, published, "data.download: false, cache")
-    return [
-        fetch([mirror + file for mirror in published.mirrors], cache / file, f"md5:{published.md5[file]}")
-        for file in published.packings[0]
-    ]
+    else:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wedgescape" / name
+        if download:
+            return [
+                fetch([mirror + file for mirror in published.mirrors], folder / file, f"sha256:{sha256}")
+                for file, sha256 in published.sha256.items()
+            ]
+        place = "data.download is false, and the cache"
+    if paths := _files_in(folder, published):
+        return paths
+    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else ["no such folder"]
+    needed = f"{', '.join(published.sha256)}; or, unpacked, {', '.join(published.unpacked)}"
+    message = f"{place} {folder}: found {', '.join(there[:10]) or 'an empty folder'}. It must contain {needed}"
+    if any("cifar" in entry and "-py" in entry for entry in (folder.name, *there)):
+        message += ". The Python version of CIFAR cannot be read, because unpickling can run any code"
+    raise InputError(message)
 
 
-def _whole_packing(folder: Path, published: Published) -> list[Path] | None:
-    for packing in published.packings:
-        # The folder given may be the one that the archive unpacks to, or the one around it.
-        around = folder.parent if folder.name == Path(packing[0]).parent.name else folder
-        paths = [around / file for file in packing]
+def _files_in(folder: Path, published: Published) -> list[Path] | None:
+    # The folder may be the one that holds the unpacked files, or its parent.
+    inside = [Path(file).name for file in published.unpacked]
+    for files in (published.sha256, published.unpacked, inside):
+        paths = [folder / file for file in files]
         if all(path.is_file() for path in paths):
             return paths
     return None
 
 
-def _require_packing(folder: Path, published: Published, key: str) -> list[Path]:
-    if paths := _whole_packing(folder, published):
-        return paths
-    found = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else "no such folder"
-    allowed = "; or ".join(", ".join(packing) for packing in published.packings)
-    raise InputError(f"{key} {folder}: found {found or 'an empty folder'}; allowed: a folder with {allowed}")
-
-
-def _read_checked(path: Path, md5: str | None) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: found {error}; allowed: a file that can be read") from error
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if md5 and found != md5:
-        raise InputError(
-            f"{path}: found md5 {found}; allowed: md5 {md5}, that of the published file. "
-            "Fetch it again, or give the unpacked files"
-        )
-    return content
-
-
-def _array_sha256(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-
-
 def _load_own(dataset: dict) -> _Loaded:
     if set(dataset) != {"file", "name"}:
-        raise InputError(
-            f"dataset: found the keys {', '.join(map(str, dataset)) or 'none'}; allowed: file and name, both"
-        )
+        raise InputError(f"dataset has the keys {', '.join(map(str, dataset)) or 'none'}. It must have file and name")
     path, name = Path(dataset["file"]), dataset["name"]
     arrays, classes = read_own(path, name)
-    # The file may read others, so what it returned is summed too.
+    # The file may read other files, so the checksums cover what it returned, too.
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
     sums |= {array: _array_sha256(values) for array, values in zip(RETURNED, arrays, strict=True)}
     maximum = 255 if arrays[0].dtype == np.uint8 else 1
     return _Loaded(name, f"The user's own, returned by {name}() in {path.name}.", classes, maximum, sums, arrays)
+
+
+def _array_sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()

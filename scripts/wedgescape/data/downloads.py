@@ -55,7 +55,7 @@ def fetch(
                 return destination
             except (OSError, ValueError) as error:  # OSError: the network or the disk; ValueError: a wrong checksum
                 # requests wraps its reason in a MaxRetryError, whose own text buries it.
-                reasons[url] = getattr(next(iter(error.args), None), "reason", error)
+                reasons[url] = str(getattr(next(iter(error.args), None), "reason", error))
                 status = getattr(getattr(error, "response", None), "status_code", 500)
                 if not isinstance(error, OSError) or (status < 500 and status not in _TEMPORARY):
                     mirrors.remove(url)  # it would answer the same again

@@ -45,7 +45,7 @@ def unpack(path: Path, content: bytes, members: Sequence[str]) -> dict[Path, byt
 
 
 def read_idx(files: dict[Path, bytes], classes: int) -> Arrays:
-    """Read the four files of a data set in MNIST's format.
+    """Read the four files of a dataset in MNIST's format.
 
     Args:
         files: contents of train images, train labels, test images and test labels, in this order.
@@ -96,8 +96,8 @@ def _decode_idx(path: Path, content: bytes, dimensions: int) -> np.ndarray:
     header = 4 + 4 * dimensions
     if content[:4] != magic or len(content) < header:
         raise InputError(
-            f"{path}: found an IDX header {content[:4].hex(' ')} in {len(content)} bytes. It must be {magic.hex(' ')} "
-            f"(unsigned bytes, {dimensions} dimensions), followed by {dimensions} sizes"
+            f"{path}: found an IDX header {content[:4].hex(' ')} in {len(content)} bytes; allowed: "
+            f"{magic.hex(' ')} (unsigned bytes, {dimensions} dimensions), followed by {dimensions} sizes"
         )
     shape = struct.unpack(f">{dimensions}I", content[4:header])
     if len(content) - header != math.prod(shape) or not math.prod(shape):

@@ -1,4 +1,4 @@
-"""A user's own data set: what a function in a Python file returns, checked."""
+"""A user's own dataset: what a function in a Python file returns, checked."""
 
 import importlib.util
 import sys
