@@ -236,13 +236,13 @@ def with_bit_flipped(content):
         (
             0,
             lambda c: gzip.compress(b"\0\0\x0d\3" + c[4:]),
-            ": found an IDX header 00 00 0d 03",
+            "IDX header 00 00 0d 03",
             "allowed: 00 00 08 03",
         ),
         (
             1,
             lambda c: gzip.compress(b"\0\0\x08\3" + c[4:]),
-            ": found an IDX header 00 00 08 03",
+            "IDX header 00 00 08 03",
             "allowed: 00 00 08 01",
         ),
         (0, lambda c: gzip.compress(c[:10]), "in 10 bytes", "3 sizes"),

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import pooch
 import pytest
 
 from wedgescape.data import downloads
@@ -111,8 +110,7 @@ def files(destination):
 
 
 @pytest.mark.parametrize("act", ["serve", "compressing"])
-def test_downloads_a_file(server, destination, act, capfd, monkeypatch):
-    monkeypatch.setattr(pooch.get_logger().handlers[0], "stream", sys.stderr)  # it took pytest's when it was imported
+def test_downloads_a_file(server, destination, act, capfd):
     assert get(destination, server.url(act)) == destination
     assert destination.read_bytes() == CONTENT
     assert files(destination) == ["file"]

@@ -8,10 +8,7 @@ for figure in layout.figures:
         input:
             **layout.read(figure, "tabulate", "draw"),
         output:
-            **{
-                table: f"{RESULTS}/tables/{table}.csv"
-                for table in tables_of(figure)
-            },
+            **{table: f"{RESULTS}/tables/{table}.csv" for table in tables_of(figure)},
             pdf=f"{RESULTS}/figures/{figure.name}.pdf",
             png=report(
                 f"{RESULTS}/figures/{figure.name}.png",

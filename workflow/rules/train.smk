@@ -14,9 +14,7 @@ rule train:
         mem_mb=growing(3000),
         runtime=growing(120),
     params:
-        job=lambda wildcards: determinants.training(
-            wildcards.setting, wildcards.seeds
-        ),
+        job=lambda wildcards: determinants.training(wildcards.setting, wildcards.seeds),
     message:
         "Training seeds {wildcards.seeds} at {wildcards.setting}"
     script:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pooch import HTTPDownloader, retrieve
+from tqdm import tqdm
 
 from wedgescape.errors import InputError
 
@@ -44,7 +45,12 @@ def fetch(
         raise InputError(f"cannot create the folder {destination.parent}: {error}") from error
     # requests would decompress a .gz file that a server declares as encoded, and its checksum would then be wrong.
     headers = {"User-Agent": "wedgescape", "Accept-Encoding": "identity"}
-    download = HTTPDownloader(progressbar=True, chunk_size=1 << 16, timeout=timeout, headers=headers)
+
+    def download(url: str, file: str, _: object) -> None:
+        # The total is a placeholder that pooch replaces; without one, tqdm refuses to be tested for truth.
+        with tqdm(total=1, desc=destination.name, unit="B", unit_scale=True, mininterval=1.0) as bar:
+            HTTPDownloader(bar, chunk_size=1 << 16, timeout=timeout, headers=headers)(url, file, None)
+
     mirrors, reasons = list(urls), {}
     for attempt in range(attempts):
         if attempt and mirrors:

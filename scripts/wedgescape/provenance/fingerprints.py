@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,8 +26,10 @@ SECTION = ("study", "sections", "Section")  # base of the classes that declare k
 
 Root = str | Path | tuple[Path, Sequence[str]]  # a whole file, or some definitions of one
 Names = tuple[str, ...]  # a dotted name; that of a module does without `wedgescape`
+Piece = tuple["_Source", str]  # a file, and the name of a definition in it
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 SCOPES = (*FUNCTIONS, ast.Lambda)
+BLOCKS = (ast.stmt, ast.excepthandler, ast.match_case)
 NAMING = (*FUNCTIONS, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
 DOCUMENTED = (*FUNCTIONS, ast.ClassDef, ast.Module)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -65,7 +68,8 @@ class Fingerprints:
         key = "; ".join(f"{file}: {', '.join(names)}" for file, names in parts)
         content = self.library.content(file for file, _names in parts)
         if self.kept.get(key, ("",))[0] != content:
-            self.kept[key] = (content, self.library.fingerprint(parts))
+            with _no_collection():
+                self.kept[key] = (content, self.library.fingerprint(parts))
             self._write()
         return self.kept[key][1]
 
@@ -115,7 +119,7 @@ class _Library:
             self.modules[names[:-1] if names[-1] == "__init__" else names] = file
         # The bytes that are hashed are those that are parsed, also if a file is edited in between.
         self.bytes, self.source = cache(_bytes), cache(self._source)
-        self.piece, self.runs, self.reached = cache(self._piece), cache(self._runs), cache(self._reached)
+        self.piece, self.run, self.reached = cache(self._piece), cache(self._run), cache(self._reached)
 
     def content(self, files: Iterable[Path]) -> str:
         """Return a name for what files are called and for their bytes."""
@@ -141,56 +145,65 @@ class _Library:
             raise FileNotFoundError(file)
         return _Source(file, data)
 
-    def _reached(self, file: Path, names: Names) -> frozenset[tuple[_Source, str]]:
+    def _reached(self, file: Path, names: Names) -> frozenset[Piece]:
         """Return the definitions that some definitions of a file reach, these included."""
+        source = self.source(file)
+        names = [name for name in names if name in source.statements]
+        waiting = [(source, name) for name in names]
+        # A job makes the arguments of its functions from their annotations (`provenance.arguments`).
+        waiting += [piece for _called, piece in self._named(source, source.signatures(names))]
         found, sources = set(), set()
-        waiting = [(self.source(file), name) for name in names if name in self.source(file).statements]
         while waiting:
             piece = waiting.pop()
-            source = piece[0]
-            if piece in found or (source, WHOLE) in found:
+            if piece in found or (piece[0], WHOLE) in found:
                 continue
             found.add(piece)
             waiting += self.piece(*piece)[0]
-            if source not in sources:
-                sources.add(source)
-                waiting += self.runs(source)
+            if piece[0] not in sources:
+                sources.add(piece[0])
+                waiting += self.run(piece[0])
         return frozenset(found)
 
-    def _piece(self, source: _Source, name: str) -> tuple[frozenset[tuple[_Source, str]], str]:
-        """Return which definitions a definition uses, and a name for its own text and what its names stand for."""
-        pieces, called = set(), set()
-        for used, *attributes in source.uses(name):
-            if used in source.statements:
-                pieces.add((source, used))
-            for names in source.imports.get(used, ()):
-                for piece in self._found((), (*names, *attributes)):
-                    pieces.add(piece)
-                    called.add(f"{'.'.join([used, *attributes])} {piece[0].place} {piece[1]}")
-        # Without statements it is what a file does on import that does nothing: importing it then changes nothing.
-        texts = [_written(statement) for statement in source.statements[name]]
-        return frozenset(pieces), _digest(source.place, name, *texts, *sorted(called)) if texts else ""
+    def _piece(self, source: _Source, name: str) -> tuple[set[Piece], str]:
+        """Return which definitions a definition uses, and a name for its text and for what it calls them."""
+        statements = source.statements[name]
+        if not statements:  # a file that does nothing when it is imported: then the import changes nothing
+            return set(), ""
+        used = list(self._named(source, source.uses(statements)))
+        called = sorted({f"{called} {found.place} {definition}" for called, (found, definition) in used})
+        return {piece for _called, piece in used}, _digest(source.place, name, *map(_written, statements), *called)
 
-    def _found(self, module: Names, names: Names) -> Iterator[tuple[_Source, str]]:
-        """Yield what a dotted name in a module stands for, also if the module imports it from another one."""
+    def _named(self, source: _Source, uses: Iterable[Names]) -> Iterator[tuple[str, Piece]]:
+        """Yield each definition that dotted names in a file stand for, with that name."""
+        for names in uses:
+            first, *attributes = names
+            if first in source.statements:
+                yield first, (source, first)
+            for further in source.imports.get(first, ()):
+                for piece in self._found((), (*further, *attributes)):
+                    yield ".".join(names), piece
+
+    def _found(self, module: Names, names: Names) -> set[Piece]:
+        """Return what a dotted name in a module stands for, also where the module imports it from another one."""
         source = self.source(self.modules[module])
-        first, rest = names[:1], names[1:]
-        inner = bool(first) and (*module, *first) in self.modules
-        if inner:
-            yield from self._found((*module, *first), rest)
-        if first and first[0] in source.statements:
-            yield source, first[0]
-        imported = source.imports.get(first[0], []) if first else []
-        for further in imported:
-            yield from self._found((), (*further, *rest))
-        if not (inner or imported or (first and first[0] in source.statements)):
-            yield source, WHOLE
+        if not names:
+            return {(source, WHOLE)}
+        first, *rest = names
+        found = {(source, first)} if first in source.statements else set()
+        if (*module, first) in self.modules:
+            found |= self._found((*module, first), tuple(rest))
+        for further in source.imports.get(first, ()):
+            found |= self._found((), (*further, *rest))
+        return found or {(source, WHOLE)}
 
-    def _runs(self, source: _Source) -> list[tuple[_Source, str]]:
+    def _run(self, source: _Source) -> set[Piece]:
         """Return what runs when a file is imported: of itself, of what it imports, and of the packages around them."""
-        own = [names for names, file in self.modules.items() if file == source.file]
-        modules = {names[:length] for names in (*own, *source.loads) for length in range(len(names) + 1)}
-        return [(source, IMPORTED), *((self.source(self.modules[names]), IMPORTED) for names in modules if names in self.modules)]
+        loads = source.loads | {names for names, file in self.modules.items() if file == source.file}
+        around = {names[:length] for names in loads for length in range(len(names) + 1)}
+        return {
+            (source, IMPORTED),
+            *((self.source(self.modules[names]), IMPORTED) for names in around & {*self.modules}),
+        }
 
 
 class _Source:
@@ -206,7 +219,7 @@ class _Source:
     def __init__(self, file: Path, data: bytes):
         self.file, self.place = file, _place(file)
         tree = ast.parse(data, str(file))
-        body = list(_run(tree.body[_is_documented(tree) :]))
+        body = list(_executed(tree.body[_is_documented(tree) :]))
         self.imports: dict[str, list[Names]] = {}
         self.loads: set[Names] = set()
         self.globals: set[str] = set()
@@ -216,21 +229,29 @@ class _Source:
                 self.loads.add(module)
             if isinstance(node, ast.Global):
                 self.globals |= set(node.names)
-        sections = {name for name, found in self.imports.items() if SECTION in found}
+        sections = {(name,) for name, found in self.imports.items() if SECTION in found}
         self.statements: dict[str, list[ast.stmt]] = {WHOLE: body, IMPORTED: []}
         for statement in body:
-            if isinstance(statement, ast.ClassDef) and any(_name(base) in sections for base in statement.bases):
-                sections.add(statement.name)
-                statement.bases = [base for base in statement.bases if _name(base) not in sections]
+            if isinstance(statement, ast.ClassDef) and sections & set(map(_dotted, statement.bases)):
+                statement.bases = [base for base in statement.bases if _dotted(base) not in sections]
+                sections.add((statement.name,))
                 statement.body = [part for part in statement.body if not _is_key(part)]
             for name in _defined(statement) or [IMPORTED]:
                 self.statements.setdefault(name, []).append(statement)
 
-    def uses(self, name: str) -> set[Names]:
-        """Return the names outside of functions that a definition uses, each with the attributes taken of it."""
+    def signatures(self, names: Iterable[str]) -> set[Names]:
+        """Return the names in the annotations of functions' arguments."""
+        functions = [
+            node for name in names if name != WHOLE for node in self.statements[name] if type(node) in FUNCTIONS
+        ]
+        arguments = [node for function in functions for node in ast.walk(function.args) if isinstance(node, ast.arg)]
+        return self.uses(argument.annotation for argument in arguments if argument.annotation)
+
+    def uses(self, nodes: Iterable[ast.AST]) -> set[Names]:
+        """Return the names outside of functions that code uses, each with the attributes taken of it."""
         found: set[Names] = set()
-        for statement in self.statements[name]:
-            self._use(statement, frozenset(), found)
+        for node in nodes:
+            self._use(node, frozenset(), found)
         return found
 
     def _use(self, node: ast.AST, local: frozenset[str], found: set[Names]) -> None:
@@ -248,8 +269,8 @@ class _Source:
                 if names[0] not in local:
                     found.add(names)
                 return
-        if kind is ast.ImportFrom and node.names[0].name == "*":
-            found.add((WHOLE,))  # any name of the file may come from there
+        if kind is ast.ImportFrom and node.names[0].name == WHOLE:
+            found.add((WHOLE,))  # `import *`: any name of the file may come from there
         parts = _parts(node)
         if kind in SCOPES:
             arguments = node.args
@@ -269,6 +290,18 @@ class _Source:
             self._use(part, local, found)
 
 
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause the garbage collector, which would go through all syntax trees again and again: a third of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def _bytes(file: Path) -> bytes | None:
     try:
         return file.read_bytes()
@@ -285,7 +318,7 @@ def _place(file: Path) -> str:
     return file.relative_to(LIBRARY).as_posix() if file.is_relative_to(LIBRARY) else file.name
 
 
-def _once(pieces: Iterable[tuple[_Source, str]]) -> set[tuple[_Source, str]]:
+def _once(pieces: Iterable[Piece]) -> set[Piece]:
     """Return definitions without those of files that count as a whole. So the order of the search decides nothing."""
     whole = {source for source, name in pieces if name == WHOLE}
     return {(source, name) for source, name in pieces if name == WHOLE or source not in whole}
@@ -294,39 +327,40 @@ def _once(pieces: Iterable[tuple[_Source, str]]) -> set[tuple[_Source, str]]:
 # Statements
 
 
-def _run(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield statements without what only type checkers read, and one import for each name that is imported."""
+def _executed(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield statements without those for type checkers alone. Each import is split into one per name."""
     for node in statements:
-        if isinstance(node, ast.If) and _name(node.test) == "TYPE_CHECKING":
-            yield from _run(node.orelse)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                single = {"names": [alias], "module": getattr(node, "module", None), "level": getattr(node, "level", 0)}
-                yield ast.Import([alias]) if isinstance(node, ast.Import) else ast.ImportFrom(**single)
+        if isinstance(node, ast.If) and _dotted(node.test)[-1:] == ("TYPE_CHECKING",):
+            yield from _executed(node.orelse)
+        elif isinstance(node, ast.Import):
+            yield from (ast.Import([alias]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (ast.ImportFrom(node.module, [alias], node.level) for alias in node.names)
         else:
             yield node
 
 
 def _statements(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Yield all statements that run, at any depth."""
-    for node in _run(nodes):
+    """Yield all statements that are executed, at any depth."""
+    for node in _executed(nodes):
         yield node
-        inner = [part for part in _parts(node) if isinstance(part, ast.stmt | ast.excepthandler | ast.match_case)]
-        yield from _statements(inner)
+        yield from _statements(part for part in _parts(node) if isinstance(part, BLOCKS))
 
 
 def _imported(node: ast.AST) -> Iterator[tuple[str, Names, Names]]:
-    """Yield what an import statement binds of this library: the name, what is loaded, and what the name stands for."""
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        (alias,) = node.names
-        star, relative = alias.name == "*", getattr(node, "level", 0)
-        before = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
-        top, *names = (before.removesuffix(".") if star else before + alias.name).split(".")
-        if top == LIBRARY.name and not relative:
-            if before or alias.asname:
-                yield alias.asname or alias.name, tuple(names), tuple(names)
-            else:
-                yield top, tuple(names), ()
+    """Yield what an import of this library binds: the name, what is loaded, and what the name stands for."""
+    if isinstance(node, ast.Import):
+        top, *names = node.names[0].name.split(".")
+        bound = node.names[0].asname
+        found = (bound or top, tuple(names), tuple(names) if bound else ())
+    elif isinstance(node, ast.ImportFrom) and not node.level:
+        top, *names = node.module.split(".")
+        names += [node.names[0].name] if node.names[0].name != WHOLE else []
+        found = (node.names[0].asname or node.names[0].name, tuple(names), tuple(names))
+    else:
+        return
+    if top == LIBRARY.name:
+        yield found
 
 
 def _defined(statement: ast.stmt) -> list[str]:
@@ -334,8 +368,8 @@ def _defined(statement: ast.stmt) -> list[str]:
     if isinstance(statement, (*FUNCTIONS, ast.ClassDef)):
         return [statement.name]
     if isinstance(statement, ast.Import | ast.ImportFrom):
-        names = [alias.asname or alias.name.partition(".")[0] for alias in statement.names]
-        return [name for name in names if name != "*"]
+        (alias,) = statement.names
+        return [alias.asname or alias.name.partition(".")[0]] if alias.name != WHOLE else []
     if isinstance(statement, ast.Assign | ast.AnnAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         parts = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
@@ -346,15 +380,10 @@ def _defined(statement: ast.stmt) -> list[str]:
 
 def _is_key(node: ast.stmt) -> bool:
     """Return whether a statement of a section declares a key of the config, not a constant."""
-    return isinstance(node, ast.AnnAssign) and not any(_name(part) == "ClassVar" for part in ast.walk(node.annotation))
+    return isinstance(node, ast.AnnAssign) and "ClassVar" not in ast.unparse(node.annotation)
 
 
 # Names
-
-
-def _name(node: ast.AST) -> str | None:
-    """Return the last part of a dotted name."""
-    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
 
 
 def _dotted(node: ast.AST) -> Names:
