@@ -39,15 +39,15 @@ class Fingerprints:
     """Fingerprints of the code as it is now, each file read once.
 
     Args:
-        kept: JSON file that keeps them between runs, as long as no byte of the code changes; None keeps none. It only
-            saves time: one that is damaged is rebuilt, and one that cannot be written is done without.
+        cache: JSON file that keeps them between runs until a byte of the code changes; None keeps none. It only saves
+            time: a damaged file is rebuilt, and a failure to write it is ignored.
     """
 
-    def __init__(self, kept: Path | None = None):
-        self.file = kept
+    def __init__(self, cache: Path | None):
+        self.file = cache
         self.library = _Library()
         self.content = self.library.content(self.library.modules.values())
-        self.kept = self._read() if kept else {}
+        self.kept = self._read() if cache else {}
 
     def of(self, *roots: Root) -> str:
         """Return a name (16 hex digits) for the logic of code and of all of this library that it reaches.
@@ -68,13 +68,18 @@ class Fingerprints:
         key = "; ".join(f"{file}: {', '.join(names)}" for file, names in parts)
         content = self.library.content(file for file, _names in parts)
         if self.kept.get(key, ("",))[0] != content:
-            with _no_collection():
+            collects = gc.isenabled()
+            gc.disable()  # it would go through all syntax trees again and again, which takes a third of the time
+            try:
                 self.kept[key] = (content, self.library.fingerprint(parts))
+            finally:
+                if collects:
+                    gc.enable()
             self._write()
         return self.kept[key][1]
 
     def _read(self) -> dict[str, tuple[str, str]]:
-        with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
+        with contextlib.suppress(Exception):
             found = json.loads(self.file.read_bytes())
             if found["content"] == self.content:
                 return {key: (str(content), str(value)) for key, (content, value) in found["fingerprints"].items()}
@@ -88,7 +93,7 @@ class Fingerprints:
 
 def fingerprint(*roots: Root) -> str:
     """Return the fingerprint of some roots, as `Fingerprints.of` does, and keep nothing."""
-    return Fingerprints().of(*roots)
+    return Fingerprints(None).of(*roots)
 
 
 def reached(*roots: Root) -> set[tuple[Path, str]]:
@@ -137,7 +142,7 @@ class _Library:
             else:
                 pieces |= self.reached(file, names)
         parts |= {self.piece(*piece)[1] for piece in _once(pieces)}
-        return _digest(*sorted(parts))[:16]
+        return _digest(*sorted(parts - {""}))[:16]
 
     def _source(self, file: Path) -> _Source:
         data = self.bytes(file)
@@ -151,7 +156,7 @@ class _Library:
         names = [name for name in names if name in source.statements]
         waiting = [(source, name) for name in names]
         # A job makes the arguments of its functions from their annotations (`provenance.arguments`).
-        waiting += [piece for _called, piece in self._named(source, source.signatures(names))]
+        waiting += self._named(source, source.signatures(names))
         found, sources = set(), set()
         while waiting:
             piece = waiting.pop()
@@ -165,35 +170,43 @@ class _Library:
         return frozenset(found)
 
     def _piece(self, source: _Source, name: str) -> tuple[set[Piece], str]:
-        """Return which definitions a definition uses, and a name for its text and for what it calls them."""
+        """Return which definitions a definition uses, and a name for its text.
+
+        The texts of all definitions that are reached, imports among them, say what each name stands for.
+        """
         statements = source.statements[name]
         if not statements:  # a file that does nothing when it is imported: then the import changes nothing
             return set(), ""
-        used = list(self._named(source, source.uses(statements)))
-        called = sorted({f"{called} {found.place} {definition}" for called, (found, definition) in used})
-        return {piece for _called, piece in used}, _digest(source.place, name, *map(_written, statements), *called)
+        return self._named(source, source.uses(statements)), _digest(source.place, name, *map(_written, statements))
 
-    def _named(self, source: _Source, uses: Iterable[Names]) -> Iterator[tuple[str, Piece]]:
-        """Yield each definition that dotted names in a file stand for, with that name."""
-        for names in uses:
-            first, *attributes = names
+    def _named(self, source: _Source, uses: Iterable[Names]) -> set[Piece]:
+        """Return the definitions that dotted names in a file stand for."""
+        pieces = set()
+        for first, *attributes in uses:
             if first in source.statements:
-                yield first, (source, first)
-            for further in source.imports.get(first, ()):
-                for piece in self._found((), (*further, *attributes)):
-                    yield ".".join(names), piece
+                pieces.add((source, first))
+            for imported in source.imports.get(first, ()):
+                pieces |= self._found((), (*imported, *attributes))
+        return pieces
 
-    def _found(self, module: Names, names: Names) -> set[Piece]:
-        """Return what a dotted name in a module stands for, also where the module imports it from another one."""
-        source = self.source(self.modules[module])
+    def _found(self, module: Names, names: Names, before: tuple = ()) -> set[Piece]:
+        """Return what a dotted name in a module stands for, also where the module imports it from another one.
+
+        Args:
+            module: in which the name is looked up.
+            names: the parts of the dotted name.
+            before: the look-ups that led here; a package may import its own modules.
+        """
+        source, before = self.source(self.modules[module]), (*before, (module, names))
         if not names:
             return {(source, WHOLE)}
-        first, *rest = names
+        first, rest = names[0], names[1:]
         found = {(source, first)} if first in source.statements else set()
-        if (*module, first) in self.modules:
-            found |= self._found((*module, first), tuple(rest))
-        for further in source.imports.get(first, ()):
-            found |= self._found((), (*further, *rest))
+        further = [((*module, first), rest)] if (*module, first) in self.modules else []
+        further += [((), (*imported, *rest)) for imported in source.imports.get(first, ())]
+        for step in further:
+            if step not in before:
+                found |= self._found(*step, before)
         return found or {(source, WHOLE)}
 
     def _run(self, source: _Source) -> set[Piece]:
@@ -241,11 +254,8 @@ class _Source:
 
     def signatures(self, names: Iterable[str]) -> set[Names]:
         """Return the names in the annotations of functions' arguments."""
-        functions = [
-            node for name in names if name != WHOLE for node in self.statements[name] if type(node) in FUNCTIONS
-        ]
-        arguments = [node for function in functions for node in ast.walk(function.args) if isinstance(node, ast.arg)]
-        return self.uses(argument.annotation for argument in arguments if argument.annotation)
+        nodes = [node for name in names if name != WHOLE for top in self.statements[name] for node in ast.walk(top)]
+        return self.uses(node.annotation for node in nodes if isinstance(node, ast.arg) and node.annotation)
 
     def uses(self, nodes: Iterable[ast.AST]) -> set[Names]:
         """Return the names outside of functions that code uses, each with the attributes taken of it."""
@@ -288,18 +298,6 @@ class _Source:
             parts = filter(None, (node.target, node.value))
         for part in parts:
             self._use(part, local, found)
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Pause the garbage collector, which would go through all syntax trees again and again: a third of the time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _bytes(file: Path) -> bytes | None:
@@ -396,7 +394,7 @@ def _dotted(node: ast.AST) -> Names:
 
 
 def _parts(node: ast.AST) -> list[ast.AST]:
-    """Return the nodes directly below a node, as `ast.iter_child_nodes` does, three times as fast."""
+    """Return the nodes directly below a node: `ast.iter_child_nodes` is much slower."""
     parts = []
     for field in node._fields:
         value = getattr(node, field, None)

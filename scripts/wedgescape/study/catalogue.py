@@ -88,8 +88,8 @@ class File:
 
     @property
     def summary(self) -> str:
-        """The first sentence of the docstring, without its full stop."""
-        return (ast.get_docstring(self.tree) or "").partition("\n")[0].rstrip(".")
+        """The first line of the docstring, without its reference to docs/science.md and its full stop."""
+        return (ast.get_docstring(self.tree) or "").partition("\n")[0].partition(" (docs/")[0].rstrip(".")
 
     def constant(self, name: str, default=None):
         """Return the value of a constant that is written as a literal."""
