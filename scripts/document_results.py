@@ -2,7 +2,8 @@
 
     python scripts/document_results.py results/digits
 
-The table of claims goes into docs/results.md, between markers that name the study; do not edit it by hand. The figures go to docs/figures, at a size for reading on a screen.
+The table of claims goes into docs/results.md, between markers that name the study; do not edit it by hand. The figures
+go to docs/figures, at a size for reading on a screen.
 """
 
 import argparse
