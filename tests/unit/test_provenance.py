@@ -183,7 +183,7 @@ def test_a_file_in_the_way_is_named(tmp_path, place):
     (tmp_path / place).write_text("")
     with pytest.raises(InputError) as error:
         check_writable(tmp_path / "results" / "digits")
-    wanted = f"{tmp_path}/results/digits: results cannot be written there, for {tmp_path / place} is not a folder"
+    wanted = f"cannot write results to {tmp_path}/results/digits: {tmp_path / place} exists and is not a folder"
     assert str(error.value) == wanted
 
 

@@ -186,7 +186,7 @@ def test_another_schema_version_is_told_with_what_to_do(tmp_path, monkeypatch, v
     with pytest.raises(InputError) as error:
         open_store(path)
     wanted = (
-        f"{path}: schema_version is {version}, allowed is 3; delete {path} and run the workflow again to rebuild it"
+        f"{path}: schema_version is {version}; it must be 3; delete {path} and run the workflow again to rebuild it"
     )
     assert str(error.value) == wanted
 

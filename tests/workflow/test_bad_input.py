@@ -63,7 +63,7 @@ def test_corrupt_dataset_file(project):
             "class Net(nn.Sequential):\n"
             "    def __init__(self, input_shape, classes, **_):\n"
             "        super().__init__(nn.Flatten(), nn.Linear(64, 7))\n",
-            ["(2, 7)", "allowed is (2, 10)"],
+            ["(2, 7)", "It must be (2, 10)"],
         ),
         (
             "from torch import nn\n"

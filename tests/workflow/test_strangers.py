@@ -55,7 +55,7 @@ def of_another_version(file: Path) -> None:
 DAMAGES = {
     "damaged or cut short": lambda file: file.write_bytes(file.read_bytes()[:-1000]),
     "does not have the checksum that was stored with it": flip,
-    f"schema_version is 99, allowed is {SCHEMA_VERSION}": of_another_version,
+    f"schema_version is 99; it must be {SCHEMA_VERSION}": of_another_version,
 }
 
 
@@ -77,7 +77,10 @@ def test_weights_that_another_config_made_are_refused_and_made_again_once_delete
     made, place = BASE.replace("/smoke/", "/other/"), BASE
     finished.snakemake("--cores", "2", "--configfile", "config/smoke.yaml", "other.yaml", "--", made)
     shutil.copy(finished.folder / made, finished.folder / place)
-    words = ["training.epochs: found 2, allowed is 3", "training.momentum: found 0.5, allowed is 0.9"]
+    words = [
+        "training.epochs: found 2; the present config has 3",
+        "training.momentum: found 0.5; the present config has 0.9",
+    ]
     refuse(finished, place, "training", words)
     (finished.folder / place).unlink()
     finished.smoke("--", "plot_training")

@@ -390,7 +390,7 @@ def strip(axes: Axes, row: float, values, mean, colour: str, spread: float) -> N
 def save(figure: Figure, outputs: Iterable[str | Path], dpi: int, name: str, metadata: dict) -> None:
     """Write a figure to files that are equal in every byte when the figure is, and that say what they were made from.
 
-    No date and no version stands in them. Each is moved into place when it is complete.
+    They hold no date and no version. Each is moved into place when it is complete.
 
     Args:
         figure: its layout is settled here.

@@ -145,7 +145,7 @@ def _class_from_file(file: str, name: str):
         raise InputError(f"model.name: {file} does not define {name}; it defines: {found}")
     make = getattr(module, name)
     if not callable(make):
-        raise InputError(f"model.name: {name} in {file} is of type {type(make).__name__}; allowed is a class")
+        raise InputError(f"model.name: {name} in {file} is of type {type(make).__name__}. It must be a class")
     return make
 
 
@@ -183,7 +183,7 @@ def build(model: dict, input_shape: tuple[int, int, int], classes: int, seed: in
     found = tuple(outputs.shape) if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
     if found != (2, classes):
         text = f"model.file: {own}: {model['name']} maps 2 images of shape {input_shape} to {found}"
-        raise InputError(f"{text}; allowed is (2, {classes}), one logit a class")
+        raise InputError(f"{text}. It must be (2, {classes}): one logit per class")
     return module
 
 

@@ -71,6 +71,6 @@ def check_writable(folder: str | Path) -> None:
     while not (path.exists() or path.is_symlink()) and path != path.parent:
         path = path.parent
     if not path.is_dir():
-        raise InputError(f"{folder}: results cannot be written there, for {path} is not a folder")
+        raise InputError(f"cannot write results to {folder}: {path} exists and is not a folder")
     if not os.access(path, os.W_OK | os.X_OK):
-        raise InputError(f"{folder}: results cannot be written there, for {path} is not writable")
+        raise InputError(f"cannot write results to {folder}: {path} is not writable")

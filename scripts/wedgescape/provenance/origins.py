@@ -85,7 +85,7 @@ def _problems(path: Path, config: dict) -> list[str]:
         return [f"damaged: {wrong} in it does not have the checksum that was stored with it"]
     version = attributes.get("schema_version")
     if version != SCHEMA_VERSION:
-        return [f"schema_version is {version}, allowed is {SCHEMA_VERSION}"]
+        return [f"schema_version is {version}; it must be {SCHEMA_VERSION}"]
     try:
         made = json.loads(attributes["config"])
         sections, settings = made["sections"], made["settings"]
@@ -129,7 +129,7 @@ def _differences(found, present, key: str = "") -> list[str]:
     """Tell where two values of plain JSON types differ, by dotted keys."""
     found, present = _leaves(found, key), _leaves(_plain(present), key)
     return [
-        f"{place}: found {_told(found, place)}, allowed is {_told(present, place)} (the present config)"
+        f"{place}: found {_told(found, place)}; the present config has {_told(present, place)}"
         for place in dict.fromkeys([*found, *present])
         if found.get(place, ABSENT) != present.get(place, ABSENT)
     ]

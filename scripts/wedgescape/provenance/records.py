@@ -176,7 +176,8 @@ def read_records(study: str | Path) -> Iterator[dict]:
             known = False
         if not known:
             raise InputError(
-                f"{path}: not a record of a job as this version writes it; delete it, for no result is in it"
+                f"{path}: this job record was written by another version and cannot be read. It holds no results, so "
+                "you can delete it"
             )
         yield record
 

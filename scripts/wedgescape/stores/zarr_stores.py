@@ -110,7 +110,7 @@ def open_store(path: str | Path) -> xr.Dataset | dict[str, xr.Dataset]:
         raise InputError(f"{path}: not a readable zarr store ({type(error).__name__}: {error}); {again}") from error
     found = dataset.attrs.get("schema_version")
     if found != SCHEMA_VERSION:
-        raise InputError(f"{path}: schema_version is {found}, allowed is {SCHEMA_VERSION}; {again}")
+        raise InputError(f"{path}: schema_version is {found}; it must be {SCHEMA_VERSION}; {again}")
     return content
 
 
@@ -173,7 +173,7 @@ def as_json(value) -> str:
 
 
 def as_rows(dataset: xr.Dataset, dims: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-    """Return a dataset as a table, one row a point of `dims`, in this order of rows and columns.
+    """Return a dataset as a table, one row per point of `dims`, in this order of rows and columns.
 
     Left to itself, xarray orders both by how the variables came out of a store, which differs from run to run.
     """

@@ -88,7 +88,7 @@ class Study:
 
     @property
     def dataset(self) -> str:
-        """Name of the data set, as it stands in paths."""
+        """Name of the data set, as paths have it."""
         dataset = self.config["dataset"]
         return dataset if isinstance(dataset, str) else dataset["name"]
 

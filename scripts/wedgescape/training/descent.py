@@ -97,7 +97,7 @@ class Descent:
 
     Args:
         points: (K, P), where the points ended.
-        diverged: (K,) bool, points that left the finite numbers.
+        diverged: (K,) bool, points that diverged.
         history: name -> (T, K), what was observed.
         snapshots: (S, K, P), the points at the steps that were to be kept.
         average: (K, P), the mean of the points at the steps that were to be averaged.
