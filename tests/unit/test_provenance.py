@@ -189,7 +189,7 @@ def test_a_file_in_the_way_is_named(tmp_path, place):
 
 def test_a_link_to_nowhere_is_named(tmp_path):
     (tmp_path / "results").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="results is not a folder"):
+    with pytest.raises(InputError, match="results exists and is not a folder"):
         check_writable(tmp_path / "results" / "digits")
 
 
@@ -201,7 +201,7 @@ def test_a_folder_that_is_not_writable_is_named(tmp_path, monkeypatch):
         return False
 
     monkeypatch.setattr(os, "access", access)  # root may write anywhere, so that permissions would not do
-    with pytest.raises(InputError, match=f"for {tmp_path} is not writable"):
+    with pytest.raises(InputError, match=f"{tmp_path} is not writable"):
         check_writable(tmp_path / "results" / "digits")
     assert asked == [(tmp_path, os.W_OK | os.X_OK)]
 

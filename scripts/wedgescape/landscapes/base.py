@@ -28,7 +28,7 @@ class Batch:
     """What one stochastic gradient at K points looks at.
 
     Args:
-        examples: (K, B) indices into the training split, one row per point; None for the full loss of a noisy landscape.
+        examples: (K, B) indices into the training split, one row per point; None for a noisy landscape's full loss.
         streams: K random streams (`numpy.random.Generator`), for dropout or a landscape's own noise.
         dropout: (K,) probabilities with which a unit is dropped.
     """
