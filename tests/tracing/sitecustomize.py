@@ -1,43 +1,56 @@
-"""Python imports this when it starts: notes which functions of the library a job calls, where CALLS_FOLDER says so."""
+"""Python imports this when it starts. If CALLS_FOLDER is set, it notes which functions of the library a job calls."""
 
 import atexit
-import importlib.util
 import inspect
 import json
 import os
 import sys
 import threading
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 FOLDER = os.environ.get("CALLS_FOLDER")
-PART = f"{os.sep}scripts{os.sep}wedgescape{os.sep}"
-FRAME = "wedgescape.provenance"
+LIBRARY = f"{os.sep}scripts{os.sep}wedgescape{os.sep}"
+FRAME = "wedgescape.provenance.frame"
 called = {}  # by identity: to hash a code object takes long
+rules = []
 
 
-class Start:
-    """Has the notes begin with the frame around the job: to trace imports as well takes long."""
+class Finder:
+    """Finds the library's modules. The notes begin with the frame around the job, and pause while a module is imported.
 
-    def find_spec(self, name, _path=None, _target=None):
-        if name != FRAME:
+    What an import calls decides a result only through the names that it defines, and those are followed. To trace what
+    a module imports from elsewhere takes long.
+    """
+
+    def find_spec(self, name, path=None, target=None):
+        spec = PathFinder.find_spec(name, path, target) if name.startswith("wedgescape") else None
+        if spec is None:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
         execute = spec.loader.exec_module
 
-        def execute_and_wrap(module):
-            execute(module)
-            frame = module.job
+        def execute_without_notes(module):
+            traced = sys.gettrace()
+            sys.settrace(None)
+            try:
+                execute(module)
+            finally:
+                sys.settrace(traced)
+            if name == FRAME:
+                module.job = noted(module.job)
 
-            def job(snakemake):
-                threading.settrace(note)
-                sys.settrace(note)
-                return frame(snakemake)
-
-            module.job = job
-
-        spec.loader.exec_module = execute_and_wrap
+        spec.loader.exec_module = execute_without_notes
         return spec
+
+
+def noted(frame):
+    def job(snakemake):
+        rules.append(snakemake.params.job["rule"])
+        threading.settrace(note)
+        sys.settrace(note)
+        return frame(snakemake)
+
+    return job
 
 
 def note(frame, _event, _argument):
@@ -47,12 +60,13 @@ def note(frame, _event, _argument):
 
 def write():
     sys.settrace(None)
-    script = sys.argv[0].rpartition(".snakemake/scripts/")[2].split(".", 1)[-1]  # tmp….plot_tunnels.py
-    functions = {(code.co_filename, code.co_firstlineno) for code in called.values() if PART in code.co_filename}
-    named = [[Path(file).name, line] for file, line in sorted(functions)]
-    Path(FOLDER, f"{script}.{os.getpid()}.json").write_text(json.dumps({"script": script, "called": named}))
+    script = sys.argv[0].rpartition(".snakemake/scripts/")[2].split(".", 1)[-1]  # tmp….measure.py
+    functions = {(code.co_filename.rpartition(LIBRARY), code.co_firstlineno) for code in called.values()}
+    places = sorted([Path(place).as_posix(), line] for (_, library, place), line in functions if library)
+    notes = {"script": script, "rules": rules, "called": places}
+    Path(FOLDER, f"{script}.{os.getpid()}.json").write_text(json.dumps(notes))
 
 
 if FOLDER and ".snakemake/scripts/" in " ".join(sys.orig_argv):
     atexit.register(write)
-    sys.meta_path.insert(0, Start())
+    sys.meta_path.insert(0, Finder())

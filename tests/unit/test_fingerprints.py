@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from wedgescape.provenance import fingerprints
-from wedgescape.provenance.fingerprints import Fingerprints, fingerprint, reached
+from wedgescape.provenance.fingerprints import Fingerprints, fingerprint
 
 SCRIPTS = Path(fingerprints.__file__).parents[2]
 
@@ -105,6 +105,10 @@ def library(tmp_path, monkeypatch):
     (tmp_path / "scripts" / "measure.py").write_text(textwrap.dedent(SCRIPT))
     monkeypatch.setattr(fingerprints, "LIBRARY", folder)
     return folder
+
+
+def reached(*roots):
+    return Fingerprints(None).reached(*roots)
 
 
 def fingerprint_of(library, *more):

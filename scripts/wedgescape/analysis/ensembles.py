@@ -145,6 +145,7 @@ ALONG = Variable(
     ("path", "place"),
     "position on the path: fraction of the tunnel's angular width, t of the connector, epochs before the end of the "
     "trajectory",
+    "1",
 )
 VARIABLES = {"methods": METHODS, "paths": PATHS | {"along": ALONG}}
 

@@ -63,8 +63,7 @@ class Fingerprints:
         Raises:
             SyntaxError: if another file of the library does not parse.
         """
-        parts = [(root[0], tuple(root[1])) if isinstance(root, tuple) else (root, (WHOLE,)) for root in roots]
-        parts = [(Path(file).resolve(), names) for file, names in parts]
+        parts = _parted(roots)
         key = "; ".join(f"{file}: {', '.join(names)}" for file, names in parts)
         content = self.library.content(file for file, _names in parts)
         if self.kept.get(key, ("",))[0] != content:
@@ -77,6 +76,16 @@ class Fingerprints:
                     gc.enable()
             self._write()
         return self.kept[key][1]
+
+    def reached(self, *roots: Root) -> set[tuple[Path, str]]:
+        """Return the definitions that code reaches, as pairs of a file and a name; roots are as for `of`.
+
+        Raises:
+            SyntaxError: if a file does not parse.
+            FileNotFoundError: if it is not there.
+        """
+        found = set().union(*(self.library.reached(file, names) for file, names in _parted(roots)))
+        return {(source.file, name) for source, name in _once(found)}
 
     def _read(self) -> dict[str, tuple[str, str]]:
         with contextlib.suppress(Exception):
@@ -94,20 +103,6 @@ class Fingerprints:
 def fingerprint(*roots: Root) -> str:
     """Return the fingerprint of some roots, as `Fingerprints.of` does, and keep nothing."""
     return Fingerprints(None).of(*roots)
-
-
-def reached(*roots: Root) -> set[tuple[Path, str]]:
-    """Return the definitions that roots reach (see `Fingerprints.of`), as pairs of a file and a name.
-
-    Raises:
-        SyntaxError: if a file does not parse.
-        OSError: if it is not there.
-    """
-    library, found = _Library(), set()
-    for root in roots:
-        file, names = root if isinstance(root, tuple) else (root, [WHOLE])
-        found |= library.reached(Path(file).resolve(), tuple(names))
-    return {(source.file, name) for source, name in _once(found)}
 
 
 class _Library:
@@ -298,6 +293,11 @@ class _Source:
             parts = filter(None, (node.target, node.value))
         for part in parts:
             self._use(part, local, found)
+
+
+def _parted(roots: Iterable[Root]) -> list[tuple[Path, Names]]:
+    parts = [root if isinstance(root, tuple) else (root, (WHOLE,)) for root in roots]
+    return [(Path(file).resolve(), tuple(names)) for file, names in parts]
 
 
 def _bytes(file: Path) -> bytes | None:
