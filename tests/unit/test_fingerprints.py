@@ -228,7 +228,7 @@ def test_names_are_those_of_the_file_and_not_of_a_function(tmp_path, text, used)
     file = tmp_path / "code.py"
     file.write_text(text)
     source = fingerprints._Source(file, file.read_bytes())
-    assert {name for name, *_attributes in source.uses(source.statements["*"])} == used
+    assert {name for name, *_attributes in source.uses["*"]} == used
 
 
 def test_fingerprint_stays_after_a_touch_and_in_another_folder(library, tmp_path, monkeypatch):

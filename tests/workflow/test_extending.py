@@ -168,22 +168,18 @@ def test_it_is_claimed_and_in_the_report(ran, extended, tmp_path):
 
 
 @pytest.mark.slow
-def test_its_own_test_passes_and_those_of_the_library_do(extended):
-    tests = [f"tests/unit/test_{name}.py" for name in (NAME, "house", "study")]
-    extended.python("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
-
-
-@pytest.mark.slow
-def test_the_rest_of_the_documentation_is_written_by_the_project(extended):
+def test_the_project_writes_the_rest_of_the_documentation_and_all_tests_pass(extended):
     """`make docs` writes it; all that it changes follows from the five files."""
+    tests = [f"tests/unit/test_{name}.py" for name in (NAME, "house", "study")]
     before = touched(extended)
     extended.python("scripts/document.py")
     try:
         written = touched(extended) - before
         assert "config/README.md" in written
         assert f"`{NAME}.directions`" in (extended.folder / "config/README.md").read_text()
-        assert f"`plot_{NAME}`" in (extended.folder / "README.md").read_text()
+        assert f"`plot_{NAME}`" in (extended.folder / "docs/measurements.md").read_text()
         extended.python("scripts/document.py", "--check")
+        extended.python("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
     finally:
         git(extended, "reset", "-q")
         git(extended, "checkout", "-q", "--", *sorted(written))

@@ -141,7 +141,7 @@ EDITS = {
     ),
     "a claim's threshold": (
         lambda project: project.configure(claims={"maximum_loss_ratio": 0.4}),
-        {"judge_claims", "plot_claims"},
+        {"judge_claims", "plot_claims", "plot_hyperplanes"},  # which draws one of the rules
     ),
     "where source files are found": (
         lambda project: project.configure(data={"folder": "elsewhere", "download": False}),

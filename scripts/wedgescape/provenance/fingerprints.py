@@ -67,13 +67,7 @@ class Fingerprints:
         key = "; ".join(f"{file}: {', '.join(names)}" for file, names in parts)
         content = self.library.content(file for file, _names in parts)
         if self.kept.get(key, ("",))[0] != content:
-            collects = gc.isenabled()
-            gc.disable()  # it would go through all syntax trees again and again, which takes a third of the time
-            try:
-                self.kept[key] = (content, self.library.fingerprint(parts))
-            finally:
-                if collects:
-                    gc.enable()
+            self.kept[key] = (content, self.library.fingerprint(parts))
             self._write()
         return self.kept[key][1]
 
@@ -97,7 +91,7 @@ class Fingerprints:
     def _write(self) -> None:
         if self.file:
             with contextlib.suppress(Exception), whole_file(self.file) as beside:
-                beside.write_text(json.dumps({"content": self.content, "fingerprints": self.kept}, indent=1))
+                beside.write_text(json.dumps({"content": self.content, "fingerprints": self.kept}))
 
 
 def fingerprint(*roots: Root) -> str:
@@ -119,7 +113,7 @@ class _Library:
             self.modules[names[:-1] if names[-1] == "__init__" else names] = file
         # The bytes that are hashed are those that are parsed, also if a file is edited in between.
         self.bytes, self.source = cache(_bytes), cache(self._source)
-        self.piece, self.run, self.reached = cache(self._piece), cache(self._run), cache(self._reached)
+        self.used, self.run, self.reached = cache(self._used), cache(self._run), cache(self._reached)
 
     def content(self, files: Iterable[Path]) -> str:
         """Return a name for what files are called and for their bytes."""
@@ -136,49 +130,48 @@ class _Library:
                 parts.add(self.content([file]))
             else:
                 pieces |= self.reached(file, names)
-        parts |= {self.piece(*piece)[1] for piece in _once(pieces)}
+        parts |= {source.texts[name] for source, name in _once(pieces)}
         return _digest(*sorted(parts - {""}))[:16]
 
     def _source(self, file: Path) -> _Source:
         data = self.bytes(file)
         if data is None:
             raise FileNotFoundError(file)
-        return _Source(file, data)
+        collects = gc.isenabled()
+        gc.disable()  # it finds nothing in a syntax tree, and takes as long as the parser
+        try:
+            return _Source(file, data)
+        finally:
+            if collects:
+                gc.enable()
 
     def _reached(self, file: Path, names: Names) -> frozenset[Piece]:
         """Return the definitions that some definitions of a file reach, these included."""
         source = self.source(file)
-        names = [name for name in names if name in source.statements]
-        waiting = [(source, name) for name in names]
+        waiting = [(source, name) for name in names if name in source.texts]
         # A job makes the arguments of its functions from their annotations (`provenance.arguments`).
-        waiting += self._named(source, source.signatures(names))
+        waiting += self._named(source, {used for name in names for used in source.signatures.get(name, ())})
         found, sources = set(), set()
         while waiting:
             piece = waiting.pop()
             if piece in found or (piece[0], WHOLE) in found:
                 continue
             found.add(piece)
-            waiting += self.piece(*piece)[0]
+            waiting += self.used(*piece)
             if piece[0] not in sources:
                 sources.add(piece[0])
                 waiting += self.run(piece[0])
         return frozenset(found)
 
-    def _piece(self, source: _Source, name: str) -> tuple[set[Piece], str]:
-        """Return which definitions a definition uses, and a name for its text.
-
-        The texts of all definitions that are reached, imports among them, say what each name stands for.
-        """
-        statements = source.statements[name]
-        if not statements:  # a file that does nothing when it is imported: then the import changes nothing
-            return set(), ""
-        return self._named(source, source.uses(statements)), _digest(source.place, name, *map(_written, statements))
+    def _used(self, source: _Source, name: str) -> set[Piece]:
+        """Return the definitions that a definition uses."""
+        return self._named(source, source.uses[name])
 
     def _named(self, source: _Source, uses: Iterable[Names]) -> set[Piece]:
         """Return the definitions that dotted names in a file stand for."""
         pieces = set()
         for first, *attributes in uses:
-            if first in source.statements:
+            if first in source.texts:
                 pieces.add((source, first))
             for imported in source.imports.get(first, ()):
                 pieces |= self._found((), (*imported, *attributes))
@@ -196,7 +189,7 @@ class _Library:
         if not names:
             return {(source, WHOLE)}
         first, rest = names[0], names[1:]
-        found = {(source, first)} if first in source.statements else set()
+        found = {(source, first)} if first in source.texts else set()
         further = [((*module, first), rest)] if (*module, first) in self.modules else []
         further += [((), (*imported, *rest)) for imported in source.imports.get(first, ())]
         for step in further:
@@ -215,10 +208,13 @@ class _Library:
 
 
 class _Source:
-    """A Python file: its definitions, and what they name.
+    """A Python file: its definitions, and what they name. It keeps no syntax tree, because these take much memory.
 
     Attributes:
-        statements: definition -> the statements that make it.
+        texts: definition -> a name for its text; empty for what a file does on import, if it does nothing. The texts of
+            all definitions that are reached, imports among them, say what each name stands for.
+        uses: definition -> the names outside of functions that it uses, each with the attributes taken of it.
+        signatures: function -> the names in the annotations of its arguments.
         imports: name -> the dotted names in this library that it stands for.
         loads: dotted names in this library that the file imports.
         globals: names that are declared `global` somewhere; they are taken to be local nowhere.
@@ -238,22 +234,24 @@ class _Source:
             if isinstance(node, ast.Global):
                 self.globals |= set(node.names)
         sections = {(name,) for name, found in self.imports.items() if SECTION in found}
-        self.statements: dict[str, list[ast.stmt]] = {WHOLE: body, IMPORTED: []}
+        self.uses: dict[str, set[Names]] = {WHOLE: set(), IMPORTED: set()}
+        self.signatures: dict[str, set[Names]] = {}
+        texts: dict[str, list[str]] = {WHOLE: [], IMPORTED: []}
         for statement in body:
             if isinstance(statement, ast.ClassDef) and sections & set(map(_dotted, statement.bases)):
                 statement.bases = [base for base in statement.bases if _dotted(base) not in sections]
                 sections.add((statement.name,))
                 statement.body = [part for part in statement.body if not _is_key(part)]
-            for name in _defined(statement) or [IMPORTED]:
-                self.statements.setdefault(name, []).append(statement)
+            if isinstance(statement, FUNCTIONS):
+                arguments = [part for part in ast.walk(statement.args) if isinstance(part, ast.arg) and part.annotation]
+                self.signatures[statement.name] = self._used(argument.annotation for argument in arguments)
+            text, used = _written(statement), self._used([statement])
+            for name in (WHOLE, *(_defined(statement) or [IMPORTED])):
+                texts.setdefault(name, []).append(text)
+                self.uses.setdefault(name, set()).update(used)
+        self.texts = {name: _digest(self.place, name, *parts) if parts else "" for name, parts in texts.items()}
 
-    def signatures(self, names: Iterable[str]) -> set[Names]:
-        """Return the names in the annotations of functions' arguments."""
-        nodes = [node for name in names if name != WHOLE for top in self.statements[name] for node in ast.walk(top)]
-        return self.uses(node.annotation for node in nodes if isinstance(node, ast.arg) and node.annotation)
-
-    def uses(self, nodes: Iterable[ast.AST]) -> set[Names]:
-        """Return the names outside of functions that code uses, each with the attributes taken of it."""
+    def _used(self, nodes: Iterable[ast.AST]) -> set[Names]:
         found: set[Names] = set()
         for node in nodes:
             self._use(node, frozenset(), found)
@@ -441,6 +439,8 @@ def _written(node) -> str:
     It is the same in all versions of Python: what newer ones add to a tree is empty here. The annotations of a class's
     attributes count, because a dataclass follows from them.
     """
+    if isinstance(node, ast.Name):  # every third node: this way it takes half the time
+        return f"Name(id={node.id!a}, ctx={type(node.ctx).__name__}())"
     if isinstance(node, list):
         return f"[{', '.join(map(_written, node))}]"
     if not isinstance(node, ast.AST):
