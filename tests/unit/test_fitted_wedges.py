@@ -307,6 +307,17 @@ def test_a_network_that_learned_nothing_has_no_fit_and_still_a_figure(stores):
     check_looks(plot_fitted_wedges.draw(store))
 
 
+def test_where_every_descent_diverged_cuts_have_no_fit_and_the_other_routes_have(stores):
+    cuts = stores["hyperplanes"]
+    lost = cuts.assign(
+        loss=np.nan * cuts["loss"], threshold=np.nan * cuts["threshold"], diverged=cuts["diverged"] | True
+    )
+    store = fitted_wedges.measure(**{**stores, "hyperplanes": lost}, intervals=Intervals(0.95, 50))
+    found = dict(zip(store["route"].values.tolist(), store["fraction"].notnull().values.tolist(), strict=True))
+    assert found == {"cut_line": False, "cut_threshold": False, "tunnel_spread": True, "point_spread": True}
+    check_looks(plot_fitted_wedges.draw(store))
+
+
 def test_one_optimum_alone_has_no_line_to_another(stores):
     lonely = {**stores, "profiles": stores["profiles"].drop_vars("pair_loss")}
     store = fitted_wedges.measure(**lonely, intervals=Intervals(0.95, 50))

@@ -25,6 +25,7 @@ from wedgescape.measurements.hyperplanes import (
     search,
     tidy,
 )
+from wedgescape.measurements.hyperplanes import measured as tried
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Recipe
@@ -244,6 +245,20 @@ def test_a_seed_that_diverged_has_no_threshold_and_holds_nothing_up(trained, mea
     assert np.isfinite(store["threshold"].values[1])
     assert store["diverged"].values.tolist() == [True, False]
     assert mean_threshold(store, Intervals(0.95, 100)).estimate == pytest.approx(float(store["threshold"][1]))
+
+
+def test_where_every_seed_diverged_the_first_dimension_was_tried_and_there_is_still_a_figure(trained, measured):
+    landscape, starts, optima, seeds = trained
+    store = measured((landscape, starts, torch.full_like(optima, torch.nan), seeds), [4, 16])
+    assert tried(store).tolist() == [4]
+    (row,) = judged(store)
+    assert (row["verdict"], row["points"], row["diverged"]) == ("undecided", 0, 2)
+    lost = {"lost": store, "kept": made(8, 300, [20, 24])}
+    assert len(plot_hyperplanes.tabulate({"lost": store})) == 2
+    for stores in ({"lost": store}, lost):
+        figure = plot_hyperplanes.draw(stores, RULES, INTERVALS)
+        figure.draw_without_rendering()
+        assert "diverged: 2" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_a_hyperplane_larger_than_the_network_becomes_the_whole_space(trained, measured):

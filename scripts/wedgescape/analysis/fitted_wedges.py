@@ -402,7 +402,7 @@ def _mean(values) -> float:
 
 
 def work(case: Case) -> Work:
-    """Count nothing: the fits take no networks and no longer than a start."""
+    """Count part of a start: the fits take no networks."""
     return Work({Start(): 0.6})
 
 

@@ -116,6 +116,8 @@ def _dimension_axis(axes: Axes, stores: list[xr.Dataset]) -> None:
 def _draw_thresholds(axes: Axes, store: xr.Dataset, mean: Interval, look: dict) -> None:
     parameters, censored = store.attrs["parameters"], store["censored"].values == "above"
     axes.set_xscale("log")
+    if not store.sizes["seed"]:  # every seed of this width diverged
+        return
     style.dots(axes, [parameters], store["threshold"].values[None], look["color"], spread=8.0)
     style.intervals(axes, [parameters], [mean.estimate], [mean.low], [mean.high], look["color"], joined=False)
     if censored.any():

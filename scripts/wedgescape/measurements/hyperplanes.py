@@ -274,7 +274,9 @@ def claims(hyperplanes: AtWidths, rules: Rules, intervals: Intervals) -> Iterato
 
 def measured(store: xr.Dataset) -> np.ndarray:
     """Return the dimensions that were tried before every seed had reached its target."""
-    return store["dimension"].values[np.isfinite(store["loss"]).any(("seed", "split")).values]
+    tried = np.isfinite(store["loss"]).any(("seed", "split")).values
+    tried[:1] = True  # also where every seed diverged, so that nothing is left of its descents
+    return store["dimension"].values[tried]
 
 
 def tidy(store: xr.Dataset) -> pd.DataFrame:
