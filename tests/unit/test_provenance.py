@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 
 from wedgescape.errors import InputError
+from wedgescape.figures import style
 from wedgescape.provenance import frame as provenance
 from wedgescape.provenance.determinants import Determinants
 from wedgescape.provenance.fingerprints import Fingerprints
@@ -230,6 +231,7 @@ def test_what_determines_a_figure_says_where_its_stores_lie(determinants):
     found = determinants.figure(determinants.layout.catalogue.figures["tunnels"])
     assert set(found["sections"]) == {"figures", "claims.confidence", "claims.resamples"}
     assert list(found["context"]["sweeps"]) == ["width"]
+    assert found["labels"]["learning_rate"] == [style.NAMES["learning_rate"], style.SWEEPS["learning_rate"]]
 
 
 def test_what_determines_a_training_is_all_of_it_and_its_seeds(determinants):

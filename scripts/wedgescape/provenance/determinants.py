@@ -13,6 +13,7 @@ from pathlib import Path
 from wedgescape.provenance.fingerprints import Fingerprints
 from wedgescape.study.catalogue import File
 from wedgescape.study.layout import Layout, needs_networks
+from wedgescape.study.settings import swept
 from wedgescape.study.study import seeds_in
 
 
@@ -86,7 +87,9 @@ class Determinants:
         roots = [self.script("plot.py"), (file.path, list(functions))]
         sections = ["figures", *file.sections(*functions)]
         context = self.layout.context(*file.kinds(*functions))
-        return self.of(f"plot_{file.name}", roots, sections, name=file.name, context=context)
+        # Fingerprints pass over what a key of the config declares; figures show these parts of it.
+        labels = {key: [sweep.label, sweep.colour] for key, (_section, _field, sweep) in swept().items()}
+        return self.of(f"plot_{file.name}", roots, sections, name=file.name, context=context, labels=labels)
 
     def claims(self) -> dict:
         """Return what determines the verdicts."""
