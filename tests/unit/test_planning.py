@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -213,6 +214,14 @@ def test_curvature_counts_products_about_and_the_rest_exactly(study, optima):
     count, seen = planned(study, "measure_curvature"), optima.landscape.seen
     assert 0.5 < count.pop("products") / seen.pop("products") < 2
     assert count == seen
+
+
+@pytest.mark.parametrize("name", catalogue().measurements)
+def test_a_measurement_asks_for_the_memory_and_minutes_that_its_file_says(name):
+    file = catalogue().measurements[name]
+    module = importlib.import_module(file.module)
+    for constant in ("MEMORY", "MINUTES"):
+        assert file.constant(constant) == getattr(module, constant, None)
 
 
 @pytest.mark.parametrize("name", catalogue().measurements)

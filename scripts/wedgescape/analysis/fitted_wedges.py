@@ -253,7 +253,8 @@ VARIABLES = {
     },
     "diverged": Variable(("seed",), "the run diverged"),
 }
-MEMORY, MINUTES = 2000, 10
+MEMORY = 2000  # MB
+MINUTES = 10
 
 
 def measure(

@@ -173,7 +173,8 @@ VARIABLES = {
     "censored": Variable(("seed",), "no; above: never reached; below: reached on the smallest hyperplane"),
 }
 EXPECTED_THRESHOLD = 512  # dimensions at which every seed has reached its fraction, as found on digits
-MEMORY, MINUTES = 4000, 120
+MEMORY = 4000  # MB
+MINUTES = 120
 
 
 def measure(optima: Optima, settings: Settings = Settings(), tell: Tell = lambda _text: None) -> xr.Dataset:

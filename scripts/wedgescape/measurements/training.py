@@ -16,7 +16,8 @@ from wedgescape.training.train import CURVES
 
 VARIABLES = {name: Variable(("seed", "epoch"), *text) for name, text in CURVES.items()}
 VARIABLES["diverged"] = Variable(("seed",), "the run diverged")
-MEMORY, MINUTES = 2000, 10
+MEMORY = 2000  # MB
+MINUTES = 10
 
 
 def measure(weights: Weights) -> xr.Dataset:

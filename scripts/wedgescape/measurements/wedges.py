@@ -126,7 +126,8 @@ VARIABLES = {
     ),
     "largest_connector": Variable(("short",), "largest m with a connector: m - 1 <= D (1 - s/D)^m", "1"),
 }
-MEMORY, MINUTES = 2000, 30
+MEMORY = 2000  # MB
+MINUTES = 30
 
 
 def measure(settings: Settings = Settings()) -> xr.Dataset:
