@@ -75,7 +75,7 @@ def test_a_later_attempt_asks_for_more(commands, asked, settings):
 
 def test_a_refusal_names_rules_request_and_reason(commands, settings):
     commands("sbatch", 'case "$*" in *--gpus*) echo "allocation failure: No such node" >&2; exit 1;; esac')
-    jobs = [job("train", gpu=1), job("measure_tunnels", gpu=1), job("simulate_wedges")]
+    jobs = [job("train", gpu=1), job("measure_tunnels", gpu=1), job("measure_wedges")]
     with pytest.raises(InputError, match="attempt 1") as told:
         slurm.check_requests(jobs, settings)
     _, second, hint = str(told.value).splitlines()
@@ -83,7 +83,7 @@ def test_a_refusal_names_rules_request_and_reason(commands, settings):
     assert "--gpus=1" in second
     assert second.endswith(": No such node")
     assert "device: cpu" in hint
-    assert "simulate_wedges" not in str(told.value)
+    assert "measure_wedges" not in str(told.value)
 
 
 def test_the_hint_at_the_cpu_is_for_gpus_alone(commands, settings):
@@ -106,7 +106,7 @@ def queue(commands, tmp_path):
     """Slurm's queue: two jobs of a run in this folder, one of another folder, and one that is not Snakemake's."""
     lines = [
         f"1|{RUN}|RUNNING|{tmp_path}|rule_train_wildcards_point_0-1",
-        f"2|mine_{RUN}|PENDING|{tmp_path}|rule_simulate_wedges",
+        f"2|mine_{RUN}|PENDING|{tmp_path}|rule_measure_wedges",
         f"3|{OTHER}|RUNNING|{tmp_path}/elsewhere|rule_train_wildcards_point_0-1",
         f"4|interactive|RUNNING|{tmp_path}|",
     ]
@@ -116,7 +116,7 @@ def queue(commands, tmp_path):
 def test_jobs_of_this_folder_are_found(queue, tmp_path):
     assert slurm.queued(tmp_path) == [
         slurm.QueuedJob("1", RUN, "RUNNING", "train point_0-1"),
-        slurm.QueuedJob("2", f"mine_{RUN}", "PENDING", "simulate_wedges"),
+        slurm.QueuedJob("2", f"mine_{RUN}", "PENDING", "measure_wedges"),
     ]
 
 
@@ -136,7 +136,7 @@ def test_only_jobs_of_the_same_study_are_in_the_way(queue, commands, tmp_path):
     with pytest.raises(InputError, match="study mine") as told:
         slurm.check_none_left("mine", tmp_path, ["mine.yaml"])
     assert "1 running: train point_0-1" in str(told.value)
-    assert "2 pending: simulate_wedges" in str(told.value)
+    assert "2 pending: measure_wedges" in str(told.value)
     assert "make orphans DO=wait" in str(told.value)
     slurm.check_none_left("other", tmp_path, ["other.yaml"])
 

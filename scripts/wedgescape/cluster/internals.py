@@ -35,9 +35,7 @@ def is_main(workflow) -> bool:
 
 def wants_apptainer(workflow) -> bool:
     """Return whether the command line asks for `--sdm apptainer`."""
-    from snakemake_interface_executor_plugins.settings import DeploymentMethod
-
-    return DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+    return any(method.name == "APPTAINER" for method in workflow.deployment_settings.deployment_method)
 
 
 def give_environment(workflow, folder, path: str) -> None:
