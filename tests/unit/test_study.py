@@ -314,6 +314,8 @@ def test_every_key_has_a_meaning_and_is_required_or_has_a_default():
         ("training: {clip_norm: 0}", "training.clip_norm: found 0; allowed: number > 0 or null"),
         ("data: {train_examples: 9}", "data.train_examples: found 9; allowed: integer >= 10 or null"),
         ("planes: {resolution: 10}", "planes.resolution: found 10; allowed: odd integer >= 5"),
+        ("gpu_model: a b", 'gpu_model: found "a b"; allowed: text of letters, digits, . and _ or null'),
+        ("sweeps: {model: [a-b]}", 'sweeps.model[0]: found "a-b"; allowed: Python name'),
         ("device: gpu", 'device: found "gpu"; allowed: one of auto, cpu, cuda, mps'),
         ("dataset: fashon_mnist", 'dataset: found "fashon_mnist"; allowed: one of digits, mnist, fashion_mnist, '),
         ("dataset: {file: a.py}", "dataset.name: missing; allowed: Python name"),

@@ -95,7 +95,9 @@ def allowed(node: dict) -> str:
     """Return what an entry of the schema allows, in words."""
     if "anyOf" in node:
         # A list that may be null reads better the other way round.
-        options = sorted(node["anyOf"], key=lambda one: (one.get("type") == "null") != ("items" in node["anyOf"][0]))
+        named = {"title": node["title"]} if "title" in node else {}  # of the text that is not null
+        options = [named | one if one.get("type") == "string" else one for one in node["anyOf"]]
+        options = sorted(options, key=lambda one: (one.get("type") == "null") != ("items" in node["anyOf"][0]))
         return " or ".join(map(allowed, options))
     if "enum" in node or "const" in node:
         return "one of " + ", ".join(node.get("enum", [node.get("const")]))

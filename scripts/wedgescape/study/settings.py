@@ -240,7 +240,8 @@ def _varied() -> type[Section]:
     fields: dict[str, Any] = {}
     for name, (section, field, sweep) in swept().items():
         info = section.model_fields[field]
-        item = Annotated[info.annotation, *info.metadata]
+        named = [Field(title=info.title)] if info.title else []
+        item = Annotated[info.annotation, *info.metadata, *named]
         values = Annotated[list[item], Field(min_length=1), AllDifferent]
         fields[name] = (values | None, key(None, sweep.help))
     made = create_model("Varied", __base__=Section, **fields)
@@ -265,7 +266,7 @@ class Config(Section):
     defaults: Literal["standard", "smoke"] = key(
         "standard",
         "Values of the keys that the config does not give: standard, or smoke, tiny values with which everything "
-        "runs in a minute and no number means anything.",
+        "runs in minutes and no number means anything.",
     )
     data: Data = key(Data())
     device: Literal["auto", "cpu", "cuda", "mps"] = key(
