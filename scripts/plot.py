@@ -3,10 +3,10 @@
 from wedgescape.figures.publish import publish
 from wedgescape.provenance.arguments import arguments, imported
 from wedgescape.provenance.frame import job
-from wedgescape.study.catalogue import catalogue
+from wedgescape.study.catalogue import file_of
 
 with job(snakemake):
-    file = catalogue().figures[snakemake.params.job["name"]]
+    file = file_of(snakemake.params.job["name"], "figures")
     module, tables = imported(file), {}
     if "tabulate" in file.definitions:
         tables = module.tabulate(**arguments(file, "tabulate", snakemake))

@@ -3,6 +3,7 @@
 import atexit
 import inspect
 import json
+import multiprocessing.util
 import os
 import sys
 import threading
@@ -46,6 +47,10 @@ class Finder:
 def noted(frame):
     def job(snakemake):
         rules.append(snakemake.params.job["rule"])
+        if multiprocessing.parent_process():  # it was forked, and such a process runs nothing of atexit
+            multiprocessing.util.Finalize(None, write, exitpriority=1)
+        else:
+            atexit.register(write)
         threading.settrace(note)
         sys.settrace(note)
         return frame(snakemake)
@@ -67,6 +72,6 @@ def write():
     Path(FOLDER, f"{script}.{os.getpid()}.json").write_text(json.dumps(notes))
 
 
-if FOLDER and ".snakemake/scripts/" in " ".join(sys.orig_argv):
-    atexit.register(write)
+started = " ".join(sys.orig_argv)
+if FOLDER and (".snakemake/scripts/" in started or "multiprocessing.forkserver" in started):
     sys.meta_path.insert(0, Finder())

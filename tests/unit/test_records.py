@@ -161,3 +161,7 @@ def test_a_record_that_cannot_be_read_is_named(result, text):
     with pytest.raises(InputError, match=f"{record}: .*delete it"):
         set_aside_changed(STUDY, KNOWN)
     assert result.exists()
+
+
+def test_sources_are_this_project():
+    assert (records.SOURCES / "workflow/Snakefile").is_file()

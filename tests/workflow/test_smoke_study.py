@@ -208,3 +208,16 @@ def test_cores_need_not_be_given_and_do_not_cap_a_cluster(smoke_project, tmp_pat
     done = smoke_project.snakemake(*arguments, check=False)
     assert done.returncode != 0
     assert "cores have to be specified" in done.stdout
+
+
+@pytest.mark.slow
+def test_jobs_that_start_on_their_own_make_the_same_bytes(finished):
+    """The smoke study's jobs were forked from a process that had imported the libraries (`cluster.warm_starts`)."""
+    results = finished.folder / "results/smoke"
+    made = [*results.glob("spectrum/*"), *results.glob("figures/spectrum.*"), results / "tables/spectrum.csv"]
+    before = {path: path.read_bytes() for path in made}
+    for path in results.glob("spectrum/*"):
+        path.unlink()
+    finished.smoke("plot_spectrum", WEDGESCAPE_COLD="1")
+    assert len(made) == 4
+    assert {path: path.read_bytes() for path in made} == before

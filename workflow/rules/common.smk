@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from snakemake.logging import logger
 
-from wedgescape.cluster import internals, slurm
+from wedgescape.cluster import internals, slurm, warm_starts
 from wedgescape.errors import InputError
 from wedgescape.provenance.determinants import Determinants
 from wedgescape.provenance.fingerprints import Fingerprints
@@ -64,6 +64,10 @@ if internals.wants_apptainer(workflow) and not Path(IMAGE).exists():
 
 
 container: IMAGE
+
+
+if warm_starts.possible():
+    internals.start_scripts_with(workflow, warm_starts.start)
 
 
 wildcard_constraints:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,6 +75,43 @@ def attempts(workflow) -> int:
 def resources_of(job, attempt: int = 1) -> dict:
     """Return what a job asks for at an attempt."""
     return job.rule.expand_resources(job.wildcards_dict, job.input, attempt, skip_evaluation={"tmpdir"})
+
+
+def start_scripts_with(workflow, start) -> None:
+    """Let `start` (as `warm_starts.start`) run the scripts of jobs on this machine that need no other environment.
+
+    Jobs in a conda environment, an image or a module's environment, and jobs on a cluster, run as Snakemake runs them.
+    Snakemake offers its executors no say in how a script starts.
+    """
+    from snakemake.benchmark import benchmarked
+    from snakemake.script import PythonScript
+    from snakemake.shell import shell
+
+    as_snakemake_does = getattr(PythonScript, "as_snakemake_does", PythonScript.execute_script)
+
+    def execute_script(self, fname, edit=False):
+        elsewhere = (
+            self.container_img,
+            self.conda_env,
+            self.env_modules,
+            self.shadow_dir,
+            self.resources.get("shell_exec"),
+        )
+        here = workflow.is_main_process and workflow.executor_plugin.name == "local"
+        if not here or any(elsewhere) or edit:
+            return as_snakemake_does(self, fname, edit)
+        names = ("TMPDIR", "TMP", "TEMPDIR", "TEMP") if self.resources.get("tmpdir") else ()
+        process = start(fname, self.threads, dict.fromkeys(names, self.resources.get("tmpdir")))
+        with shell._lock:
+            shell._processes[self.jobid] = process
+        with benchmarked(process.pid, self.bench_record) if self.bench_record else contextlib.nullcontext():
+            process.join()
+        with shell._lock:
+            shell._processes.pop(self.jobid, None)
+        if process.exitcode:
+            raise subprocess.CalledProcessError(process.exitcode, f"{sys.executable} {fname}")
+
+    PythonScript.as_snakemake_does, PythonScript.execute_script = as_snakemake_does, execute_script
 
 
 def planned_jobs(config_files: Sequence[str], snakefile: Path) -> tuple[object, list, int]:

@@ -24,7 +24,7 @@ PACKAGES = (
     *("torch", "numpy", "scipy", "xarray", "zarr", "pandas", "scikit-learn", "torchmetrics", "seaborn", "matplotlib"),
     "snakemake",
 )
-SOURCES = Path(__file__).parents[2]
+SOURCES = Path(__file__).resolve().parents[3]
 
 
 def record_path(snakemake) -> Path:

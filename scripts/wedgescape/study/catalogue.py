@@ -225,6 +225,16 @@ def _is_measurement(file: File) -> bool:
     return "measure" in file.definitions or file.path.parent.name == "measurements"
 
 
+def file_of(name: str, *rooms: str) -> File:
+    """Return the file of a measurement or figure that exists, without reading the others.
+
+    Args:
+        name: of the measurement or figure.
+        rooms: folders of the library in which it may be.
+    """
+    return next(File(path) for room in rooms if (path := LIBRARY / room / f"{name}.py").exists())
+
+
 @cache
 def catalogue(library: Path = LIBRARY) -> Catalogue:
     """Read the catalogue.

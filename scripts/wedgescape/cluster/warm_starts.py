@@ -1,0 +1,66 @@
+"""Jobs on one machine begin in a process that has imported the libraries already.
+
+A script of the workflow imports for two to six seconds before it does anything. So Snakemake's process keeps a server
+(Python's own `forkserver`) that imports once and then forks a process for each job. A job shares nothing with another:
+what it imports, sets or breaks ends with its process. Its environment, threads, standard streams and exit code are
+those of a process of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import sys
+from collections.abc import Mapping
+from multiprocessing.context import ForkServerProcess
+
+# What a job's code imports and what takes long. None of them starts a thread or looks for a GPU when it is imported.
+LIBRARIES = (
+    "torch",
+    "seaborn",
+    "xarray",
+    "zarr",
+    "scipy.stats",
+    "scipy.optimize",
+    "sklearn.linear_model",
+    "torchmetrics",
+)
+LIBRARIES += ("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "fontTools.subset")
+LIBRARIES += ("snakemake.cli", "snakemake.script", "threadpoolctl")
+
+
+def possible() -> bool:
+    """Return whether jobs can be forked here. Elsewhere, and where WEDGESCAPE_COLD is set, each starts on its own."""
+    return sys.platform == "linux" and not os.environ.get("WEDGESCAPE_COLD")
+
+
+def start(script: str, threads: int, environment: Mapping[str, str]) -> ForkServerProcess:
+    """Start a script in a process of its own, which knows the libraries.
+
+    Args:
+        script: path of a Python file.
+        threads: for the libraries that had started before the process knew its number.
+        environment: variables to set beside those of this process.
+
+    Returns:
+        The process: `join()` waits for it, `exitcode` is the script's, or minus the number of the signal that ended it.
+
+    Raises:
+        OSError: if the server cannot be started.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*LIBRARIES])
+    process = context.Process(target=_run, args=(script, threads, dict(os.environ) | dict(environment)), name=script)
+    process.start()
+    return process
+
+
+def _run(script: str, threads: int, environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(threads)  # of BLAS; `frame.job` tells torch
+    sys.argv = [script]
+    runpy.run_path(script, run_name="__main__")

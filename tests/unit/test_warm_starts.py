@@ -1,0 +1,78 @@
+"""Jobs that are forked from a process that has imported the libraries behave as processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wedgescape.cluster import warm_starts
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def ran(tmp_path):
+    """Run scripts one after the other in a process of their own; their exit codes, and the process that ran them."""
+
+    def run(*scripts: str, threads: int = 1, **environment: str):
+        paths = [tmp_path / f"script{number}.py" for number in range(len(scripts))]
+        for path, script in zip(paths, scripts, strict=True):
+            path.write_text(script)
+        code = (
+            "import json\n"
+            "from wedgescape.cluster import warm_starts\n"
+            'warm_starts.LIBRARIES = ("threadpoolctl", "torch", "numpy")\n'
+            "codes = []\n"
+            f"for path in {[str(path) for path in paths]}:\n"
+            f"    process = warm_starts.start(path, {threads}, {environment})\n"
+            "    process.join()\n"
+            "    codes.append(process.exitcode)\n"
+            "print(json.dumps(codes))\n"
+        )
+        known = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
+        done = subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1]), done
+
+    return run
+
+
+def test_exit_codes_are_those_of_the_scripts(ran):
+    killed = f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})"
+    codes, done = ran("import sys; sys.exit(3)", "1 / 0", killed, "pass")
+    assert codes == [3, 1, -signal.SIGKILL, 0]
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_nothing_that_a_script_sets_reaches_the_next(ran, tmp_path):
+    breaks = "import os, sys, torch; os.environ['SET'] = 'yes'; torch.manual_seed(3); torch.made = 1; os.chdir('/')"
+    looks = (
+        "import json, os, sys, torch\n"
+        f"open({str(tmp_path / 'seen.json')!r}, 'w').write(json.dumps(["
+        "os.environ.get('SET'), hasattr(torch, 'made'), os.getcwd(), os.environ['GIVEN'], __name__, sys.argv]))"
+    )
+    assert ran(breaks, looks, GIVEN="so")[0] == [0, 0]
+    script = str(tmp_path / "script1.py")
+    assert json.loads((tmp_path / "seen.json").read_text()) == [None, False, os.getcwd(), "so", "__main__", [script]]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_libraries_have_as_many_threads_as_the_job(ran, tmp_path, threads):
+    counts = (
+        "import json, numpy, torch, threadpoolctl\n"
+        "blas = [one['num_threads'] for one in threadpoolctl.threadpool_info() if one['user_api'] == 'blas']\n"
+        f"open({str(tmp_path / 'seen.json')!r}, 'w').write(json.dumps(blas))"
+    )
+    assert ran(counts, threads=threads, OPENBLAS_NUM_THREADS="7")[0] == [0]
+    assert set(json.loads((tmp_path / "seen.json").read_text())) == {threads}
+
+
+def test_each_job_starts_on_its_own_where_that_is_asked_for(monkeypatch):
+    monkeypatch.setenv("WEDGESCAPE_COLD", "1")
+    assert not warm_starts.possible()
+    monkeypatch.delenv("WEDGESCAPE_COLD")
+    assert warm_starts.possible() == (sys.platform == "linux")
