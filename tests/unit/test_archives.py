@@ -17,7 +17,11 @@ from wedgescape.provenance.verify import METADATA, as_text, figures, problems, s
 CONFIG = {"results": "results/toy", "study": "toy"}
 VERSIONS = {"snakemake": "9", "wedgescape": "1"}
 SOURCES = ("workflow/Snakefile", "README.md", "config/config.yaml")
-RULES = ("train", "measure_planes", "plot_planes")
+TOOLS = {
+    "train": "scripts/train.py",
+    "measure_planes": "scripts/wedgescape/measurements/planes.py",
+    "plot_planes": "scripts/wedgescape/figures/planes.py",
+}
 WEIGHTS, STORE, PNG = (
     f"results/toy/{name}" for name in ("weights/lr~1/seeds~0-1.zarr.zip", "planes/a.zarr.zip", "figures/planes.png")
 )
@@ -31,7 +35,7 @@ def put(path, text):
 
 
 def record(rule, inputs, outputs, name=None, **job):
-    wildcards = {"point": name} if name else {}
+    wildcards = dict(zip(("setting", "seeds"), name.split("_"), strict=False)) if name else {}
     text = {
         "rule": rule, "wildcards": wildcards, "input": described(inputs, CONFIG), "output": described(outputs, CONFIG),
         "params": {"job": {"code": f"code of {rule}"} | job}, "started": 1e9, "ended": 1e9 + 5,
@@ -44,7 +48,7 @@ def study(tmp_path, monkeypatch):
     """The folder of a study of three jobs, in a working folder that is the project as well."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(archives, "SOURCES", tmp_path)
-    for source in (*SOURCES, *(f"scripts/{rule}.py" for rule in RULES), "scripts/wedgescape/__pycache__/a.pyc"):
+    for source in (*SOURCES, *TOOLS.values(), "scripts/wedgescape/__pycache__/a.pyc"):
         put(source, f"# {source}")
     put(WEIGHTS, "w" * 1000)
     put(STORE, "s" * 1000)
@@ -53,7 +57,7 @@ def study(tmp_path, monkeypatch):
         put(f"results/toy/planes/{left}", "left")
     put("results/toy/checkpoints/train.pt", "half")
     put("results/toy/logs/train/lr~1.log", "told")
-    record("train", [], [WEIGHTS], "lr~1", seeds=[0, 1])
+    record("train", [], [WEIGHTS], "lr~1_0-1", seeds=[0, 1])
     record("measure_planes", [WEIGHTS], [STORE])
     record("plot_planes", [STORE], [PNG])
     for path in (STORE, WEIGHTS, "results/other/claims.csv"):
@@ -81,8 +85,8 @@ def test_an_archive_holds_the_project_the_results_and_what_snakemake_knows_of_th
     assert plain == sorted(
         [
             *SOURCES,
-            *(f"scripts/{rule}.py" for rule in RULES),
-            *(STORE, PNG, "results/toy/logs/train/lr~1.log", "results/toy/provenance/train/lr~1.json"),
+            *TOOLS.values(),
+            *(STORE, PNG, "results/toy/logs/train/lr~1.log", "results/toy/provenance/train/lr~1_0-1.json"),
             *(f"results/toy/provenance/{rule}/{rule}.json" for rule in ("measure_planes", "plot_planes")),
         ]
     )
@@ -103,7 +107,7 @@ def test_what_an_earlier_config_left_behind_is_not_in_it(study):
     put("results/toy/planes/trajectory.zarr.zip", "of a config that kept snapshots")
     record("measure_more", [WEIGHTS], ["results/toy/planes/trajectory.zarr.zip"])
     put(WEIGHTS, "trained again since")
-    record("train", [], [WEIGHTS], "lr~1", seeds=[0, 1])
+    record("train", [], [WEIGHTS], "lr~1_0-1", seeds=[0, 1])
     record("measure_planes", [WEIGHTS], [STORE])
     records, left = records_of(study, ALL)
     assert [one["rule"] for one in left] == ["measure_more"]
@@ -177,7 +181,7 @@ def test_a_sound_archive_has_no_problem_and_tells_where_a_figure_came_from(archi
     assert figure.jobs == [
         ("plot_planes", "", "code of plot_planes"),
         ("measure_planes", "", "code of measure_planes"),
-        ("train", "lr~1", "code of train"),
+        ("train", "lr~1 0-1", "code of train"),
     ]
     text = as_text(figure)
     assert all(part in text for part in (STORE, WEIGHTS, "lr~1", "code of train", "seeds 0, 1"))

@@ -20,6 +20,7 @@ from wedgescape.errors import InputError
 from wedgescape.provenance.records import FOLDER, SOURCES, read_records, sha256
 from wedgescape.provenance.verify import sidecar
 from wedgescape.stores.whole_files import whole_file
+from wedgescape.study.catalogue import LIBRARY, file_of
 
 PROJECT = ("workflow", "scripts", "config", "envs", "Makefile", "README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE")
 PROJECT += ("pyproject.toml",)
@@ -141,6 +142,15 @@ def write_archive(
         beside.write_text(f"{digest}  {Path(path).name}\n")
 
 
+def _file_of_rule(rule: str) -> str:
+    """Return the name of the file that says what a rule does: of its measurement or figure, or of its own script."""
+    kind, _, name = rule.partition("_")
+    rooms = {"measure": ("measurements", "analysis"), "plot": ("figures",)}.get(kind)
+    if not rooms:
+        return f"scripts/{rule}.py"
+    return f"scripts/wedgescape/{file_of(name, *rooms).path.relative_to(LIBRARY).as_posix()}"
+
+
 class _Crate:
     """The metadata of an archive, grown part by part."""
 
@@ -205,7 +215,7 @@ class _Crate:
     def _add_workflow(self, version: str) -> tuple:
         workflow = self.things[SNAKEFILE]
         workflow["name"], workflow["version"] = "Wedgescape", version
-        tools = {rule: self.things[f"scripts/{rule}.py"] for rule in self.rules}
+        tools = {rule: self.things[_file_of_rule(rule)] for rule in self.rules}
         for record in self.records:
             tools[record["rule"]]["version"] = record["params"]["job"]["code"]
         steps = {

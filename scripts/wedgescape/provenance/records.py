@@ -73,7 +73,7 @@ def write_record(snakemake, started: float) -> None:
         "peak_memory_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
     with whole_file(path) as beside:
-        beside.write_text(json.dumps(record, indent=1, sort_keys=True, default=str))
+        beside.write_text(json.dumps(record, indent=1, default=str))
 
 
 def described(paths: Iterable[str | Path], config: dict) -> dict[str, dict]:
