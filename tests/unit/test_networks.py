@@ -14,7 +14,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from wedgescape.errors import InputError
 from wedgescape.landscapes import models, networks
 from wedgescape.landscapes.base import Batch
-from wedgescape.landscapes.networks import choose_device, choose_strategy, initial_points, network_landscape
+from wedgescape.landscapes.networks import PLAIN, choose_device, choose_strategy, initial_points, network_landscape
 from wedgescape.numerics.randomness import stream
 
 CNN = {"name": "simple_cnn", "width": 3}
@@ -89,8 +89,9 @@ def use(landscape, **changes):
 
 
 WAYS = {
-    "loop": {"train_together": False, "evaluate_together": False, "points": 1},
-    "together": {"train_together": True, "evaluate_together": True, "points": 2},
+    "loop": {"stack": None, "train_together": False, "evaluate_together": False, "points": 1},
+    "together": {"stack": None, "train_together": True, "evaluate_together": True, "points": 2},
+    "chosen": {"points": 2},  # linear layers have their products written out
 }
 
 
@@ -274,7 +275,7 @@ def test_a_hessian_that_is_asked_often_gives_the_same_products(network, points, 
 def test_a_hessian_that_fits_is_differentiated_once(network, points):
     calls = []
     for held in (3, 4):  # 61 examples in 4 chunks
-        landscape = use(network(), examples=20, held=held)
+        landscape = use(network(), examples=20, held=held, stack=None)
         logits = landscape._logits
         landscape._logits = lambda *args, logits=logits: calls.append(1) or logits(*args)
         hessian = landscape.hessian_at(points(1, landscape.dim)[0])
@@ -471,10 +472,22 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(monkeypatch):
 
 def test_strategies_are_those_that_were_measured(network):
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert network().strategy == choose_strategy(cpu, convolutional=False)
-    assert network(CNN).strategy == choose_strategy(cpu, convolutional=True)
-    assert choose_strategy(cpu, convolutional=False).train_together
-    assert not choose_strategy(cpu, convolutional=False).evaluate_together
-    assert not choose_strategy(cpu, convolutional=True).train_together
-    assert choose_strategy(gpu, convolutional=True).train_together
-    assert choose_strategy(gpu, convolutional=True).evaluate_together
+    linear, convolutional = network(), network(CNN)
+    assert linear.strategy.stack.sizes == [(16, 8), (8, 8), (8, 3)]
+    assert convolutional.strategy == choose_strategy(cpu, convolutional.module)
+    assert not convolutional.strategy.stack
+    assert not choose_strategy(cpu, convolutional.module).train_together
+    assert choose_strategy(gpu, convolutional.module).train_together
+    assert choose_strategy(gpu, convolutional.module).evaluate_together
+    assert choose_strategy(gpu, linear.module).stack
+    assert choose_strategy(gpu, linear.module).points > choose_strategy(cpu, linear.module).points
+
+
+def test_the_plain_strategy_computes_one_point_after_another(network, points):
+    fast, plain = network(), network()
+    plain.strategy = PLAIN
+    where = points(3, fast.dim)
+    for name, values in fast.evaluate(where).items():
+        close(plain.evaluate(where)[name], values)
+    close(plain.gradients(where), fast.gradients(where))
+    close(plain.hvp(where[0], where), fast.hvp(where[0], where), 1e-5)

@@ -61,6 +61,12 @@ class Counted(NetworkLandscape):
         self.seen[split] += len(points)
         return super().evaluate(points, split)
 
+    def evaluate_combinations(self, vectors, shares, split="train"):
+        before = self.seen[split]
+        found = super().evaluate_combinations(vectors, shares, split)
+        self.seen[split] = before + len(shares)
+        return found
+
     def predictions(self, points, split="test"):
         self.seen[split] += len(points)
         return super().predictions(points, split)

@@ -88,7 +88,7 @@ class Bench:
         if self.flops:
             return 8
         module = models.build(json.loads(model), self.data.shape, self.data.classes)
-        strategy = choose_strategy(self.device, models.is_convolutional(module))
+        strategy = choose_strategy(self.device, module)
         return max(strategy.examples * (strategy.held + 1), CALIBRATION_EXAMPLES if models.batch_norms(module) else 1)
 
     def points(self, landscape: NetworkLandscape, model: str, count: int) -> torch.Tensor:
@@ -212,7 +212,7 @@ class Bench:
         one = counter.get_total_flops() / shown
         if models.batch_norms(landscape.module) and not isinstance(operation, Step):
             # Here as many examples calibrate the norms as are shown; a GPU shows more of them to each calibration.
-            chunk = choose_strategy(torch.device("cuda"), models.is_convolutional(landscape.module)).examples
+            chunk = choose_strategy(torch.device("cuda"), landscape.module).examples
             chunk = min(chunk, self.data.examples["train"])
             one *= (1 + min(CALIBRATION_EXAMPLES, chunk) / chunk) / 2
         if isinstance(operation, Step):

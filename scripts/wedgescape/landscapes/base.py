@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 if TYPE_CHECKING:
     from wedgescape.landscapes.spans import Span
@@ -65,6 +66,20 @@ class Landscape(ABC):
         with torch.no_grad():
             return {"loss": self.losses(points, split)}
 
+    def evaluate_combinations(self, vectors: Tensor, shares: Tensor, split: str = "train") -> dict[str, Tensor]:
+        """Return what `evaluate` yields at the points shares @ vectors: on a line, a plane, a circle, in a simplex.
+
+        Points are made a few at a time. A network of linear layers computes the first one for the vectors alone.
+
+        Args:
+            vectors: (d, P).
+            shares: (K, d).
+            split: of the examples.
+        """
+        at_once = max(1, POINTS_IN_MEMORY // (4 * self.dim))
+        parts = [self.evaluate(combine(some, vectors), split) for some in shares.split(at_once)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
     def gradients(self, points: Tensor, batch: Batch | None = None) -> Tensor:
         """Return the gradients (K, P) of the training loss at points (K, P), on a minibatch or in full."""
         points = points.detach().requires_grad_()
@@ -86,6 +101,17 @@ class Landscape(ABC):
     def hessian_at(self, point: Tensor) -> Callable[[Tensor], Tensor]:
         """Return `hvp` at a point (P,) as a linear map (V, P) -> (V, P), for many calls there."""
         return partial(self.hvp, point)
+
+
+def combine(shares: Tensor, vectors: Tensor) -> Tensor:
+    """Return the points (K, P) that shares (K, d) of vectors (d, P) add up to.
+
+    Term by term: a product of matrices would round a point otherwise alone and among others.
+    """
+    points = vectors[0] * shares[:, :1]
+    for vector, share in zip(vectors[1:], shares[:, 1:].unbind(1), strict=True):
+        points.addcmul_(vector, share[:, None])
+    return points
 
 
 class Slice(Landscape):
@@ -115,12 +141,11 @@ class Slice(Landscape):
         return self.evaluate(points, split)["loss"]
 
     def evaluate(self, points: Tensor, split: str = "train") -> dict[str, Tensor]:
-        """See `Landscape.evaluate`; many points of one shared slice are lifted a few at a time."""
+        """See `Landscape.evaluate`."""
         if self.origin.ndim > 1 or self.span.batched:
             return self.landscape.evaluate(self.lift(points), split)
-        at_once = max(1, POINTS_IN_MEMORY // (4 * self.landscape.dim))
-        parts = [self.landscape.evaluate(self.lift(some), split) for some in points.split(at_once)]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        vectors = torch.cat([self.origin[None], self.span.directions])
+        return self.landscape.evaluate_combinations(vectors, pad(points, (1, 0), value=1.0), split)
 
     def gradients(self, points: Tensor, batch: Batch | None = None) -> Tensor:
         """See `Landscape.gradients`: the chain rule, A times the gradient in the full space."""

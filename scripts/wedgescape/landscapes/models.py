@@ -228,6 +228,23 @@ def filter_normalised(directions: Tensor, point: Tensor, layout: list[dict]) -> 
     return scaled
 
 
+def linear_sizes(module: nn.Module) -> list[tuple[int, int]]:
+    """Return (inputs, outputs) of each layer of a stack of linear ones (`linear_stacks`); none for other networks.
+
+    Images are flattened, and each layer but the last is followed by ReLU: by ReLU and dropout everywhere, or by ReLU.
+    """
+    layers = list(module) if isinstance(module, nn.Sequential) else []
+    kinds = [type(layer) for layer in layers]
+    linear = [layer for layer in layers if type(layer) is nn.Linear]
+    hidden = ([nn.Linear, nn.ReLU, SeededDropout], [nn.Linear, nn.ReLU])
+    if not linear or kinds not in [[nn.Flatten, *kind * (len(linear) - 1), nn.Linear] for kind in hidden]:
+        return []
+    ours = [id(one) for layer in linear for one in (layer.weight, layer.bias) if one is not None]
+    if len(ours) < 2 * len(linear) or ours != [id(one) for one in module.parameters()]:
+        return []  # without biases, or tied
+    return [(layer.in_features, layer.out_features) for layer in linear]
+
+
 def is_convolutional(module: nn.Module) -> bool:
     """Tell whether a network convolves: the batching strategy depends on it."""
     return any(isinstance(layer, nn.modules.conv._ConvNd) for layer in module.modules())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +15,15 @@ from torch.nn.functional import cross_entropy
 from wedgescape.errors import InputError
 from wedgescape.landscapes import models
 from wedgescape.landscapes.base import Batch, Landscape
+from wedgescape.landscapes.linear_stacks import LinearStack
 from wedgescape.numerics.randomness import stream
 
 CALIBRATION_EXAMPLES = 512
+
+CACHED_EXAMPLES = 256  # that go through linear layers at once on a CPU
+CACHED_NUMBERS = 2**17  # activations of such a layer that stay in its cache
+HELD_NUMBERS = 2**26  # activations that may stay in memory while a Hessian is asked for products
+VECTORS = 8  # that a Hessian is multiplied with at once
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Strategy:
     """How K weight vectors are computed: the one place where device and model decide about speed.
 
     Args:
+        stack: the layers of a network of linear layers, whose products are written out; None for any other.
         train_together: gradients of K points as one batched computation, or one point after another.
         evaluate_together: the same for losses.
         points: how many points are computed together at most.
@@ -34,6 +41,7 @@ class Strategy:
             products one at a time; where the training split has more, they are differentiated for every call.
     """
 
+    stack: LinearStack | None
     train_together: bool
     evaluate_together: bool
     points: int
@@ -42,21 +50,31 @@ class Strategy:
     held: int
 
 
-def choose_strategy(device: torch.device, convolutional: bool) -> Strategy:
+PLAIN = Strategy(None, False, False, 1, 1024, torch.contiguous_format, 0)
+
+
+def choose_strategy(device: torch.device, module: torch.nn.Module) -> Strategy:
     """Return what was measured to be fast.
 
-    On a CPU, batched matrix products train small networks 2 to 5 times faster than a loop and batched convolutions
-    2 to 4 times slower; evaluation wants activations that stay in the cache, hence a loop over points inside chunks
-    of examples. A GPU wants everything together. Hessian-vector products are one after another everywhere: `vmap` over
-    32 of them took 1.1 to 1.7 times as long at widths of 64 and more, and 0.7 times at 16. What pays is to keep the
-    graph of the gradient between calls: 2.0 instead of 5.5 ms a product at width 64 on the digits.
+    Linear layers have their products written out everywhere. On a CPU, what goes through them at once fits the cache.
+    There, batched convolutions take 2 to 4 times as long as a loop, and evaluation wants activations that stay in the
+    cache, hence a loop over points inside chunks of examples. A GPU wants everything together. Hessian-vector products
+    of other networks are one after another everywhere: `vmap` over 32 of them took 1.1 to 1.7 times as long at widths
+    of 64 and more, and 0.7 times at 16. What pays is to keep the graph of the gradient between calls: 2.0 instead of
+    5.5 ms a product at width 64 on the digits.
     """
+    sizes, convolutional = models.linear_sizes(module), models.is_convolutional(module)
+    stack = LinearStack(sizes) if sizes else None
     if device.type != "cpu":
         points, held = (32, 0) if convolutional else (128, 8)
-        return Strategy(True, True, points, 2048, torch.contiguous_format, held)
+        return Strategy(stack, True, True, points, 2048, torch.contiguous_format, held)
+    if stack:
+        points = max(1, CACHED_NUMBERS // (CACHED_EXAMPLES * stack.widest))
+        held = HELD_NUMBERS // (CACHED_EXAMPLES * 3 * stack.units)
+        return Strategy(stack, True, True, points, CACHED_EXAMPLES, torch.contiguous_format, held)
     if convolutional:
-        return Strategy(False, False, 1, 125, torch.channels_last, 0)
-    return Strategy(True, False, 32, 1024, torch.contiguous_format, 8)
+        return Strategy(None, False, False, 1, 125, torch.channels_last, 0)
+    return Strategy(None, True, False, 32, 1024, torch.contiguous_format, 8)
 
 
 def choose_device(setting: str) -> torch.device:
@@ -85,12 +103,19 @@ class NetworkLandscape(Landscape):
         module: a network from `models.build`.
         splits: split name -> (images (N, C, H, W) normalised float32, labels (N,) int64).
         device: where to compute.
+        strategy: how; by default what is fast. `PLAIN` computes one point after another.
     """
 
-    def __init__(self, module, splits: dict[str, tuple[Tensor, Tensor]], device: torch.device | None = None):
+    def __init__(
+        self,
+        module,
+        splits: dict[str, tuple[Tensor, Tensor]],
+        device: torch.device | None = None,
+        strategy: Strategy | None = None,
+    ):
         self.device = device or torch.device("cpu")
         self.module = module.to(self.device)
-        self.strategy = choose_strategy(self.device, models.is_convolutional(module))
+        self.strategy = strategy or choose_strategy(self.device, module)
         self.splits = {
             name: (images.to(self.device).contiguous(memory_format=self.strategy.memory_format), labels.to(self.device))
             for name, (images, labels) in splits.items()
@@ -141,33 +166,65 @@ class NetworkLandscape(Landscape):
     # Many points.
 
     def _predict(self, points: Tensor, images: Tensor) -> Tensor:
-        """Return logits (K, N, classes); for a loop over points, memory stays that of one network's chunk."""
+        """Return logits (K, classes, N); for a loop over points, memory stays that of one network's chunk."""
+        if self.strategy.stack:
+            return self.strategy.stack.logits(points, images.flatten(1).T)
         parameters = self._unpack(points)
         if self.strategy.evaluate_together:
-            return vmap(self._logits, in_dims=(0, None))(parameters, images)
-        return torch.stack([self._logits([part[k] for part in parameters], images) for k in range(len(points))])
+            return vmap(self._logits, in_dims=(0, None))(parameters, images).mT
+        return torch.stack([self._logits([part[k] for part in parameters], images).T for k in range(len(points))])
+
+    def _some(self, count: int, examples: int | None = None) -> list[slice]:
+        """Slices of points that are computed together; of linear layers, as many as fit the cache on some examples."""
+        step = self.strategy.points
+        if self.strategy.stack and examples:
+            step = max(1, step * self.strategy.examples // examples)
+        return [slice(first, min(first + step, count)) for first in range(0, count, step)]
+
+    def _parts(self, count: int) -> list[slice]:
+        """Slices of examples that are computed at once."""
+        step = self.strategy.examples
+        return [slice(first, min(first + step, count)) for first in range(0, count, step)]
 
     def _chunks(self, points: Tensor, split: str) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Yield (which points, which examples, logits) over all points and a split."""
-        images, labels = self.splits[split]
-        for first in range(0, len(points), self.strategy.points):
-            some = slice(first, min(first + self.strategy.points, len(points)))
-            for start in range(0, len(labels), self.strategy.examples):
-                part = slice(start, min(start + self.strategy.examples, len(labels)))
+        """Yield (which points, which examples, logits (K, classes, N)) over all points and a split."""
+        images = self.splits[split][0]
+        for some in self._some(len(points)):
+            for part in self._parts(len(images)):
                 yield some, part, self._predict(points[some], images[part])
 
     @torch.no_grad()
     def evaluate(self, points: Tensor, split: str = "train") -> dict[str, Tensor]:
         """Return `loss` (K,) in nats and `accuracy` (K,), nan where the loss is, over a whole split."""
         points = points.to(self.device)
+        return self._scored(len(points), split, self._chunks(points, split))
+
+    @torch.no_grad()
+    def evaluate_combinations(self, vectors: Tensor, shares: Tensor, split: str = "train") -> dict[str, Tensor]:
+        """See `Landscape.evaluate_combinations`."""
+        stack, images = self.strategy.stack, self.splits[split][0]
+        if not stack or len(vectors) >= len(shares):
+            return super().evaluate_combinations(vectors, shares, split)
+        vectors, shares = vectors.to(self.device), shares.to(self.device)
+
+        def chunks() -> Iterator[tuple[slice, slice, Tensor]]:
+            for part in self._parts(len(images)):
+                logits = stack.combined(vectors, images[part].flatten(1).T)
+                for some in self._some(len(shares)):
+                    yield some, part, logits(shares[some])
+
+        return self._scored(len(shares), split, chunks())
+
+    def _scored(self, count: int, split: str, chunks: Iterable[tuple[slice, slice, Tensor]]) -> dict[str, Tensor]:
+        """Return what `evaluate` does, from (which points, which examples, logits (K, classes, N))."""
         labels = self.splits[split][1]
         exact = torch.float64 if self.device.type != "mps" else torch.float32
-        loss = torch.zeros(len(points), dtype=exact, device=self.device)
+        loss = torch.zeros(count, dtype=exact, device=self.device)
         correct = torch.zeros_like(loss)
-        for some, part, logits in self._chunks(points, split):
+        for some, part, logits in chunks:
             target = labels[part].expand(len(logits), -1)
-            loss[some] += cross_entropy(logits.transpose(1, 2), target, reduction="none").sum(1).to(exact)
-            correct[some] += (logits.argmax(2) == target).sum(1)
+            loss[some] -= logits.log_softmax(1).gather(1, target[:, None])[:, 0].to(exact).sum(1)
+            correct[some] += (logits.max(1).indices == target).sum(1)
         loss, accuracy = (loss / len(labels)).float(), (correct / len(labels)).float()
         return {"loss": loss, "accuracy": torch.where(loss.isnan(), loss, accuracy)}
 
@@ -181,7 +238,7 @@ class NetworkLandscape(Landscape):
         points = points.to(self.device)
         parts: dict[int, list[Tensor]] = {}
         for some, _part, logits in self._chunks(points, split):
-            parts.setdefault(some.start, []).append(logits.softmax(2))
+            parts.setdefault(some.start, []).append(logits.softmax(1).mT)
         return torch.cat([torch.cat(chunks, 1) for chunks in parts.values()])
 
     def gradients(self, points: Tensor, batch: Batch | None = None) -> Tensor:
@@ -199,7 +256,7 @@ class NetworkLandscape(Landscape):
                         labels[batch.examples[some]],
                         tuple(mask[some] for mask in masks),
                     )
-                    for some in self._some(len(points))
+                    for some in self._some(len(points), batch.examples.shape[1])
                 ]
             )
         rows = []
@@ -212,14 +269,14 @@ class NetworkLandscape(Landscape):
         return torch.cat(rows)
 
     def _batched_gradients(self, points, images, labels, masks) -> Tensor:
+        if self.strategy.stack:
+            return self.strategy.stack.gradients(
+                points.detach(), images.flatten(2).mT, labels, [mask.mT for mask in masks]
+            )
         leaves = self._leaves(points)
         losses = vmap(self._noisy_loss)(leaves, images, labels, masks)
         # The losses share nothing, so the gradient of their sum holds the gradient of each.
         return self._flatten(torch.autograd.grad(losses.sum(), leaves))
-
-    def _some(self, count: int) -> list[slice]:
-        """Slices of points that are computed together."""
-        return [slice(first, first + self.strategy.points) for first in range(0, count, self.strategy.points)]
 
     def _leaves(self, points: Tensor) -> tuple[Tensor, ...]:
         return tuple(part.detach().requires_grad_() for part in self._unpack(points))
@@ -258,19 +315,20 @@ class NetworkLandscape(Landscape):
             return vmap(loss)(points_or_leaves) / self.examples
         return torch.stack([loss([leaf[k] for leaf in points_or_leaves]) for k in range(count)]) / self.examples
 
-    def _parts(self) -> list[slice]:
-        """Slices of the training split that are differentiated at once."""
-        return [
-            slice(first, first + self.strategy.examples) for first in range(0, self.examples, self.strategy.examples)
-        ]
-
     def _full_gradients(self, points: Tensor) -> Tensor:
+        images, labels = self.splits["train"]
         rows = []
         for some in self._some(len(points)):
             leaves = self._leaves(points[some])
             total = 0
-            for part in self._parts():
-                total += self._flatten(torch.autograd.grad(self._full_losses(leaves, part).sum(), leaves))
+            for part in self._parts(self.examples):
+                if self.strategy.stack:
+                    columns = images[part].flatten(1).T
+                    total += self.strategy.stack.gradients(
+                        points[some].detach(), columns, labels[part], (), self.examples
+                    )
+                else:
+                    total += self._flatten(torch.autograd.grad(self._full_losses(leaves, part).sum(), leaves))
             rows.append(total)
         return torch.cat(rows)
 
@@ -280,24 +338,39 @@ class NetworkLandscape(Landscape):
 
     def hessian_at(self, point: Tensor) -> Callable[[Tensor], Tensor]:
         """See `Landscape.hessian_at`; products of a call share the gradient's graph, of all calls if it is held."""
-        leaves = [part[0].detach().requires_grad_() for part in self._unpack(point[None])]
-        images, labels = self.splits["train"]
-
-        def gradient(part: slice) -> Tensor:
-            """(P,), with its graph; of one network, without the cost of `vmap`."""
-            loss = cross_entropy(self._logits(leaves, images[part]), labels[part], reduction="sum") / self.examples
-            return torch.cat([slope.flatten() for slope in torch.autograd.grad(loss, leaves, create_graph=True)])
-
-        parts = self._parts()
-        held = [gradient(part) for part in parts] if len(parts) <= self.strategy.held else ()
+        make, parts = self._products, self._parts(self.examples)
+        if self.strategy.stack:
+            make = self._written_out_products
+        point = point.detach()
+        held = [make(point, part) for part in parts] if len(parts) <= self.strategy.held else ()
 
         def products(vectors: Tensor) -> Tensor:
             total = torch.zeros_like(vectors)
-            for slope in held or map(gradient, parts):
-                for row, vector in enumerate(vectors):
-                    moved = torch.autograd.grad(slope, leaves, vector, retain_graph=True, materialize_grads=True)
-                    total[row] += torch.cat([part.flatten() for part in moved])
+            for product in held or (make(point, part) for part in parts):
+                for some in range(0, len(vectors), VECTORS):
+                    total[some : some + VECTORS] += product(vectors[some : some + VECTORS])
             return total
+
+        return products
+
+    def _written_out_products(self, point: Tensor, part: slice) -> Callable[[Tensor], Tensor]:
+        images, labels = self.splits["train"]
+        return self.strategy.stack.hessian(point, images[part].flatten(1).T, labels[part], self.examples)
+
+    def _products(self, point: Tensor, part: slice) -> Callable[[Tensor], Tensor]:
+        """Return the Hessian of a chunk's losses as a map, from a gradient with its graph, without `vmap`'s cost."""
+        leaves = [one[0].requires_grad_() for one in self._unpack(point[None])]
+        images, labels = self.splits["train"]
+        loss = cross_entropy(self._logits(leaves, images[part]), labels[part], reduction="sum") / self.examples
+        slopes = torch.autograd.grad(loss, leaves, create_graph=True)
+        gradient = torch.cat([slope.flatten() for slope in slopes])
+
+        def products(vectors: Tensor) -> Tensor:
+            rows = []
+            for vector in vectors:
+                moved = torch.autograd.grad(gradient, leaves, vector, retain_graph=True, materialize_grads=True)
+                rows.append(torch.cat([one.flatten() for one in moved]))
+            return torch.stack(rows)
 
         return products
 

@@ -180,6 +180,7 @@ def descend(
         return numbers.expand(len(points)).reshape(-1, 1)
 
     learning_rate, momentum, decay = map(column, (recipe.learning_rate, recipe.momentum, recipe.weight_decay))
+    decay = decay if bool(decay.any()) else None
     radius = column(recipe.sharpness_radius)
     sharpness_aware = bool((radius > 0).any())
     longest = None if recipe.clip_norm is None else column(recipe.clip_norm)
@@ -213,10 +214,10 @@ def descend(
                 gradient = landscape.gradients(points + radius * _unit(gradient), batches[step])
             if longest is not None:
                 gradient = gradient * (longest / gradient.norm(dim=1, keepdim=True).clamp_min(SMALLEST)).clamp_max(1.0)
-            move = _move(recipe, gradient, points, moments, momentum, decay, step) * (
-                learning_rate * recipe.rate(step, steps)
-            )
-            points = points - (constraint(move) if constraint else move)
+            move = _move(recipe, gradient, points, moments, momentum, decay, step)
+            rate = learning_rate * recipe.rate(step, steps)
+            # In place, since small networks spend as long on the update's memory as on their gradients.
+            points.sub_(constraint(move * rate) if constraint else move * rate)
             look(step + 1)
             if checkpoint:
                 checkpoint.save({"points": points.cpu(), "moments": [moment.cpu() for moment in moments],
@@ -237,14 +238,19 @@ def _unit(gradient: Tensor) -> Tensor:
 
 
 def _move(recipe: Recipe, gradient, points, moments: list[Tensor], momentum, decay, step: int) -> Tensor:
-    """Return the move (K, P) of one step at rate 1, and update the moments in place; the formulas are PyTorch's."""
-    if recipe.optimizer != "adamw":
-        gradient = gradient + decay * points
+    """Return the move (K, P) of one step at rate 1, and update the moments in place; the formulas are PyTorch's.
+
+    The gradient is left as it is: a landscape may own it.
+    """
+    if recipe.optimizer != "adamw" and decay is not None:
+        gradient = torch.addcmul(gradient, points, decay)
     if recipe.optimizer == "sgd":
-        moments[0] = moments[0] * momentum + gradient
-        return gradient + momentum * moments[0] if recipe.nesterov else moments[0]
-    for index, (beta, value) in enumerate(zip(ADAM_DECAYS, (gradient, gradient.square()), strict=True)):
-        moments[index] = beta * moments[index] + (1 - beta) * value
-    mean, square = (moment / (1 - beta ** (step + 1)) for moment, beta in zip(moments, ADAM_DECAYS, strict=True))
-    move = mean / (square.sqrt() + ADAM_EPSILON)
-    return move + decay * points if recipe.optimizer == "adamw" else move
+        moments[0].mul_(momentum).add_(gradient)
+        return torch.addcmul(gradient, moments[0], momentum) if recipe.nesterov else moments[0]
+    mean, square = moments
+    first, second = ADAM_DECAYS
+    mean.mul_(first).add_(gradient, alpha=1 - first)
+    square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+    size = (square / (1 - second ** (step + 1))).sqrt_().add_(ADAM_EPSILON)
+    move = (mean / (1 - first ** (step + 1))).div_(size)
+    return move.addcmul_(points, decay) if recipe.optimizer == "adamw" and decay is not None else move
