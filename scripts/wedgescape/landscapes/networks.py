@@ -57,7 +57,7 @@ def choose_strategy(device: torch.device, convolutional: bool) -> Strategy:
         points, held = (32, 0) if convolutional else (128, 8)
         return Strategy(True, True, points, 2048, torch.contiguous_format, held)
     if convolutional:
-        return Strategy(False, False, 1, 125, torch.channels_last, 0, rewritten=True)
+        return Strategy(False, False, 1, 250, torch.channels_last, 0, rewritten=True)
     return Strategy(True, False, 32, 1024, torch.contiguous_format, 8)
 
 
@@ -124,8 +124,13 @@ class NetworkLandscape(Landscape):
     def _looping(self) -> bool:
         return not (self.strategy.train_together or self.strategy.evaluate_together)
 
+    @property
+    def _native(self) -> bool:
+        """Whether the network is called outside of `vmap` and may use what `vmap` does not support."""
+        return self.strategy.rewritten and self._looping
+
     def _call(self, parameters: tuple[Tensor, ...], images: Tensor) -> Tensor:
-        module = self._rewritten if self.strategy.rewritten and self._looping else self.module
+        module = self._rewritten if self._native else self.module
         return functional_call(module, dict(zip(self.names, parameters, strict=True)), (images,))
 
     def _noisy_loss(self, parameters, images: Tensor, labels: Tensor, masks: tuple[Tensor, ...]) -> Tensor:
@@ -133,7 +138,7 @@ class NetworkLandscape(Landscape):
         for layer, mask in zip(self._dropouts, masks or [None] * len(self._dropouts), strict=True):
             layer.mask = mask
         for norm in self._norms:
-            norm.frozen = False
+            norm.frozen, norm.native = False, self._native
         try:
             return cross_entropy(self._call(parameters, images), labels)
         finally:
@@ -144,7 +149,7 @@ class NetworkLandscape(Landscape):
         """The statistics of each batch norm on the calibration set."""
         if self._norms:
             for norm in self._norms:
-                norm.frozen = False
+                norm.frozen, norm.native = False, self._native and not torch.is_grad_enabled()
             self._call(parameters, self._arranged(self._calibration))
         return [norm.moments for norm in self._norms]
 
@@ -152,7 +157,7 @@ class NetworkLandscape(Landscape):
         """The logits (N, classes) of a noiseless network, batch norms calibrated first unless moments are given."""
         moments = self._moments(parameters) if moments is None else moments
         for norm, known in zip(self._norms, moments, strict=True):
-            norm.frozen, norm.moments = True, known
+            norm.frozen, norm.moments, norm.native = True, known, self._native
         return self._call(parameters, images)
 
     # Many points.
