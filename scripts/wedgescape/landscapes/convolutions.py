@@ -18,29 +18,26 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from wedgescape.landscapes.models import CalibratedBatchNorm
-
-# Layers that return a new tensor, which they do not need for their own gradient: a ReLU may overwrite it.
-WRITING = (nn.Conv2d, nn.Linear, CalibratedBatchNorm, nn.GroupNorm)
+from wedgescape.landscapes import models
 
 
 def rewrite(module: nn.Module) -> nn.Module:
     """Return the same function of the same parameters, under the same names, in fewer passes over memory.
 
-    Containers are copied, and layers are shared. Only calls of an `nn.Sequential` as a whole change, because only there
-    the order of the layers is known: a network that reaches for single layers of it finds them as they were.
+    Containers are copied, and layers are shared. Only calls of a chain (`nn.Sequential`) as a whole change, because
+    only there the order of the layers is known: a network that reaches for single layers of it finds them as they were.
     """
     if not module._modules:
         return module
     copied = copy.copy(module)
     copied._modules = {name: child and rewrite(child) for name, child in module._modules.items()}
-    if type(module) is nn.Sequential:
+    if models.is_chain(module):
         copied.__class__ = _Chain
     return copied
 
 
-class _Chain(nn.Sequential):
-    """An `nn.Sequential` that calls its layers in fewer passes over memory."""
+class _Chain(models.Chain):
+    """A chain that calls its layers in fewer passes over memory."""
 
     def forward(self, x: Tensor) -> Tensor:
         """The outputs of the last layer."""
@@ -52,14 +49,14 @@ class _Chain(nn.Sequential):
 def _steps(layers: list[nn.Module]) -> Iterator[Callable[[Tensor], Tensor]]:
     """Yield what to call: the layers, except for ReLUs and max pooling over 2 x 2 pixels."""
     for before, layer, after in zip([None, *layers], layers, [*layers[1:], None], strict=False):
-        if _pools_by_two(layer):
+        if models.pools_by_two(layer):
             yield max_pool
-            if _is_plain(before, nn.ReLU):
+            if models.rectifies(before):
                 yield torch.relu_
-        elif not _is_plain(layer, nn.ReLU):
+        elif not models.rectifies(layer):
             yield layer
-        elif not _pools_by_two(after):
-            yield torch.relu_ if any(_is_plain(before, kind) for kind in WRITING) else layer
+        elif not models.pools_by_two(after):
+            yield torch.relu_ if models.writes_anew(before) else layer
 
 
 def max_pool(x: Tensor) -> Tensor:
@@ -82,20 +79,3 @@ def _halves(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """Return the entries at even and at odd places along an axis, equally many of each."""
     pairs = x.narrow(axis, 0, x.shape[axis] // 2 * 2).unflatten(axis, (-1, 2))
     return pairs.select(axis + 1, 0), pairs.select(axis + 1, 1)
-
-
-def _is_plain(layer: nn.Module | None, kind: type[nn.Module]) -> bool:
-    """Tell whether a layer is exactly of a kind, and nobody listens to its calls."""
-    if type(layer) is not kind:
-        return False
-    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
-    return not any(hooks)
-
-
-def _pools_by_two(layer: nn.Module | None) -> bool:
-    """Tell whether a layer is `nn.MaxPool2d(2)`."""
-    if not _is_plain(layer, nn.MaxPool2d):
-        return False
-    numbers = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-    pairs = [tuple(number) if isinstance(number, tuple | list) else (number, number) for number in numbers]
-    return pairs == [(2, 2), (2, 2), (0, 0), (1, 1)] and not (layer.ceil_mode or layer.return_indices)

@@ -245,6 +245,42 @@ def is_convolutional(module: nn.Module) -> bool:
     return any(isinstance(layer, nn.modules.conv._ConvNd) for layer in module.modules())
 
 
+class Chain(nn.Sequential):
+    """An `nn.Sequential` for a landscape to call in its own way."""
+
+
+def is_chain(module: nn.Module) -> bool:
+    """Tell whether a module is an `nn.Sequential` itself: a class derived from it may call its layers differently."""
+    return type(module) is nn.Sequential
+
+
+def rectifies(layer: nn.Module | None) -> bool:
+    """Tell whether a layer is a ReLU without hooks."""
+    return _is_plain(layer, nn.ReLU)
+
+
+def writes_anew(layer: nn.Module | None) -> bool:
+    """Tell whether nobody but the next layer needs a layer's output: it is a new tensor, unused by its own gradient."""
+    return any(_is_plain(layer, kind) for kind in (nn.Conv2d, nn.Linear, nn.GroupNorm, CalibratedBatchNorm))
+
+
+def pools_by_two(layer: nn.Module | None) -> bool:
+    """Tell whether a layer is `nn.MaxPool2d(2)` without hooks."""
+    if not _is_plain(layer, nn.MaxPool2d):
+        return False
+    numbers = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    pairs = [tuple(number) if isinstance(number, tuple | list) else (number, number) for number in numbers]
+    return pairs == [(2, 2), (2, 2), (0, 0), (1, 1)] and not (layer.ceil_mode or layer.return_indices)
+
+
+def _is_plain(layer: nn.Module | None, kind: type[nn.Module]) -> bool:
+    """Tell whether a layer is exactly of a kind, and nobody listens to its calls."""
+    if type(layer) is not kind:
+        return False
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return not any(hooks)
+
+
 def dropouts(module: nn.Module) -> list[SeededDropout]:
     """Return a network's dropouts in order; each has seen the shape of its input once `build` has run the network."""
     return [layer for layer in module.modules() if isinstance(layer, SeededDropout)]

@@ -52,6 +52,10 @@ def choose_strategy(device: torch.device, convolutional: bool) -> Strategy:
     of examples. A GPU wants everything together. Hessian-vector products are one after another everywhere: `vmap` over
     32 of them took 1.1 to 1.7 times as long at widths of 64 and more, and 0.7 times at 16. What pays is to keep the
     graph of the gradient between calls: 2.0 instead of 5.5 ms a product at width 64 on the digits.
+
+    simple_cnn on 28 x 28 pixels evaluates an example in 83, 75 and 69 microseconds in chunks of 125, 250 and 500, and
+    smaller chunks are slower still. Chunks of 250 keep a tensor of activations below the 32 MB from which the C library
+    returns memory to the system after every use, also at twice the width.
     """
     if device.type != "cpu":
         points, held = (32, 0) if convolutional else (128, 8)
