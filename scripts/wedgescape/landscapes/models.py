@@ -55,9 +55,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
-        y = self.norm2(self.conv2(self.norm1(self.conv1(x)).relu()))
+        y = self.norm2(self.conv2(self.norm1(self.conv1(x)).relu_()))
         shortcut = x[:, :, :: self.stride, :: self.stride]
-        return (y + nn.functional.pad(shortcut, (0, 0, 0, 0, 0, self.extra))).relu()
+        if self.extra:  # padding by nothing would copy
+            shortcut = nn.functional.pad(shortcut, (0, 0, 0, 0, 0, self.extra))
+        return (y + shortcut).relu_()
 
 
 def resnet20(
@@ -95,9 +97,14 @@ class CalibratedBatchNorm(nn.Module):
 
     It normalises by the statistics of the batch at hand and remembers them; once `frozen`, by those remembered. A
     landscape that evaluates a point first shows it one fixed calibration set, the same for all points.
+
+    Where `native` is set, PyTorch's own batch norm computes what needs no derivative with respect to the statistics, in
+    one pass over memory instead of five: the outputs for given statistics, and those of a minibatch, which then is not
+    remembered if gradients are recorded.
     """
 
     frozen: bool = False
+    native: bool = False
     moments: tuple[Tensor, Tensor] | None = None
 
     def __init__(self, norm: nn.modules.batchnorm._BatchNorm):
@@ -106,10 +113,15 @@ class CalibratedBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, ...) -> (B, C, ...)."""
+        if self.native and not self.frozen and torch.is_grad_enabled():
+            return torch.batch_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
         if not self.frozen:
             axes = [axis for axis in range(x.ndim) if axis != 1]
             self.moments = (x.mean(axes, keepdim=True), x.var(axes, keepdim=True, correction=0))
         mean, variance = self.moments
+        if self.native and not torch.is_grad_enabled():
+            known = (mean.flatten(), variance.flatten())
+            return torch.batch_norm(x, self.weight, self.bias, *known, False, 0.0, self.eps, False)
         shape = (1, -1, *[1] * (x.ndim - 2))
         if self.weight is None:  # not affine
             return (x - mean) * torch.rsqrt(variance + self.eps)
@@ -248,6 +260,42 @@ def linear_sizes(module: nn.Module) -> list[tuple[int, int]]:
 def is_convolutional(module: nn.Module) -> bool:
     """Tell whether a network convolves: the batching strategy depends on it."""
     return any(isinstance(layer, nn.modules.conv._ConvNd) for layer in module.modules())
+
+
+class Chain(nn.Sequential):
+    """An `nn.Sequential` for a landscape to call in its own way."""
+
+
+def is_chain(module: nn.Module) -> bool:
+    """Tell whether a module is an `nn.Sequential` itself: a class derived from it may call its layers differently."""
+    return type(module) is nn.Sequential
+
+
+def rectifies(layer: nn.Module | None) -> bool:
+    """Tell whether a layer is a ReLU without hooks."""
+    return _is_plain(layer, nn.ReLU)
+
+
+def writes_anew(layer: nn.Module | None) -> bool:
+    """Tell whether nobody but the next layer needs a layer's output: it is a new tensor, unused by its own gradient."""
+    return any(_is_plain(layer, kind) for kind in (nn.Conv2d, nn.Linear, nn.GroupNorm, CalibratedBatchNorm))
+
+
+def pools_by_two(layer: nn.Module | None) -> bool:
+    """Tell whether a layer is `nn.MaxPool2d(2)` without hooks."""
+    if not _is_plain(layer, nn.MaxPool2d):
+        return False
+    numbers = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    pairs = [tuple(number) if isinstance(number, tuple | list) else (number, number) for number in numbers]
+    return pairs == [(2, 2), (2, 2), (0, 0), (1, 1)] and not (layer.ceil_mode or layer.return_indices)
+
+
+def _is_plain(layer: nn.Module | None, kind: type[nn.Module]) -> bool:
+    """Tell whether a layer is exactly of a kind, and nobody listens to its calls."""
+    if type(layer) is not kind:
+        return False
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return not any(hooks)
 
 
 def dropouts(module: nn.Module) -> list[SeededDropout]:
