@@ -89,7 +89,9 @@ class Bench:
             return 8
         module = models.build(json.loads(model), self.data.shape, self.data.classes)
         strategy = choose_strategy(self.device, module)
-        return max(strategy.examples * (strategy.held + 1), CALIBRATION_EXAMPLES if models.batch_norms(module) else 1)
+        # Written out, forward and backward at the point are a small part of the products: chunks may be held or not.
+        held = 0 if strategy.stack else strategy.held
+        return max(strategy.examples * (held + 1), CALIBRATION_EXAMPLES if models.batch_norms(module) else 1)
 
     def points(self, landscape: NetworkLandscape, model: str, count: int) -> torch.Tensor:
         """Return initialisations (count, P), one of them repeated: they take as long as different ones."""
