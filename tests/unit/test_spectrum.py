@@ -46,49 +46,64 @@ def test_moments_lie_within_their_errors_as_often_as_they_should(quadratic, top)
     assert (np.abs(misses.mean(0)) < 0.5).all()  # the root of a mean is a little biased
 
 
-def test_known_eigenvectors_take_the_noise(quadratic):
-    landscape = quadratic(SPECTRUM)
-    errors = [hessian_moments(landscape, ZERO, probes(24), pairs_of(landscape, top)).trace_error for top in (0, 10)]
-    assert errors[1] < 0.2 * errors[0]  # the root of 3.5 / 297, their squares, is 0.11
-
-
-def test_moments_do_not_rely_on_exact_eigenvectors(quadratic):
-    """Vectors that are a little off are worth as much: residuals enter the Frobenius norm."""
-    landscape, spread = quadratic(SPECTRUM), []
-    exact = pairs_of(landscape, 10)
-    vectors = torch.linalg.qr((exact.top_vectors + 0.05 * probes(10, 7)).T)[0].T
-    moved = vectors @ landscape.hessian
-    values = (moved * vectors).sum(1)
-    loose = Eigenpairs(values, vectors, (moved - values[:, None] * vectors).norm(dim=1), *[values[:0]] * 3)
-    for key in range(60):
-        found = hessian_moments(landscape, ZERO, probes(24, key), loose)
-        spread.append([found.trace - SPECTRUM.sum(), found.frobenius - np.sqrt((SPECTRUM**2).sum())])
-    spread = np.array(spread)
-    assert (np.abs(spread.mean(0)) < 4 * spread.std(0) / np.sqrt(60) + 1e-3).all()
+NOTHING_KNOWN = torch.zeros(0, DIM, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("steps", [1, 5, 30])
 def test_gauss_weights_reproduce_the_moments_of_their_probe(steps):
-    matrix = np.diag(SPECTRUM)
-    start = probes(1)[0].numpy()
-    start /= np.linalg.norm(start)
-    values, weights = lanczos(lambda vector: matrix @ vector, start, steps, np.zeros((0, DIM)))
-    assert len(values) == steps
-    assert weights.sum() == pytest.approx(1, abs=1e-12)
-    for power in range(min(2 * steps, 12)):
-        assert weights @ values**power == pytest.approx(start**2 @ SPECTRUM**power, rel=1e-9)
+    eigenvalues = torch.from_numpy(SPECTRUM)
+    starts = torch.nn.functional.normalize(probes(3))
+    for start, (values, weights) in zip(
+        starts.numpy(), lanczos(lambda vectors: eigenvalues * vectors, starts, steps, NOTHING_KNOWN), strict=True
+    ):
+        assert len(values) == steps
+        assert weights.sum() == pytest.approx(1, abs=1e-12)
+        for power in range(min(2 * steps, 12)):
+            assert weights @ values**power == pytest.approx(start**2 @ SPECTRUM**power, rel=1e-9)
 
 
 def test_lanczos_ends_where_the_krylov_space_does_and_makes_no_ghosts():
-    spectrum = np.repeat([1.0, 2.0, 5.0], 40)
-    start = np.ones(DIM) / np.sqrt(DIM)
-    values, weights = lanczos(lambda vector: spectrum * vector, start, 60, np.zeros((0, DIM)))
+    spectrum = torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64).repeat_interleave(40)
+    start = torch.full((1, DIM), DIM**-0.5, dtype=torch.float64)
+    [(values, weights)] = lanczos(lambda vectors: spectrum * vectors, start, 60, NOTHING_KNOWN)
     np.testing.assert_allclose(values, [1, 2, 5])
     np.testing.assert_allclose(weights, [1 / 3] * 3)
-    spread = np.linspace(1, 2, DIM) ** 8
-    values, _weights = lanczos(lambda vector: spread * vector, start, DIM, np.zeros((0, DIM)))
+    spread = torch.linspace(1, 2, DIM, dtype=torch.float64) ** 8
+    [(values, _weights)] = lanczos(lambda vectors: spread * vectors, start, DIM, NOTHING_KNOWN)
     np.testing.assert_allclose(values, spread, rtol=1e-9)  # all of them, each once
-    assert lanczos(lambda vector: 0 * vector, start, 9, np.zeros((0, DIM)))[0].tolist() == [0]
+    assert lanczos(lambda vectors: 0 * vectors, start, 9, NOTHING_KNOWN)[0][0].tolist() == [0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_probes_advance_together_and_each_as_if_alone(quadratic, dtype):
+    landscape, sizes = quadratic(SPECTRUM, dtype=dtype), []
+    starts = torch.nn.functional.normalize(probes(4).to(dtype))
+    starts[1] = torch.linalg.eigh(landscape.hessian)[1][:, -1]  # ends after one step, or two by rounding
+    known = starts[:0]
+
+    def products(vectors):  # one by one, so that the operator is the same for any number of vectors
+        sizes.append(len(vectors))
+        return torch.stack([landscape.hessian @ vector for vector in vectors])
+
+    together = lanczos(products, starts, 12, known)
+    assert len(sizes) == 12
+    assert sizes[0] == 4
+    for start, (values, weights) in zip(starts, together, strict=True):
+        [(alone, masses)] = lanczos(products, start[None], 12, known)
+        np.testing.assert_array_equal(values, alone)
+        np.testing.assert_array_equal(weights, masses)
+    assert [len(values) for values, _weights in together][::2] == [12, 12]
+    if dtype == torch.float64:
+        assert len(together[1][0]) == 1
+
+
+def test_bases_that_do_not_fit_into_memory_together_change_nothing(quadratic, monkeypatch):
+    landscape = quadratic(SPECTRUM)
+    wanted = spectrum(landscape, ZERO, probes(5), 12, pairs_of(landscape, 4))
+    monkeypatch.setattr("wedgescape.numerics.lanczos.BASES_IN_MEMORY", 2 * 12 * DIM * 8)
+    found = spectrum(landscape, ZERO, probes(5), 12, pairs_of(landscape, 4))
+    np.testing.assert_allclose(found.values, wanted.values, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.masses, wanted.masses, rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("top", [0, 10])

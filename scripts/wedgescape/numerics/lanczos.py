@@ -20,9 +20,10 @@ from wedgescape.numerics.intervals import standard_error
 if TYPE_CHECKING:
     from wedgescape.landscapes.base import Landscape
 
-NO_PAIRS = torch.zeros(0)
-# Of the tridiagonal matrix's largest entry: what is left of a product that lies in the Krylov space already.
+# Of the tridiagonal matrix's largest entry: what is left of a product that lies in the Krylov space already. In float32
+# it is ten times the precision instead.
 INVARIANT = 1e-7
+BASES_IN_MEMORY = 2**30  # bytes of all bases of the probes that advance together
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Spectrum:
     dim: int
 
 
-def _without(vectors: np.ndarray, basis: np.ndarray) -> np.ndarray:
+def _without(vectors: Tensor, basis: Tensor) -> Tensor:
     """Return vectors (..., P) without their part in the span of an orthonormal basis (k, P); twice, for rounding."""
     for _ in range(2):
         vectors = vectors - (vectors @ basis.T) @ basis
@@ -78,11 +79,10 @@ def hessian_moments(landscape: Landscape, point: Tensor, probes: Tensor, pairs: 
         probes: (n, P), Gaussian, of unit variance.
         pairs: whose top eigenvectors are known.
     """
-    known, fixed, square = NO_PAIRS, 0.0, 0.0
+    fixed, square = 0.0, 0.0
     if pairs is not None and len(pairs.top):
-        known = pairs.top_vectors.numpy()
         fixed, square = float(pairs.top.sum()), float((pairs.top**2 + pairs.top_residuals**2).sum())
-        probes = torch.from_numpy(_without(probes.cpu().double().numpy(), known)).to(probes)
+        probes = _without(probes.double(), pairs.top_vectors.to(probes.device)).to(probes)
     forms, squares = quadratic_forms(landscape.hessian_at(point), probes)
     frobenius = float(np.sqrt(square + float(squares.mean())))
     spread = standard_error(squares)
@@ -95,32 +95,47 @@ def hessian_moments(landscape: Landscape, point: Tensor, probes: Tensor, pairs: 
 
 
 def lanczos(
-    products: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int, known: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return Ritz values and Gauss weights (at most `steps` of each) of a symmetric operator and a unit vector (P,).
+    products: Callable[[Tensor], Tensor], starts: Tensor, steps: int, known: Tensor
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return Ritz values and Gauss weights (at most `steps` of each) of a symmetric operator and unit vectors (n, P).
 
-    Lanczos with full reorthogonalisation in float64, also against known eigenvectors (k, P): no ghost copies. Ends
-    before `steps` where the Krylov space does. The weights, squares of the first components of the tridiagonal
-    matrix's eigenvectors, sum to 1 (Golub & Meurant 2010).
+    Lanczos with full reorthogonalisation, also against known eigenvectors (k, P): no ghost copies. Each start has its
+    own Krylov space. They advance together, so that an operator that is faster for many vectors at once gets all of
+    them in one call (n, P) -> (n, P). Nothing else is shared: a start's numbers do not depend on the others, as far as
+    those of the operator do not. A start ends before `steps` where its Krylov space does. Its weights, squares of the
+    first components of the tridiagonal matrix's eigenvectors, sum to 1 (Golub & Meurant 2010).
+
+    Vectors are kept in the precision of the starts, the tridiagonal matrices in float64.
     """
-    steps = min(steps, len(start) - len(known))
-    basis = np.concatenate([known, np.empty((steps, len(start)))])  # known ones first, so that one product removes all
-    diagonal, beside, rest = [], [], start
-    for row in range(len(known), len(known) + steps):
-        basis[row] = rest
-        moved = products(rest)
-        diagonal.append(float(moved @ rest))
-        moved = moved - diagonal[-1] * rest
-        if beside:
-            moved -= beside[-1] * basis[row - 1]
-        moved -= (basis[: row + 1] @ moved) @ basis[: row + 1]
-        size = float(np.linalg.norm(moved))
-        if size <= INVARIANT * max(np.abs(diagonal).max(), *beside, 0.0):
+    steps = min(steps, starts.shape[1] - len(known))
+    bases = starts.new_empty(len(starts), steps, starts.shape[1])
+    diagonals, besides = [[] for _ in starts], [[] for _ in starts]
+    going, rests = list(range(len(starts))), list(starts)
+    invariant = max(INVARIANT, 10 * torch.finfo(starts.dtype).eps)
+    for step in range(steps):
+        still = []
+        for row, moved in zip(going, products(torch.stack([rests[row] for row in going])), strict=True):
+            rest, basis, diagonal, beside = rests[row], bases[row, : step + 1], diagonals[row], besides[row]
+            basis[step] = rest
+            diagonal.append(float(moved @ rest))
+            moved = moved - diagonal[-1] * rest
+            if beside:
+                moved -= beside[-1] * basis[step - 1]
+            for vectors in (known, basis):
+                moved -= (vectors @ moved) @ vectors
+            size = float(moved.norm())
+            if size > invariant * max(*map(abs, diagonal), *beside, 0.0):
+                beside.append(size)
+                rests[row] = moved / size
+                still.append(row)
+        going = still
+        if not going:
             break
-        beside.append(size)
-        rest = moved / size
-    values, vectors = eigh_tridiagonal(diagonal, beside[: len(diagonal) - 1])
-    return values, vectors[0] ** 2
+    found = []
+    for diagonal, beside in zip(diagonals, besides, strict=True):
+        values, vectors = eigh_tridiagonal(diagonal, beside[: len(diagonal) - 1])
+        found.append((values, vectors[0] ** 2))
+    return found
 
 
 def spectrum(landscape: Landscape, point: Tensor, probes: Tensor, steps: int, pairs: Eigenpairs) -> Spectrum:
@@ -131,23 +146,23 @@ def spectrum(landscape: Landscape, point: Tensor, probes: Tensor, steps: int, pa
     measure are unbiased.
 
     Args:
-        landscape: whose Hessian-vector products are asked for.
+        landscape: whose Hessian-vector products are asked for, of all probes in one call a step.
         point: (P,).
         probes: (n, P), Gaussian.
         steps: m, of each Lanczos run.
         pairs: top eigenpairs, none or some.
     """
-    hessian, known = landscape.hessian_at(point), pairs.top_vectors.numpy()
-
-    def products(vector: np.ndarray) -> np.ndarray:
-        return hessian(torch.from_numpy(vector[None]).to(point))[0].cpu().double().numpy()
-
-    count, dim = len(known), len(point)
+    known, dim = pairs.top_vectors.to(point), len(point)
     values, masses = np.full((len(probes), steps), np.nan), np.zeros((len(probes), steps))
-    for row, probe in enumerate(_without(probes.cpu().double().numpy(), known)):
-        if count < dim:
-            found, weights = lanczos(products, probe / np.linalg.norm(probe), steps, known)
-            values[row, : len(found)], masses[row, : len(found)] = found, weights * (dim - count) / dim
+    share = (dim - len(known)) / dim
+    if share:
+        starts = torch.stack([_without(probe, known) for probe in probes.to(point)])  # alike alone and among others
+        starts /= starts.norm(dim=1, keepdim=True)
+        together = max(1, BASES_IN_MEMORY // (steps * dim * starts.element_size()))
+        hessian = landscape.hessian_at(point)
+        found = [pair for some in starts.split(together) for pair in lanczos(hessian, some, steps, known)]
+        for row, (ritz, weights) in enumerate(found):
+            values[row, : len(ritz)], masses[row, : len(ritz)] = ritz, weights * share
     return Spectrum(pairs.top.numpy(), values, masses, dim)
 
 
