@@ -81,7 +81,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
 def read(folder: Path, families: list[str]) -> pd.DataFrame:
     """Return the rows of all families that were timed, in order; an empty table if none was."""
     tables = [pd.read_csv(path) for name in families if (path := folder / f"{name}.csv").is_file()]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return pd.concat(tables, ignore_index=True).fillna({"against": ""}) if tables else pd.DataFrame()
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:

@@ -38,13 +38,33 @@ class Size:
 
 
 WHOLE = Size()
-Moments = tuple[float, float]  # mean and root mean square of all eigenvalues
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What an estimate of the density says of all eigenvalues.
+
+    Args:
+        mean: of the eigenvalues.
+        square: mean of their squares.
+        error: the larger standard error of both, relative; nan if not known probe by probe.
+    """
+
+    mean: float
+    square: float
+    error: float
 
 
 def moments(values: np.ndarray, weights: np.ndarray) -> Moments:
-    """Return what an estimate of the density says of all eigenvalues."""
-    mean = np.nansum(values * weights) / np.nansum(weights)
-    return float(mean), float(np.sqrt(np.nansum(values**2 * weights) / np.nansum(weights)))
+    """Return the moments of nodes (n, m) of n probes, or of a density (m,)."""
+    values, weights = np.atleast_2d(values), np.atleast_2d(weights)
+    found, errors = [], []
+    for power in (1, 2):
+        by_probe = np.nansum(values**power * weights, 1) / np.nansum(weights, 1)
+        found.append(float(by_probe.mean()))
+        spread = by_probe.std(ddof=1) if len(by_probe) > 1 else np.nan
+        errors.append(float(spread / np.sqrt(len(by_probe)) / found[-1]))
+    return Moments(*found, max(errors))
 
 
 def ours(at: At, size: Size) -> Callable[[], Moments]:
@@ -107,17 +127,14 @@ def by_double_backward(at: At, size: Size) -> Callable[[], Moments]:
 
 
 def check(at: At) -> Callable[[dict[str, Moments]], dict[str, Agreement]]:
-    """Return the check that mean and root mean square of the eigenvalues agree within their noise.
-
-    A probe's noise is a few per cent here; all contestants draw other probes.
-    """
+    """Return the check that moments of the density agree within four standard errors; contestants draw other probes."""
 
     def agree(outcomes: dict[str, Moments]) -> dict[str, Agreement]:
-        wanted = outcomes[OURS]
-        found = {}
-        for name, (mean, size) in outcomes.items():
-            apart = max(abs(mean / wanted[0] - 1), abs(size / wanted[1] - 1))
-            found[name] = Agreement(apart <= 0.25, f"trace {mean * len(at.point):.4g}, root mean square {size:.4g}")
+        wanted, found = outcomes[OURS], {}
+        for name, one in outcomes.items():
+            apart = max(abs(one.mean / wanted.mean - 1), abs(one.square / wanted.square - 1))
+            shown = f"trace {one.mean * len(at.point):.4g}, Frobenius norm {(one.square * len(at.point)) ** 0.5:.4g}"
+            found[name] = Agreement(apart <= 4 * 2**0.5 * wanted.error, shown)
         return found
 
     return agree
