@@ -12,6 +12,7 @@ from benchmarks import angular_width, curves, eigenpairs, grids, report, spectra
 from benchmarks.clock import Peak, Timed, Timing, measure, measure_peak
 from benchmarks.frame import OURS, Agreement, Contestant, Floor, Work
 from benchmarks.problems import on_digits, on_images
+from wedgescape.landscapes import models
 
 PACKAGES = ("loss-landscapes", "nngeom", "loss-landscape-3d", "hessian-eigenthings", "curvlinops")
 MLP = training.Size(seeds=3, width=8, examples=200, batch=64, epochs=2)
@@ -60,6 +61,21 @@ def test_other_work_is_seen(work):
     agreements = work.check(outcomes)
     assert agreements[OURS].holds
     assert not agreements[contestant.name].holds
+
+
+@pytest.mark.parametrize("trains", ["mlps", "cnns"])
+def test_weights_that_were_not_trained_are_seen(trains):
+    """After a few steps their losses are nearly the same."""
+    size = {"mlps": MLP, "cnns": CNN}[trains]
+    for work in getattr(training, trains)(size):
+        trained = work.contestants[0].prepare()()
+        shape, model = (
+            ((1, 8, 8), {"name": "mlp", "depth": 2}) if trains == "mlps" else ((1, 28, 28), {"name": "simple_cnn"})
+        )
+        starts = [
+            models.flat(models.build({**model, "width": size.width}, shape, 10, seed)) for seed in range(size.seeds)
+        ]
+        assert not work.check({OURS: trained, "none": torch.stack(starts)})["none"].holds
 
 
 @pytest.mark.parametrize("work", WORKS, ids=lambda work: work.name)
