@@ -41,6 +41,7 @@ class Size:
         images: the same on images.
         cnn: the same of a convolutional network on images; None leaves it out.
         epochs: of training before.
+        more: how many times as many images the convolutional network is trained on, since few teach it nothing.
     """
 
     count: int = 10
@@ -49,6 +50,7 @@ class Size:
     images: tuple[int, int] = (128, 2000)
     cnn: tuple[int, int] | None = (16, 128)
     epochs: int = 5
+    more: int = 10
 
 
 WHOLE = Size()
@@ -145,10 +147,11 @@ def points(size: Size) -> dict[str, tuple[str, At]]:
     )
     if size.cnn:
         width, examples = size.cnn
-        problem = on_images({"name": "simple_cnn", "width": width}, examples)
+        model = {"name": "simple_cnn", "width": width}
+        point = on_images(model, size.more * examples).trained([0], size.epochs)[0]
         found["cnn"] = (
             f"simple_cnn on {examples} random images",
-            At(problem, problem.trained([0], size.epochs)[0], (examples // 2, examples), True),
+            At(on_images(model, examples), point, (examples // 2, examples), True),
         )
     return found
 

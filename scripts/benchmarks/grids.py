@@ -25,7 +25,9 @@ from wedgescape.landscapes.spans import Span, gaussian
 
 SIDE = 51  # points per side of the grid, at -1 to 1 along both axes
 APART = 1e-4  # of losses, relative
-ALL_AT_ONCE, IN_BATCHES = "all examples at once", "batches"
+ALL_AT_ONCE = "loss-landscapes, nngeom"
+IN_BATCHES = "loss-landscape-3d, tomgoldstein/loss-landscape"
+OWN_LOOP = "a loop of one's own over tensors"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Size:
     epochs: int = 1
 
 
-MLP = Size(width=128, examples=10_000, peers=6, ours=26, batches=(256, 1000))
+MLP = Size(width=128, examples=10_000, peers=6, ours=26, batches=(250,))
 CNN = Size(width=16, examples=10_000, peers=2, ours=3, batches=(125, 250), epochs=0)
 
 
@@ -227,8 +229,8 @@ def grid(name: str, model: dict, size: Size, reach: dict[str, float]) -> list[Wo
         peer("loss-landscapes", loss_landscapes, ALL_AT_ONCE),
         peer("nngeom", nngeom, ALL_AT_ONCE),
         *(peer(f"loss-landscape-3d, batch {one}", loss_landscape_3d, IN_BATCHES, batch=one) for one in size.batches),
-        peer("DataLoader, batch 128", with_dataloader, IN_BATCHES),
-        peer(f"tensors, batch {min(size.batches)}", with_tensors, IN_BATCHES, chunk=min(size.batches)),
+        peer("tomgoldstein/loss-landscape", with_dataloader, IN_BATCHES),
+        *(peer(f"tensors, batch {one}", with_tensors, OWN_LOOP, chunk=one) for one in size.batches),
     ]
     title = (
         f"loss on a 51 x 51 grid, {name}, {size.examples} random images of 28 x 28 "

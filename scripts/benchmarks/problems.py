@@ -1,7 +1,8 @@
 """Data and networks of the benchmark, the same for the project and for its peers, and what passes over them take.
 
 There may be no network access where the benchmark runs. So images of Fashion-MNIST's shape are random here: ten
-classes of smooth random patterns with noise, so that networks can learn them.
+classes of smooth random patterns with noise, so that networks can learn them. Some labels are wrong, so that training
+does not end at a loss of zero, where the Hessian vanishes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from wedgescape.training.descent import Recipe, descend
 
 SHAPE, CLASSES = (1, 28, 28), 10  # Fashion-MNIST's
 PATTERNS, NOISE = 3, 1.0  # patterns per class; standard deviation of the noise in that of the patterns
+WRONG = 0.1  # share of labels that are drawn at random
 RECIPE = Recipe("sgd", learning_rate=0.05, momentum=0.9, batch_size=64)
 
 
@@ -35,6 +37,8 @@ def random_images(count: int) -> tuple[Tensor, Tensor]:
     labels = torch.arange(count) % CLASSES
     chosen = torch.randint(PATTERNS, (count,), generator=draw)
     images = patterns[labels, chosen] + NOISE * torch.randn(count, *SHAPE, generator=draw)
+    drawn = torch.rand(count, generator=draw) < WRONG
+    labels = torch.where(drawn, torch.randint(CLASSES, (count,), generator=draw), labels)
     return (images - images.mean()) / images.std(), labels
 
 
