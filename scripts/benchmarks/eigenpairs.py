@@ -13,21 +13,19 @@ from benchmarks.frame import OURS, Agreement, Contestant, Floor, Work
 from benchmarks.hessians import (
     Arpack,
     At,
+    Judge,
     curvlinops,
     double_backward,
     eigenthings,
-    exact,
     fastest,
     krylov,
     least_steps,
-    residual,
 )
 from benchmarks.problems import on_digits, on_images
 from wedgescape.numerics.eigenpairs import hessian_eigenpairs
 
 BEST = "best of hessian-eigenthings, curvlinops, double backward with `eigsh`"
 MOST = 250  # products
-SLACK = 1.2  # of the residual, since it is measured in float64 here and estimated in float32 by contestants
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def by_eigenthings(at: At, count: int, tolerance: float) -> Callable[[], tuple[T
     """Return hessian-eigenthings' Lanczos with the fewest iterations that do, always orthogonalised."""
     from hessian_eigenthings import lanczos
 
-    operator, reference, dim = eigenthings(at, fastest(at, eigenthings)), exact(at), len(at.point)
+    operator, judge, dim = eigenthings(at, fastest(at, eigenthings)), Judge(at), len(at.point)
     least = least_steps(operator.matvec, dim, count, tolerance, MOST)
 
     def solve(steps: int) -> tuple[Tensor, Tensor]:
@@ -82,7 +80,7 @@ def by_eigenthings(at: At, count: int, tolerance: float) -> Callable[[], tuple[T
 
     # Its start is another random vector than that of `least_steps`, and may need a few steps more.
     tries = [min(dim, least + extra) for extra in (0, 2, 4, 8)]
-    steps = next((one for one in tries if residual(reference, *solve(one)) <= tolerance), tries[-1])
+    steps = next((one for one in tries if judge.holds(*solve(one), tolerance)), tries[-1])
     return lambda: solve(steps)
 
 
@@ -108,20 +106,21 @@ def by_curvlinops(at: At, count: int, tolerance: float) -> Callable[[], tuple[Te
 
 def check(at: At, tolerance: float) -> Callable[[dict], dict[str, Agreement]]:
     """Return the check of residuals in float64, and that no pair is a copy of another."""
-    reference = exact(at)
+    judge = Judge(at)
 
     def agree(outcomes: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Agreement]:
         largest = float(outcomes[OURS][0].max())
         sums = {name: float(values.double().sum()) for name, (values, _) in outcomes.items()}
         found = {}
         for name, (values, vectors) in outcomes.items():
-            left = residual(reference, values, vectors)
+            left, rounding = judge.residual(values, vectors), judge.rounding(values, vectors)
+            reached = judge.holds(values, vectors, tolerance)
             vectors = vectors.double()
             overlap = float((vectors @ vectors.T - torch.eye(len(vectors), dtype=torch.float64)).abs().max())
             same = abs(sums[name] - sums[OURS]) <= 10 * tolerance * largest
             found[name] = Agreement(
-                left <= SLACK * tolerance and overlap < 0.01 and same,
-                f"residual {left:.1e}, sum of eigenvalues {sums[name]:.5g}",
+                reached and overlap < 0.01 and same,
+                f"residual {left:.1e} (rounding {rounding:.1e}), sum of eigenvalues {sums[name]:.5g}",
             )
         return found
 
