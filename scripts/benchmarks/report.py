@@ -154,12 +154,12 @@ def figure_of(rows: pd.DataFrame) -> Figure:
     peers = found[found["contestant"] != OURS]
     works = list(dict.fromkeys(peers["work"]))
     heights = [int((peers["work"] == work).sum()) for work in works]
-    figure = Figure(figsize=(style.TWO_COLUMNS, 0.4 + sum(0.17 * (height + 0.6) for height in heights)))
+    figure = Figure(figsize=(style.TWO_COLUMNS, 0.4 + sum(0.15 * (height + 0.6) for height in heights)))
     axes = figure.subplots()
     row, ticks = 0.0, []
-    for work, height in zip(works, heights, strict=True):
+    for number, (work, height) in enumerate(zip(works, heights, strict=True)):
         group = peers[peers["work"] == work]
-        axes.axhspan(row - 0.8, row + height - 0.2, color=style.FAINT, alpha=0.2 if len(ticks) % 2 else 0.0, lw=0)
+        axes.axhspan(row - 0.8, row + height - 0.2, color=style.FAINT, alpha=0.2 if number % 2 else 0.0, lw=0)
         floor = group["own_floor"].iloc[0]
         axes.plot([floor, floor], [row - 0.6, row + height - 0.4], color=COLUMNS["floor"], linewidth=1.6)
         for place, one in enumerate(group.itertuples()):
