@@ -5,6 +5,7 @@
 # make test       run the quick tests: units and one smoke study (TESTS=tests/unit: some of them)
 # make test-all   run all tests
 # make orphans    list the Slurm jobs that a killed run left behind; DO=wait or DO=cancel
+# make bench      time the project beside its peers, some 25 minutes on two cores (WORK=grid_mlp: one work), see docs/performance.md
 # make lock       rewrite the lock and the conda environment from envs/requirements.txt (UPGRADE="--upgrade-package rich")
 # Options: CONFIG=config/fashion.yaml  CORES=4  PYTHON=python3.12  TORCH_INDEX=<a package index with the PyTorch build you want>
 # Without TORCH_INDEX, PyTorch comes from where pip is configured to look. On Linux the public index has its CUDA build of
@@ -18,12 +19,13 @@ TORCH_INDEX ?=
 
 BIN := .venv/bin
 READY := .venv/.complete
+BENCHMARK := .venv-benchmark/.complete
 UV := $(BIN)/uv
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logger rich)
 RUN = $(SNAKEMAKE) --configfile $(CONFIG)
 RESULTS = results/$(shell $(BIN)/python -c "import yaml; print(yaml.safe_load(open('$(lastword $(CONFIG))'))['study'])")
 
-.PHONY: all study plan report archive verify test test-all orphans lint format lock docs clean
+.PHONY: all study plan report archive verify test test-all bench orphans lint format lock docs clean
 .DELETE_ON_ERROR:
 
 all: study report
@@ -59,6 +61,10 @@ test: $(READY)
 test-all: $(READY)
 	$(if $(TESTS),$(PYTEST) $(if $(findstring tests/slurm,$(TESTS)),,$(IN_TWO)) $(TESTS),\
 		$(PYTEST) $(IN_TWO) tests/unit tests/workflow && $(PYTEST) tests/slurm)
+
+# Nothing else should run meanwhile.
+bench: $(BENCHMARK)
+	.venv-benchmark/bin/python scripts/benchmark.py $(WORK)
 
 DO ?= list
 orphans: $(READY)
@@ -98,11 +104,22 @@ $(UV):
 
 # Python compiles modules at their first import, except where this variable forbids it.
 COMPILED := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
+INSTALL = $(UV) pip install --index-strategy unsafe-best-match $(COMPILED) \
+	$$($(AS_PIP)) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 $(READY): envs/requirements.lock | $(UV)
 	@echo "Installing $< into .venv"
-	@$(UV) pip install --python $(BIN)/python --index-strategy unsafe-best-match -r $< $(COMPILED) \
-		$$($(AS_PIP)) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	@$(INSTALL) --python $(BIN)/python -r $<
+	touch $@
+
+# The project's own versions, with its peers on top: alone, because some of them require a CUDA build of PyTorch.
+$(BENCHMARK): envs/benchmark.txt envs/requirements.lock | $(READY)
+	@echo "Installing envs/requirements.lock and $< into .venv-benchmark"
+	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-benchmark
+	@$(INSTALL) --python .venv-benchmark/bin/python -r envs/requirements.lock
+	@$(INSTALL) --python .venv-benchmark/bin/python --no-deps -r $<
+	@builds=$$(for python in $(BIN) .venv-benchmark/bin; do $$python/python -c "import torch; print(torch.__version__)"; done | uniq); \
+		test $$(echo "$$builds" | wc -l) = 1 || { echo "PyTorch in .venv and .venv-benchmark differs:" $$builds; exit 1; }
 	touch $@
 
 clean:
-	rm -rf .venv results .snakemake
+	rm -rf .venv .venv-benchmark results .snakemake
