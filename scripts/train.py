@@ -15,7 +15,7 @@ with job(snakemake) as log:
     seeds, code = snakemake.params.job["seeds"], snakemake.params.job["code"]
     (settings,) = snakemake.params.job["trains"].values()
     data = open_store(snakemake.input.data[0])
-    landscape = network_landscape(data, settings["model"], snakemake.config["device"])
+    landscape = network_landscape(data, settings["model"], snakemake.config["device"], snakemake.config["strategy"])
     # Named by all that determines the run, so that only this very run is ever continued.
     name = digest({"settings": settings, "seeds": seeds, "code": code, "data": data.attrs["sha256"]})
     folder = Path(snakemake.config["results"]) / "checkpoints"

@@ -413,8 +413,15 @@ class NetworkLandscape(Landscape):
         return products
 
 
-def network_landscape(data: xr.Dataset, model: dict, device: str = "auto") -> NetworkLandscape:
-    """Return the landscape of a model (`models.build`) on a data store (`datasets.load_dataset`)."""
+def network_landscape(data: xr.Dataset, model: dict, device: str = "auto", strategy: str = "auto") -> NetworkLandscape:
+    """Return the landscape of a model on a data set.
+
+    Args:
+        data: its store (`datasets.load_dataset`).
+        model: as `models.build` takes it.
+        device: auto, cpu, cuda or mps.
+        strategy: `auto` computes as is fast on the device, `plain` one point after another.
+    """
     rule = json.loads(data.attrs["normalisation"])
     scale, mean, std = (torch.tensor(rule[key], dtype=torch.float32) for key in ("scale", "mean", "std"))
     images = torch.from_numpy(data["images"].values).float() * scale
@@ -425,7 +432,7 @@ def network_landscape(data: xr.Dataset, model: dict, device: str = "auto") -> Ne
         chosen = torch.from_numpy(data["split"].values == name)
         splits[name] = (images[chosen], labels[chosen])
     module = models.build(model, tuple(images.shape[1:]), int(data.attrs["classes"]))
-    return NetworkLandscape(module, splits, choose_device(device))
+    return NetworkLandscape(module, splits, choose_device(device), PLAIN if strategy == "plain" else None)
 
 
 def initial_points(landscape: NetworkLandscape, data: xr.Dataset, model: dict, seeds: list[int]) -> Tensor:

@@ -41,11 +41,11 @@ def arguments(file: File, function: str, snakemake, tell: Tell = print, **given)
         elif annotation == "Tell":
             found[name] = tell
         elif annotation == "Optima":
-            found[name] = Optima.open(open_store(snakemake.input.data), snakemake.input.weights, _device(snakemake))
+            found[name] = Optima.open(open_store(snakemake.input.data), snakemake.input.weights, *_way(snakemake))
         elif annotation == "OptimaOfMethods":
             data = open_store(snakemake.input.data)
             found[name] = {
-                method: Optima.open(data, snakemake.input[method], _device(snakemake)) for method in job["methods"]
+                method: Optima.open(data, snakemake.input[method], *_way(snakemake)) for method in job["methods"]
             }
         elif annotation == "Weights":
             found[name] = open_weights(snakemake.input.weights)
@@ -66,8 +66,9 @@ def arguments(file: File, function: str, snakemake, tell: Tell = print, **given)
     return found
 
 
-def _device(snakemake) -> str:
-    return snakemake.config["device"]
+def _way(snakemake) -> tuple[str, str]:
+    """Return where and how networks are computed."""
+    return snakemake.config["device"], snakemake.config["strategy"]
 
 
 def _stores(paths, place: str, context: dict):

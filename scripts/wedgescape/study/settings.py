@@ -272,6 +272,11 @@ class Config(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = key(
         "auto", "Where networks are computed; auto takes a GPU if there is one. Never changes what a result is called."
     )
+    strategy: Literal["auto", "plain"] = key(
+        "auto",
+        "How networks are computed; auto takes what is fast on the device, plain computes one point after another, as "
+        "a check. Never changes what a result is called.",
+    )
     gpu_model: str | None = key(
         None,
         "Model of GPU that jobs ask a cluster for, by the name it has there, such as a100; null takes any. With device "

@@ -34,16 +34,17 @@ class Optima:
     weights: xr.Dataset
 
     @classmethod
-    def open(cls, data: xr.Dataset, stores: Sequence[str], device: str) -> Optima:
+    def open(cls, data: xr.Dataset, stores: Sequence[str], device: str, strategy: str = "auto") -> Optima:
         """Open the networks of one setting.
 
         Args:
             data: the data store.
             stores: the setting's weights stores, one per chunk of seeds.
             device: where networks are computed: auto, cpu, cuda or mps.
+            strategy: how: auto or plain.
         """
         weights = open_weights(stores)
-        return cls(network_landscape(data, training_of(weights.attrs)["model"], device), weights)
+        return cls(network_landscape(data, training_of(weights.attrs)["model"], device, strategy), weights)
 
     @classmethod
     def of(
