@@ -51,16 +51,16 @@ ARCHIVE ?= $(RESULTS)/archive.zip
 verify: $(READY)
 	@$(BIN)/python scripts/verify_archive.py $(ARCHIVE)
 
-# Two processes share the tests. Those of one xdist_group, such as the users of one run, stay in one process.
+# Two processes share the files of tests. Slow ones come first.
 PYTEST := $(BIN)/python -m pytest --durations=20
-IN_TWO := -n 2 --dist loadgroup
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 test: $(READY)
-	$(PYTEST) $(IN_TWO) -m "not slow" $(or $(TESTS),tests/unit tests/workflow)
+	$(PYTEST) $(IN_TWO) -m "not slow" $(or $(TESTS),tests/workflow tests/unit)
 
 # The tests on Slurm share one cluster, so they run one after the other.
 test-all: $(READY)
 	$(if $(TESTS),$(PYTEST) $(if $(findstring tests/slurm,$(TESTS)),,$(IN_TWO)) $(TESTS),\
-		$(PYTEST) $(IN_TWO) tests/unit tests/workflow && $(PYTEST) tests/slurm)
+		$(PYTEST) $(IN_TWO) tests/workflow tests/unit && $(PYTEST) tests/slurm)
 
 # Nothing else should run meanwhile.
 bench: $(BENCHMARK)

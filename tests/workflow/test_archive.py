@@ -17,7 +17,7 @@ from wedgescape.provenance.verify import METADATA, problems
 ARCHIVE = "results/smoke/archive.zip"
 CRATE, TERMS = "https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run"
 CHECKSUMS = ("md5", "sha1", "sha256", "sha512")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("archive")]  # they share one run
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,13 @@ import yaml
 
 def run(project, config: dict) -> str:
     """Run a study that must fail before training; return what it printed."""
-    base = {"seeds": 4, "seeds_per_job": 4, "training": {"epochs": 1}, "connectors": {"sizes": [2], "steps": 2}}
+    base = {
+        "defaults": "smoke",
+        "seeds": 4,
+        "seeds_per_job": 4,
+        "training": {"epochs": 1},
+        "connectors": {"sizes": [2], "steps": 2},
+    }
     (project.folder / "bad.yaml").write_text(yaml.safe_dump({"study": "bad", "dataset": "digits", **base, **config}))
     done = project.snakemake("--cores", "2", "--configfile", "bad.yaml", check=False)
     assert done.returncode != 0

@@ -43,8 +43,6 @@ CHANGE = "- Sharp turns: how far the loss rises after a step in a random directi
 ALSO = ("tests", ".gitignore", "LICENSE", "CITATION.cff", ".snakemake-workflow-catalog.yml")
 NEW = {f"measure_{NAME}", f"plot_{NAME}"}
 VERDICTS = {"judge_claims", "plot_claims"}
-pytestmark = pytest.mark.xdist_group("extending")  # they share one run
-
 
 def files() -> list[str]:
     """The files that the page's first table says are touched, in its order."""

@@ -39,7 +39,7 @@ def small_disk(tmp_path):
         subprocess.run(["umount", folder], check=True)
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("full_disk")]  # they share what the fixture makes
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from projects import Project, copy_to, example, figures, jobs_in
 from wedgescape.provenance import verify
 
 WHAT_VARIES = ("provenance", "logs", "benchmarks")  # from run to run
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("module")]  # they share one run
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

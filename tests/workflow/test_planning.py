@@ -40,7 +40,7 @@ def smoke_plan(tmp_path_factory):
     return planned(copy_to(tmp_path_factory.mktemp("plan") / "project"))
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("planning")]  # they share what the fixture makes
+pytestmark = pytest.mark.slow
 
 
 def test_the_total_is_within_a_factor_of_two_of_what_the_study_takes(smoke_plan, smoke_project):
