@@ -49,15 +49,15 @@ def test_exit_codes_are_those_of_the_scripts(ran):
 
 
 def test_nothing_that_a_script_sets_reaches_the_next(ran, tmp_path):
-    breaks = "import os, sys, torch; os.environ['SET'] = 'yes'; torch.manual_seed(3); torch.made = 1; os.chdir('/')"
+    breaks = "import os, tempfile, torch; os.environ['SET'] = 'yes'; torch.made = tempfile.tempdir = '/'; os.chdir('/')"
     looks = (
-        "import json, os, sys, torch\n"
-        f"open({str(tmp_path / 'seen.json')!r}, 'w').write(json.dumps(["
-        "os.environ.get('SET'), hasattr(torch, 'made'), os.getcwd(), os.environ['GIVEN'], __name__, sys.argv]))"
+        "import json, os, sys, tempfile, torch\n"
+        "seen = [os.environ.get('SET'), hasattr(torch, 'made'), os.getcwd(), os.environ['GIVEN'], __name__, sys.argv]\n"
+        f"open({str(tmp_path / 'seen.json')!r}, 'w').write(json.dumps([*seen, tempfile.gettempdir()]))"
     )
-    assert ran(breaks, looks, GIVEN="so")[0] == [0, 0]
-    script = str(tmp_path / "script1.py")
-    assert json.loads((tmp_path / "seen.json").read_text()) == [None, False, os.getcwd(), "so", "__main__", [script]]
+    assert ran(breaks, looks, GIVEN="so", TMPDIR=str(tmp_path))[0] == [0, 0]
+    wanted = [None, False, os.getcwd(), "so", "__main__", [str(tmp_path / "script1.py")], str(tmp_path)]
+    assert json.loads((tmp_path / "seen.json").read_text()) == wanted
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -44,6 +44,7 @@ ALSO = ("tests", ".gitignore", "LICENSE", "CITATION.cff", ".snakemake-workflow-c
 NEW = {f"measure_{NAME}", f"plot_{NAME}"}
 VERDICTS = {"judge_claims", "plot_claims"}
 
+
 def files() -> list[str]:
     """The files that the page's first table says are touched, in its order."""
     text = (REPOSITORY / PAGE).read_text()

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import runpy
 import sys
+import tempfile
 from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 
@@ -62,5 +63,6 @@ def _run(script: str, threads: int, environment: dict[str, str]) -> None:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(threads)  # of BLAS; `frame.job` tells torch
+    tempfile.tempdir = None  # what was imported may have asked for it before TMPDIR was known
     sys.argv = [script]
     runpy.run_path(script, run_name="__main__")

@@ -192,14 +192,15 @@ class _Crate:
         return self.crate.add(ContextEntity(self.crate, identifier, properties={"@type": kind, **properties}))
 
     def _add_files(self, files: Mapping[str, Path]) -> None:
+        tools = {_file_of_rule(rule): rule for rule in self.rules}
         for name, path in files.items():
             told = {"contentSize": str(path.stat().st_size), "sha256": sha256(path), "encodingFormat": _media(name)}
             if name == SNAKEFILE:
                 told["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
                 added = self.crate.add_workflow(path, name, main=True, lang="snakemake", properties=told)
             else:
-                if name in (f"scripts/{rule}.py" for rule in self.rules):
-                    told |= {"@type": ["File", "SoftwareSourceCode"], "name": PurePosixPath(name).stem}
+                if name in tools:
+                    told |= {"@type": ["File", "SoftwareSourceCode"], "name": tools[name]}
                 added = self.crate.add_file(path, dest_path=name, properties=told)
             self.things[name] = added
         if "README.md" in self.things:
