@@ -218,6 +218,6 @@ def test_jobs_that_start_on_their_own_make_the_same_bytes(finished):
     before = {path: path.read_bytes() for path in made}
     for path in results.glob("spectrum/*"):
         path.unlink()
-    finished.smoke("plot_spectrum", WEDGESCAPE_COLD="1")
+    finished.smoke("--", "plot_spectrum", WEDGESCAPE_COLD="1")
     assert len(made) == 4
     assert {path: path.read_bytes() for path in made} == before
