@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from benchmarks import angular_width, curves, eigenpairs, grids, report, spectral_density, trace, training
 from benchmarks.clock import measure, measure_peak, processors
 from document import with_tables
@@ -56,7 +58,7 @@ def run(families: list[str], repetitions: int, threads: tuple[int, ...], results
                 if not agreement.holds
             ]
             parts.append(report.rows_of(timed, peaks))
-        report.write(report.pd.concat(parts, ignore_index=True), results / f"{family}.csv")
+        report.write(pd.concat(parts, ignore_index=True), results / f"{family}.csv")
     return wrong
 
 

@@ -78,30 +78,26 @@ def resources_of(job, attempt: int = 1) -> dict:
 
 
 def start_scripts_with(workflow, start) -> None:
-    """Let `start` (as `warm_starts.start`) run the scripts of jobs on this machine that need no other environment.
+    """Let `start` (as `warm_starts.start`) run the scripts of this workflow's jobs on this machine.
 
-    Jobs in a conda environment, an image or a module's environment, and jobs on a cluster, run as Snakemake runs them.
-    Snakemake offers its executors no say in how a script starts.
+    Jobs in a conda environment, an image or a module's environment, jobs on a cluster, and those of a workflow that
+    imports this one run as before. Snakemake offers its executors no say in how a script starts.
     """
     from snakemake.benchmark import benchmarked
     from snakemake.script import PythonScript
     from snakemake.shell import shell
 
-    as_snakemake_does = getattr(PythonScript, "as_snakemake_does", PythonScript.execute_script)
+    before, own = PythonScript.execute_script, workflow.modifier.rules  # which grows while the rules are read
 
     def execute_script(self, fname, edit=False):
-        elsewhere = (
-            self.container_img,
-            self.conda_env,
-            self.env_modules,
-            self.shadow_dir,
-            self.resources.get("shell_exec"),
-        )
+        elsewhere = (self.container_img, self.conda_env, self.env_modules, self.shadow_dir)
         here = workflow.is_main_process and workflow.executor_plugin.name == "local"
-        if not here or any(elsewhere) or edit:
-            return as_snakemake_does(self, fname, edit)
-        names = ("TMPDIR", "TMP", "TEMPDIR", "TEMP") if self.resources.get("tmpdir") else ()
-        process = start(fname, self.threads, dict.fromkeys(names, self.resources.get("tmpdir")))
+        ours = any(rule.name == self.rulename for rule in own)
+        if edit or not (here and ours) or any(elsewhere) or self.resources.get("shell_exec"):
+            return before(self, fname, edit)
+        folder = self.resources.get("tmpdir")
+        names = ("TMPDIR", "TMP", "TEMPDIR", "TEMP") if folder else ()
+        process = start(fname, self.threads, dict.fromkeys(names, folder))
         with shell._lock:
             shell._processes[self.jobid] = process
         with benchmarked(process.pid, self.bench_record) if self.bench_record else contextlib.nullcontext():
@@ -111,7 +107,7 @@ def start_scripts_with(workflow, start) -> None:
         if process.exitcode:
             raise subprocess.CalledProcessError(process.exitcode, f"{sys.executable} {fname}")
 
-    PythonScript.as_snakemake_does, PythonScript.execute_script = as_snakemake_does, execute_script
+    PythonScript.execute_script = execute_script
 
 
 def planned_jobs(config_files: Sequence[str], snakefile: Path) -> tuple[object, list, int]:

@@ -354,21 +354,18 @@ class NetworkLandscape(Landscape):
         return torch.stack([loss([leaf[k] for leaf in points_or_leaves]) for k in range(count)]) / self.examples
 
     def _full_gradients(self, points: Tensor) -> Tensor:
+        of_chunk = self._written_out_gradients if self.strategy.stack else self._chunk_gradients
+        parts = self._parts(self.examples)
+        return torch.cat([sum(of_chunk(points[some], part) for part in parts) for some in self._some(len(points))])
+
+    def _written_out_gradients(self, points: Tensor, part: slice) -> Tensor:
         images, labels = self.splits["train"]
-        rows = []
-        for some in self._some(len(points)):
-            leaves = self._leaves(points[some])
-            total = 0
-            for part in self._parts(self.examples):
-                if self.strategy.stack:
-                    columns = images[part].flatten(1).T
-                    total += self.strategy.stack.gradients(
-                        points[some].detach(), columns, labels[part], (), self.examples
-                    )
-                else:
-                    total += self._flatten(torch.autograd.grad(self._full_losses(leaves, part).sum(), leaves))
-            rows.append(total)
-        return torch.cat(rows)
+        columns = images[part].flatten(1).T
+        return self.strategy.stack.gradients(points.detach(), columns, labels[part], (), self.examples)
+
+    def _chunk_gradients(self, points: Tensor, part: slice) -> Tensor:
+        leaves = self._leaves(points)
+        return self._flatten(torch.autograd.grad(self._full_losses(leaves, part).sum(), leaves))
 
     def hvp(self, point: Tensor, vectors: Tensor) -> Tensor:
         """See `Landscape.hvp`; over the whole training split."""
