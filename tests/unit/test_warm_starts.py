@@ -76,3 +76,12 @@ def test_each_job_starts_on_its_own_where_that_is_asked_for(monkeypatch):
     assert not warm_starts.possible()
     monkeypatch.delenv("WEDGESCAPE_COLD")
     assert warm_starts.possible() == (sys.platform == "linux")
+
+
+def test_a_server_that_cannot_listen_is_told_as_an_error_of_the_system(ran, tmp_path):
+    long = tmp_path / ("n" * 100)  # a socket's name has at most 107 characters
+    long.mkdir()
+    code = "from wedgescape.cluster import warm_starts\nwarm_starts.start('script.py', 1, {})"
+    known = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts"), "TMPDIR": str(long)}
+    done = subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, text=True, timeout=120)
+    assert done.stderr.splitlines()[-1].startswith("OSError: ")

@@ -80,10 +80,11 @@ def resources_of(job, attempt: int = 1) -> dict:
 def start_scripts_with(workflow, start) -> None:
     """Let `start` (as `warm_starts.start`) run the scripts of this workflow's jobs on this machine.
 
-    Jobs in a conda environment, an image or a module's environment, jobs on a cluster, and those of a workflow that
-    imports this one run as before. Snakemake offers its executors no say in how a script starts.
+    Jobs in a conda environment, an image or a module's environment, jobs on a cluster, those of a workflow that
+    imports this one, and those that `start` cannot start (OSError) run as before. Snakemake offers its executors no say in how a script starts.
     """
     from snakemake.benchmark import benchmarked
+    from snakemake.logging import logger
     from snakemake.script import PythonScript
     from snakemake.shell import shell
 
@@ -97,7 +98,11 @@ def start_scripts_with(workflow, start) -> None:
             return before(self, fname, edit)
         folder = self.resources.get("tmpdir")
         names = ("TMPDIR", "TMP", "TEMPDIR", "TEMP") if folder else ()
-        process = start(fname, self.threads, dict.fromkeys(names, folder))
+        try:
+            process = start(fname, self.threads, dict.fromkeys(names, folder))
+        except OSError as fault:  # among others a temporary folder whose name is too long for a socket
+            logger.debug(f"{self.rulename}: its script starts on its own, for no process could be forked ({fault})")
+            return before(self, fname, edit)
         with shell._lock:
             shell._processes[self.jobid] = process
         with benchmarked(process.pid, self.bench_record) if self.bench_record else contextlib.nullcontext():

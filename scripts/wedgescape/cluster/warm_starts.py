@@ -8,27 +8,22 @@ those of a process of its own.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import runpy
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from multiprocessing.context import ForkServerProcess
 
 # What a job's code imports and what takes long. None of them starts a thread or looks for a GPU when it is imported.
-LIBRARIES = (
-    "torch",
-    "seaborn",
-    "xarray",
-    "zarr",
-    "scipy.stats",
-    "scipy.optimize",
-    "sklearn.linear_model",
-    "torchmetrics",
-)
-LIBRARIES += ("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "fontTools.subset")
-LIBRARIES += ("snakemake.cli", "snakemake.script", "threadpoolctl")
+LIBRARIES = ("torch", "torchmetrics", "xarray", "zarr", "scipy.stats", "scipy.optimize", "sklearn.linear_model")
+LIBRARIES += ("seaborn", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "fontTools.subset")
+LIBRARIES += ("snakemake.iocontainers", "snakemake.logging", "threadpoolctl")
+
+_starting = threading.Lock()
 
 
 def possible() -> bool:
@@ -53,8 +48,21 @@ def start(script: str, threads: int, environment: Mapping[str, str]) -> ForkServ
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*LIBRARIES])
     process = context.Process(target=_run, args=(script, threads, dict(os.environ) | dict(environment)), name=script)
-    process.start()
+    with _starting, _main_unseen():
+        process.start()
     return process
+
+
+@contextlib.contextmanager
+def _main_unseen() -> Iterator[None]:
+    """Hide the file that this process was started from: a job would import it again, and with it all of Snakemake."""
+    main = sys.modules["__main__"]
+    file = vars(main).pop("__file__", None)
+    try:
+        yield
+    finally:
+        if file is not None:
+            main.__file__ = file
 
 
 def _run(script: str, threads: int, environment: dict[str, str]) -> None:
