@@ -81,7 +81,8 @@ def start_scripts_with(workflow, start) -> None:
     """Let `start` (as `warm_starts.start`) run the scripts of this workflow's jobs on this machine.
 
     Jobs in a conda environment, an image or a module's environment, jobs on a cluster, those of a workflow that
-    imports this one, and those that `start` cannot start (OSError) run as before. Snakemake offers its executors no say in how a script starts.
+    imports this one, and those that `start` cannot start (OSError) run as before. Snakemake offers its executors no
+    say in how a script starts.
     """
     from snakemake.benchmark import benchmarked
     from snakemake.logging import logger
