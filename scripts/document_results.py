@@ -12,21 +12,27 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from wedgescape.analysis.verdicts import rule_of
+
 REPOSITORY = Path(__file__).parents[1]
 PAGES = (REPOSITORY / "docs/results.md",)
 PIXELS = 1200  # width of a figure in the documentation
-VERDICTS = {"supported": "**supported**", "contradicted": "**contradicted**", "undecided": "undecided"}
 
 
 def claims_table(claims: pd.DataFrame) -> str:
-    """Return the verdicts as a Markdown table, one row per claim."""
+    """Return the verdicts as a Markdown table, one row per claim, checks at the end."""
     lines = [
-        "| claim | statistic | estimate | 95 % interval | seeds | verdict |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| claim | source | quantity | estimate | 95 % interval | rule | units | robust | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row in claims.itertuples():
+    ordered = pd.concat([claims[claims["kind"] != "check"], claims[claims["kind"] == "check"]])
+    for row in ordered.itertuples():
         interval = f"{row.low:.3g} … {row.high:.3g}"
-        cells = (row.sentence, row.statistic, f"{row.estimate:.3g}", interval, row.seeds, VERDICTS[row.verdict])
+        robust = "" if pd.isna(row.robust) else f"{row.robust:.0%}"
+        verdict = row.verdict if row.verdict == "undecided" else f"**{row.verdict}**"
+        units = f"{row.units} ({row.unit})"
+        estimate = f"{row.estimate:.3g}"
+        cells = (row.sentence, row.kind, row.quantity, estimate, interval, rule_of(row), units, robust, verdict)
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

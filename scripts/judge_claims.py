@@ -1,18 +1,23 @@
-"""Judge what the measurements say by the rules of the config."""
+"""Judge what the measurements say by the rules of config/rules.yaml."""
 
-from wedgescape.analysis.verdicts import as_page, as_table
+from wedgescape.analysis.verdicts import as_page, as_specifications, as_table
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.judging import judge
 from wedgescape.provenance.arguments import arguments, imported
 from wedgescape.provenance.frame import job
 from wedgescape.stores.zarr_stores import write_table, write_text
 from wedgescape.study.catalogue import catalogue
+from wedgescape.study.rules import RuleBook
 
 with job(snakemake):
-    claims = [
+    found = [
         claim
         for file in catalogue().claiming
         for claim in imported(file).claims(**arguments(file, "claims", snakemake))
     ]
-    table = as_table(claims)
-    write_table(table, snakemake.output.table)
-    confidence = snakemake.params.job["sections"]["claims"]["confidence"]
-    write_text(as_page(table, snakemake.config["study"], confidence), snakemake.output.page)
+    rules, section = RuleBook(**snakemake.params.job["rules"]), snakemake.params.job["sections"]["claims"]
+    rows, specifications = judge(found, rules, Intervals(section["confidence"], section["resamples"]))
+    write_table(as_table(rows), snakemake.output.table)
+    write_table(as_specifications(specifications), snakemake.output.specifications)
+    page = as_page(as_table(rows), rules, snakemake.config["study"], section["confidence"])
+    write_text(page, snakemake.output.page)

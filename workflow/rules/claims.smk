@@ -3,6 +3,7 @@ rule judge_claims:
         **layout.judged_from(),
     output:
         table=layout.verdicts,
+        specifications=layout.specifications,
         page=report(
             f"{RESULTS}/claims.html",
             caption="../report/judge_claims.rst",
@@ -19,7 +20,7 @@ rule judge_claims:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        job=determinants.claims(),
+        job=determinants.claims(rule_book.model_dump()),
     message:
         "Judging the claims"
     script:

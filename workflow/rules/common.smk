@@ -13,6 +13,7 @@ from wedgescape.provenance.frame import check_writable
 from wedgescape.provenance.records import result_name, set_aside_changed
 from wedgescape.study.catalogue import catalogue
 from wedgescape.study.layout import Layout, is_toy, needs_networks, tables_of
+from wedgescape.study.rules import load_rules
 from wedgescape.study.study import load_study
 
 NOTES = Path(".snakemake/wedgescape")  # they only save time
@@ -20,6 +21,7 @@ NOTES = Path(".snakemake/wedgescape")  # they only save time
 try:
     study = load_study(config, catalogue())
     layout = Layout(study, catalogue())
+    rule_book = load_rules(on_disk("config/rules.yaml"), catalogue().claims)
     RESULTS = layout.results
     FOLDER = internals.with_prefix(workflow, RESULTS)
     check_writable(FOLDER)

@@ -40,13 +40,12 @@ from wedgescape.measurements.tunnels import Settings as TunnelSettings
 from wedgescape.measurements.tunnels import coarse_angles, rotate, tangents
 from wedgescape.numerics.crossings import halvings
 from wedgescape.numerics.intervals import Intervals
-from wedgescape.numerics.judging import is_large, is_small, row
+from wedgescape.numerics.judging import Claim
 from wedgescape.numerics.randomness import stream
 from wedgescape.numerics.scores import SCORES, mixture, score
 from wedgescape.stores.zarr_stores import Variable, as_rows, labelled
 from wedgescape.study.places import AtBase
 from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
-from wedgescape.study.settings import Rules
 from wedgescape.training.optima import Optima, OptimaOfMethods
 
 
@@ -453,50 +452,37 @@ def summarise(values: xr.DataArray, intervals: Intervals) -> np.ndarray:
     return np.array([(one.estimate, one.low, one.high) for one in flat]).reshape(*rows.shape[:-1], 3)
 
 
-SEQUENTIAL = {  # methods whose members come from one training or lie around one solution
-    "snapshots": "snapshots",
-    "fge": "fast geometric ensembles",
-    "tunnel": "samples of a tunnel",
-    "connector": "samples of a connector",
-}
-IN_ONE_TUNNEL = {
-    "swa": "the iterates of weight averaging",
-    "snapshots": "snapshots",
-    "fge": "fast geometric ensembles",
-    "tunnel": "samples of a tunnel",
-}
+SEQUENTIAL = ("snapshots", "fge", "tunnel", "connector")  # members of one training, or around one solution
+IN_ONE_TUNNEL = ("swa", "snapshots", "fge", "tunnel")
+CLAIMS = (
+    "diversity",
+    "gain_disagreement",
+    "one_tunnel",
+    "average",
+)
 
 
-def claims(ensembles: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
-    """Judge how methods of making ensembles differ in the light of tunnels, on groups that each begin at one seed.
+def claims(ensembles: AtBase, intervals: Intervals) -> Iterator[Claim]:
+    """Estimate how methods of making ensembles differ in the light of tunnels, on groups that each begin at one seed.
 
     Diversity: the difference of the mean disagreement over pairs of members from that of independent solutions, per
-    group. Gain: Spearman's rho of (members' mean loss minus the ensemble's) and disagreement, over all methods and
-    groups, bootstrapped over groups. One tunnel: the largest barrier of the training loss from each member to the
-    next. Averages: the training loss at the average of the members' weights over that of independent solutions'. All
-    but rho are averaged over groups and bootstrapped over them. Groups of independent solutions share seeds, so their
-    intervals are optimistic.
+    group. Gain: each group's rank correlation over methods of (members' mean loss minus the ensemble's) and
+    disagreement. One tunnel: the largest barrier of the training loss between members. Averages: log10 of the training
+    loss at the average of the members' weights over that of independent solutions'.
     """
     store = groups_of(ensembles["methods"])
-    groups, lost = store.sizes["seed"], int(store["group_diverged"].sum())
+    lost = int(store["group_diverged"].sum())
     disagreement, train = store["disagreement"], store.sel(split="train")
-    for method, text in SEQUENTIAL.items():
+    for method in SEQUENTIAL:
         difference = disagreement.sel(ensemble=method) - disagreement.sel(ensemble="independent")
-        judged = is_small(intervals.mean(difference), 0.0)
-        sentence = f"{text[0].upper()}{text[1:]} are less diverse than independent solutions"
-        yield row(f"diversity_{method}", sentence, "difference of disagreement", judged, groups, groups)
+        found = intervals.mean(difference)
+        yield Claim("diversity", "difference of disagreement", found, {"method": method}, lost)
     gains = gain(store["nll"]).transpose("ensemble", "seed").values
     alike = disagreement.transpose("ensemble", "seed").values
-    rho = intervals.correlation(gains, alike)
-    judged = is_large(rho, rules.minimum_correlation, -rules.minimum_correlation)
-    sentence = "Ensembles gain more where their members disagree more"
-    points = int((np.isfinite(gains) & np.isfinite(alike)).sum())
-    yield row("gain_disagreement", sentence, "Spearman's rho", judged, groups, points, lost)
-    for method, text in IN_ONE_TUNNEL.items():
-        judged = is_small(intervals.mean(train["barrier"].sel(ensemble=method)), rules.minimum_barrier)
-        sentence = f"{text[0].upper()}{text[1:]} lie in one tunnel"
-        yield row(f"one_tunnel_{method}", sentence, "largest barrier to the next, nats", judged, groups, groups)
-        ratio = train["average_loss"].sel(ensemble=method) / train["average_loss"].sel(ensemble="independent")
-        judged = is_small(intervals.mean(ratio), rules.maximum_loss_ratio)
-        sentence = f"The average of {text} has a far lower loss than that of independent solutions"
-        yield row(f"average_{method}", sentence, "ratio of training losses", judged, groups, groups)
+    yield Claim("gain_disagreement", "Spearman's rho over methods", intervals.correlation(gains, alike), left_out=lost)
+    for method in IN_ONE_TUNNEL:
+        found = intervals.mean(train["barrier"].sel(ensemble=method))
+        yield Claim("one_tunnel", "largest barrier between members, nats", found, {"method": method}, lost)
+        ratio = np.log10(train["average_loss"].sel(ensemble=method) / train["average_loss"].sel(ensemble="independent"))
+        quantity = "log10(training loss, of the average / of independent solutions')"
+        yield Claim("average", quantity, intervals.mean(ratio), {"method": method}, lost)

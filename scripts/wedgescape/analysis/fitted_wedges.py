@@ -30,11 +30,10 @@ from wedgescape.analysis import wedge_routes as routes
 from wedgescape.landscapes import wedges
 from wedgescape.landscapes.operations import Case, Start, Work
 from wedgescape.measurements.hyperplanes import mean_threshold, measured
-from wedgescape.numerics.intervals import Interval, Intervals
-from wedgescape.numerics.judging import is_small, row
+from wedgescape.numerics.intervals import Interval, Intervals, ends_of
+from wedgescape.numerics.judging import Claim
 from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
 from wedgescape.study.places import AtBase, AtSetting
-from wedgescape.study.settings import Rules
 
 ROUTES = ("cut_line", "cut_threshold", "tunnel_spread", "point_spread")
 # What is predicted: name -> (its axis, what the axis is, units).
@@ -294,7 +293,7 @@ def measure(
         )
         for route, (_interval, values) in shorts.items()
     ]
-    along = np.array([[vars(interval)[end] for end in ENDS] for interval, _seeds in shorts.values()]) / taken.dim
+    along = np.array([[ends_of(interval)[end] for end in ENDS] for interval, _seeds in shorts.values()]) / taken.dim
     kinks = onsets(taken)
     deviations = routes.point_deviations(taken.radii, taken.randoms)
     values = {
@@ -367,7 +366,7 @@ def _predictions(taken: Measured, fits: dict[str, Fit], profiles, connectors, in
     found, misfits = {}, []
     for name, (values, predict) in cases.items():
         seen = [intervals.mean(row) for row in values]
-        found |= {f"{name}_{end}": [vars(interval)[end] for interval in seen] for end in ENDS}
+        found |= {f"{name}_{end}": [ends_of(interval)[end] for interval in seen] for end in ENDS}
         found[f"{name}_predicted"] = np.stack([predict(wedge) for wedge in fits.values()])
         misfits.append(misfit(np.asarray(found[f"{name}_estimate"]), found[f"{name}_predicted"]))
     return found | {"misfit": np.stack(misfits, 1)}
@@ -385,7 +384,7 @@ def _levels(taken: Measured, intervals: Intervals) -> dict:
         "level_random": [routes.short_interval(variance, taken.dim) for variance in variances],
     }
     return {
-        f"{name}_{end}": np.array([vars(interval)[end] for interval in row]) / taken.dim
+        f"{name}_{end}": np.array([ends_of(interval)[end] for interval in row]) / taken.dim
         for name, row in found.items()
         for end in ENDS
     }
@@ -415,37 +414,25 @@ SENTENCES = {
 }
 
 
-def claims(spectrum: AtBase, fitted_wedges: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
-    """Judge whether few directions are short: of the Hessian, and of the wedge that each route fits; and if they agree.
+CLAIMS = (
+    "short_hessian",
+    "short_agreement",
+)
 
-    The statistics are the share of Hessian eigenvalues above the threshold, averaged over seeds and bootstrapped over
-    them; s / D of each route with the route's own interval; and the largest s / D over the smallest, between the least
-    and the most that the routes' intervals allow.
-    """
+
+def claims(spectrum: AtBase, fitted_wedges: AtBase, intervals: Intervals) -> Iterator[Claim]:
+    """Estimate the share of short directions of the Hessian, and by how much the routes to a wedge's share differ."""
     share = spectrum["density"]["short_fraction"].values
-    share = share[np.isfinite(share)]
-    yield row(
-        "short_hessian",
-        "Few directions of the Hessian are short",
-        "share of eigenvalues above the threshold",
-        is_small(intervals.mean(share), rules.maximum_threshold_fraction),
-        len(share),
-        len(share),
-    )
-    seeds = fitted_wedges.sizes["seed"]
-    known = fitted_wedges[["fraction", "fraction_low", "fraction_high"]].dropna("route", subset=["fraction"])
-    for route in known["route"].values.tolist():
-        part = known.sel(route=route)
-        interval = Interval(*(float(part[name]) for name in ("fraction", "fraction_low", "fraction_high")))
-        judged = is_small(interval, rules.maximum_threshold_fraction)
-        sentence = f"Few directions of the fitted wedge are short, by {SENTENCES[route]}"
-        yield row(f"short_{route}", sentence, "s / D", judged, seeds, seeds)
-    if known.sizes["route"] > 1:
-        estimate, low, high = (known[name].values for name in ("fraction", "fraction_low", "fraction_high"))
-        fold = Interval(estimate.max() / estimate.min(), max(1.0, low.max() / high.min()), high.max() / low.min())
-        judged = is_small(fold, rules.maximum_fold_difference)
-        sentence = "One wedge describes hyperplanes, tunnels and random points alike"
-        yield row("short_agreement", sentence, "largest s / D over the smallest", judged, seeds, len(estimate))
+    found = intervals.mean(np.log10(share[np.isfinite(share)]))
+    yield Claim("short_hessian", "log10(share of eigenvalues above the threshold)", found)
+    seeds = fitted_wedges["fraction_seed"].transpose("route", "seed")
+    seeds = seeds.where(seeds > 0).dropna("route", how="all").dropna("seed")
+    if seeds.sizes["route"] > 1:
+        logs = np.log10(seeds)
+        centre = logs.mean("seed")
+        ends = centre["route"].values[[int(centre.argmax("route")), int(centre.argmin("route"))]]
+        found = intervals.mean(logs.sel(route=ends[0]) - logs.sel(route=ends[1]))
+        yield Claim("short_agreement", f"log10(s by {ends[0]} / s by {ends[1]})", found)
 
 
 def agreement(store: xr.Dataset) -> tuple[bool, float]:

@@ -14,12 +14,12 @@ import pandas as pd
 import xarray as xr
 
 from wedgescape.measurements.curvature import statistics_of
-from wedgescape.numerics.intervals import Interval, Intervals, standardised_difference
-from wedgescape.numerics.judging import is_large, is_small, row
+from wedgescape.numerics.intervals import Intervals, ends_of
+from wedgescape.numerics.judging import Claim, fit
 from wedgescape.study.places import OfMethods
-from wedgescape.study.settings import Rules
 
 REFERENCE = "longer"
+ON_LOG_SCALE = ("large_scale", "top_eigenvalue", "trace")
 STATISTICS = {
     "angular_width": "angular width of the tunnel by the accuracy threshold, mean over rays, degrees",
     "large_scale": "large-scale curvature of the training loss, mean over directions, nats / radian^2",
@@ -31,7 +31,7 @@ STATISTICS = {
 
 
 def gather(tunnels: dict[str, xr.Dataset], curvature: dict[str, xr.Dataset]) -> xr.Dataset:
-    """Return `STATISTICS` and `diverged` over (method, seed); nan where a run diverged or a seed was not measured.
+    """Return `STATISTICS` and `fit` over (method, seed); nan where a run is no optimum or a seed was not measured.
 
     Args:
         tunnels: name of a method -> store of `tunnels.measure` at its setting.
@@ -45,67 +45,69 @@ def gather(tunnels: dict[str, xr.Dataset], curvature: dict[str, xr.Dataset]) -> 
         )
         width = store["width_accuracy"].mean("direction") * (180 / math.pi)
         found = found.reindex(seed=store["seed"]).assign(angular_width=width, norm=store["radius"])
-        lost = store["diverged"].astype(bool)
-        parts.append(found.where(~lost).assign(diverged=lost))
+        parts.append(found.where(fit(store)).assign(fit=fit(store)))
     return xr.concat(parts, xr.Variable("method", list(tunnels)))
 
 
-def paired_differences(data: xr.Dataset, intervals: Intervals) -> pd.DataFrame:
-    """Return by how much each method's statistics differ from one solution's of the same budget (our definition).
+def differences(data: xr.Dataset, statistic: str, method: str) -> np.ndarray:
+    """Return by how much a method's statistic differs, seed by seed, from one solution's of the same budget.
 
-    The differences are taken seed by seed, since a seed's solutions share their initialisation, and averaged; the
-    interval is bootstrapped over seeds. `effect` is the difference of the means in units of the pooled standard
-    deviation over seeds.
+    A seed's solutions share their initialisation. Curvatures are positive and skewed: their difference is in decades.
+
+    Args:
+        data: of `gather`, `REFERENCE` among its methods.
+        statistic: one of `STATISTICS`.
+        method: one of the data's.
+    """
+    values = data[statistic].transpose("method", "seed")
+    if statistic in ON_LOG_SCALE:
+        values = np.log10(values.where(values > 0))
+    return (values.sel({"method": method}) - values.sel({"method": REFERENCE})).values
+
+
+def paired_differences(data: xr.Dataset, intervals: Intervals) -> pd.DataFrame:
+    """Return one row per (statistic, method): `differences` with their interval, and the number of seeds.
 
     Args:
         data: of `gather`, `REFERENCE` among its methods.
         intervals: how they are computed.
-
-    Returns:
-        One row per (statistic, method): `estimate`, `low`, `high` in the units of the statistic, `effect`, `seeds`.
     """
     rows = []
     for name in STATISTICS:
-        reference = data[name].sel({"method": REFERENCE}).values
         for method in [method for method in data["method"].values.tolist() if method != REFERENCE]:
-            values = data[name].sel({"method": method}).values
-            difference = values - reference
-            interval = intervals.mean(difference)
-            seeds = int(np.isfinite(difference).sum())
-            effect = standardised_difference(reference, values)
-            rows.append({"statistic": name, "method": method, **vars(interval), "effect": effect, "seeds": seeds})
+            found = intervals.mean(differences(data, name, method))
+            rows.append({"statistic": name, "method": method, **ends_of(found), "seeds": found.units})
     return pd.DataFrame(rows)
 
 
 SOLUTIONS = {"swa": "weight averages", "sam": "sharpness-aware solutions"}
-# Statistic -> (what is said of a flat method's solutions, whether the difference is to be large, its unit)
-SENTENCES = {
-    "angular_width": ("Tunnels around {} are wider than around one solution of the same budget", True, "degrees"),
-    "large_scale": ("Large-scale curvature at {} is lower than at one solution", False, "nats / radian^2"),
-    "top_eigenvalue": ("The top eigenvalue at {} is lower than at one solution", False, "nats / weight^2"),
-    "test_error": ("The test error of {} is lower than of one solution", False, "fraction"),
+UNITS = {"angular_width": "degrees", "large_scale": "decades", "top_eigenvalue": "decades", "test_error": "fraction"}
+NAMES = {
+    "angular_width": "the tunnel's angular width",
+    "large_scale": "the large-scale curvature",
+    "top_eigenvalue": "the largest eigenvalue",
+    "test_error": "the test error",
 }
+CLAIMS = (
+    "swa_angular_width",
+    "swa_large_scale",
+    "swa_top_eigenvalue",
+    "swa_test_error",
+    "sam_angular_width",
+    "sam_large_scale",
+    "sam_top_eigenvalue",
+    "sam_test_error",
+)
 
 
-def claims(tunnels: OfMethods, curvature: OfMethods, rules: Rules, intervals: Intervals) -> Iterator[dict]:
-    """Judge whether weight averages and sharpness-aware solutions are flatter and better than one solution.
+def claims(tunnels: OfMethods, curvature: OfMethods, intervals: Intervals) -> Iterator[Claim]:
+    """Estimate by how much weight averages and sharpness-aware solutions are flatter and better than one solution.
 
-    The statistic is the difference seed by seed (`paired_differences`), the edge of the rule zero.
+    Differences seed by seed; of curvatures, which are positive and skewed, in decades.
     """
     data = gather(tunnels, curvature)
-    found = paired_differences(data, intervals).set_index(["statistic", "method"])
-    for method, text in SOLUTIONS.items():
-        lost = int(data["diverged"].sel({"method": [method, REFERENCE]}).any("method").sum())
-        for name, (sentence, large, unit) in SENTENCES.items():
-            part = found.loc[(name, method)]
-            interval, seeds = Interval(part["estimate"], part["low"], part["high"]), int(part["seeds"])
-            yield row(
-                f"{method}_{name}",
-                sentence.format(text),
-                f"difference, {unit}",
-                is_large(interval, 0.0) if large else is_small(interval, 0.0),
-                seeds,
-                seeds,
-                lost,
-                float(part["effect"]),
-            )
+    for method in SOLUTIONS:
+        lost = int((~data["fit"].sel({"method": [method, REFERENCE]})).any("method").sum())
+        for name, unit in UNITS.items():
+            found = intervals.mean(differences(data, name, method))
+            yield Claim(f"{method}_{name}", f"difference of {NAMES[name]}, {unit}", found, left_out=lost)

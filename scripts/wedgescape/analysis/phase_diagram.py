@@ -17,12 +17,10 @@ import pandas as pd
 import xarray as xr
 
 from wedgescape.measurements.curvature import statistics_of
-from wedgescape.numerics.intervals import Interval, Intervals
-from wedgescape.numerics.judging import is_large, row
-from wedgescape.numerics.randomness import stream
+from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
+from wedgescape.numerics.judging import Claim, fit
 from wedgescape.stores.zarr_stores import as_rows, described
 from wedgescape.study.places import Grids, InGrids
-from wedgescape.study.settings import Rules
 
 
 @dataclass(frozen=True)
@@ -93,15 +91,15 @@ def gather(grids: Grids, stores: dict[str, dict[str, xr.Dataset]]) -> xr.Dataset
         stores: measurement -> {name of a setting: its store}.
 
     Returns:
-        `STATISTICS`, nan where a run diverged or a seed was not measured, and `diverged`.
+        `STATISTICS`, nan where a run is no optimum or a seed was not measured, and `fit`: which are optima.
     """
     settings = settings_of(grids)
     seeds = next(iter(stores["similarity"].values()))["seed"].values.tolist()
-    diverged = np.array([stores["similarity"][name]["diverged"].values for name in settings], dtype=bool)
-    variables = {"diverged": described(("setting", "seed"), diverged, "the run diverged")}
+    are_fit = np.array([fit(stores["similarity"][name]).values for name in settings])
+    variables = {"fit": described(("setting", "seed"), are_fit, "the run is an optimum: finite, and it fits")}
     for name, statistic in STATISTICS.items():
         rows = [statistic.of(stores[statistic.measurement][one]).reindex(seed=seeds).values for one in settings]
-        values = np.where(diverged, np.nan, np.array(rows, dtype=float))
+        values = np.where(are_fit, np.array(rows, dtype=float), np.nan)
         variables[name] = described(("setting", "seed"), values, statistic.text, statistic.units)
     coordinates = {"setting": list(settings), "seed": seeds}
     for key in next(iter(settings.values())):
@@ -131,8 +129,8 @@ def varied(grids: Grids, ordered: bool = False) -> list[str]:
 
 
 def tidy(data: xr.Dataset, keys: list[str]) -> pd.DataFrame:
-    """Return one row per (setting, seed): the hyperparameters `keys`, all statistics, and whether the run diverged."""
-    return as_rows(data, ("setting", "seed"), (*keys, *STATISTICS, "diverged"))
+    """Return one row per (setting, seed): the hyperparameters `keys`, all statistics, and whether it is an optimum."""
+    return as_rows(data, ("setting", "seed"), (*keys, *STATISTICS, "fit"))
 
 
 def plane_of(settings: dict[str, dict], keys: list[str], base: dict) -> tuple[list, list, list[list[str]]]:
@@ -166,21 +164,22 @@ def _counts(there: np.ndarray) -> dict[str, int]:
 
 
 def correlations(data: xr.Dataset, intervals: Intervals) -> pd.DataFrame:
-    """Return Spearman's rho of each pair of statistics over all (setting, seed) pairs, with its interval.
+    """Return Spearman's rho of each pair of statistics over the grids' settings, per seed, averaged over seeds.
 
-    The interval is bootstrapped over seeds: it tells what other seeds would give at the same settings. Barrier and
-    disagreement are about pairs of seeds, which a bootstrap over single seeds takes for independent.
+    Networks of one width are a stratum: between widths the number of weights changes, and with it every statistic.
 
     Args:
         data: of `gather`.
         intervals: how they are computed.
     """
+    widths = data["width"].values if "width" in data.coords else np.zeros(data.sizes["setting"])
+    strata = [np.flatnonzero(widths == width) for width in np.unique(widths)]
     rows = []
     for first, second in itertools.combinations(STATISTICS, 2):
         x, y = data[first].values, data[second].values
+        found = intervals.correlation(x, y, strata)
         both = np.isfinite(x) & np.isfinite(y)
-        interval = vars(intervals.correlation(x, y))
-        rows.append({"quantity": "correlation", "first": first, "second": second, **interval, **_counts(both)})
+        rows.append({"quantity": "correlation", "first": first, "second": second, **ends_of(found), **_counts(both)})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -191,16 +190,17 @@ def effects(data: xr.Dataset, keys: list[str], intervals: Intervals) -> pd.DataF
     units and outliers do not matter; a hyperparameter by the place of its value among those it takes, from -1/2 at the
     lowest to 1/2 at the highest. The effects are the coefficients of the least-squares fit of the one by all of the
     other, without interactions: by how many standard deviations a statistic changes from the lowest to the highest
-    value, the other hyperparameters held fixed.
+    value, the other hyperparameters held fixed. Intervals are the jackknife's, over seeds.
 
     Args:
         data: of `gather`.
         keys: the hyperparameters, numbers all of them.
         intervals: how they are computed.
     """
-    drawn = _draw_effects(data, keys, intervals.resamples)  # (1 + resample, key, statistic)
+    found = _effects(data, keys)  # (1 + seed, key, statistic)
     rows = [
-        {"quantity": "effect", "first": key, "second": name, **vars(_interval(drawn[:, j, m], intervals.confidence))}
+        {"quantity": "effect", "first": key, "second": name}
+        | ends_of(intervals.jackknife(found[0, j, m], found[1:, j, m]))
         | _counts(np.isfinite(data[name].values))
         for j, key in enumerate(keys)
         for m, name in enumerate(STATISTICS)
@@ -208,12 +208,32 @@ def effects(data: xr.Dataset, keys: list[str], intervals: Intervals) -> pd.DataF
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def likeness(data: xr.Dataset, keys: list[str], intervals: Intervals) -> pd.DataFrame:
-    """Return how alike two hyperparameters act (our definition): the cosine of their vectors of effects (`effects`).
+def likenesses(data: xr.Dataset, keys: list[str], intervals: Intervals) -> dict[tuple[str, str], Estimate]:
+    """Return how alike each pair of hyperparameters acts (our definition): the cosine of their effects (`effects`).
 
     1: raising the one changes all statistics in the same proportions as raising the other; -1: as lowering it; 0: they
     have nothing in common. A cosine and not a correlation: it stays the same when a statistic is counted the other way
-    round, and no effect is zero and not the mean effect. Noise in the effects pulls the cosine towards 0.
+    round, and no effect is zero and not the mean effect. Noise in the effects pulls the cosine towards 0. Intervals are
+    the jackknife's, over seeds.
+
+    Args:
+        data: of `gather`.
+        keys: the hyperparameters, numbers all of them.
+        intervals: how they are computed.
+    """
+    found = _effects(data, keys)
+    found = found[:, :, np.isfinite(found[0]).all(0)]
+    made = {}
+    for (j, first), (k, second) in itertools.combinations(enumerate(keys), 2):
+        x, y = found[:, j], found[:, k]
+        with np.errstate(invalid="ignore"):
+            cosine = (x * y).sum(1) / np.sqrt((x * x).sum(1) * (y * y).sum(1))
+        made[first, second] = intervals.jackknife(cosine[0], cosine[1:])
+    return made
+
+
+def likeness(data: xr.Dataset, keys: list[str], intervals: Intervals) -> pd.DataFrame:
+    """Return `likenesses` as a table, with what chance would give.
 
     Statistics depend on one another: were all of them signs of one thing, every cosine would be 1 or -1. `chance` is
     the root mean square of the cosine of random vectors with the correlations of the statistics, 1 / sqrt(effective
@@ -224,29 +244,22 @@ def likeness(data: xr.Dataset, keys: list[str], intervals: Intervals) -> pd.Data
         keys: the hyperparameters, numbers all of them.
         intervals: how they are computed.
     """
-    drawn = _draw_effects(data, keys, intervals.resamples)
-    drawn = drawn[:, :, np.isfinite(drawn[0]).all(0)]
-    counts = _counts(~data["diverged"].values)
-    chance, rows = _chance(data), []
-    for (j, first), (k, second) in itertools.combinations(enumerate(keys), 2):
-        x, y = drawn[:, j], drawn[:, k]
-        with np.errstate(invalid="ignore"):
-            cosine = (x * y).sum(1) / np.sqrt((x * x).sum(1) * (y * y).sum(1))
-        interval = vars(_interval(cosine, intervals.confidence))
-        rows.append({"quantity": "likeness", "first": first, "second": second, **interval, **counts, "chance": chance})
+    counts, chance = _counts(data["fit"].values), _chance(data)
+    rows = [
+        {"quantity": "likeness", "first": first, "second": second, **ends_of(found), **counts, "chance": chance}
+        for (first, second), found in likenesses(data, keys, intervals).items()
+    ]
     return pd.DataFrame(rows, columns=[*COLUMNS, "chance"])
 
 
-def _draw_effects(data: xr.Dataset, keys: list[str], resamples: int) -> np.ndarray:
-    """Return effects (1 + resample, key, statistic): of all seeds, then of seeds drawn with replacement.
+def _effects(data: xr.Dataset, keys: list[str]) -> np.ndarray:
+    """Return effects (1 + seed, key, statistic): of all seeds, then without each of them.
 
-    The fit is linear in sums over a seed's settings, so a resample is a sum of these by how often a seed was drawn.
+    The fit is linear in sums over a seed's settings.
     """
     shape = (data.sizes["setting"], data.sizes["seed"])
     design = np.stack([np.ones(shape[0]), *(_places(data[key].values) for key in keys)], 1)  # (setting, 1 + key)
-    draws = stream("bootstrap").integers(shape[1], size=(resamples, shape[1]))
-    times = np.apply_along_axis(np.bincount, 1, draws, minlength=shape[1])
-    times = np.concatenate([np.ones((1, shape[1]), int), times])  # (1 + resample, seed)
+    times = np.concatenate([np.ones((1, shape[1])), 1 - np.eye(shape[1])])  # (1 + seed, seed)
     found = np.full((len(times), len(keys), len(STATISTICS)), np.nan)
     for m, name in enumerate(STATISTICS):
         values = data[name].values
@@ -269,15 +282,6 @@ def _places(values: np.ndarray) -> np.ndarray:
     return place / max(1, len(levels) - 1) - 0.5
 
 
-def _interval(drawn: np.ndarray, confidence: float) -> Interval:
-    """Return the interval of the estimate drawn[0] by its resamples drawn[1:]; unbounded where they do not differ."""
-    resamples = drawn[1:][np.isfinite(drawn[1:])]
-    if not len(resamples) or not np.ptp(resamples) > 0:
-        return Interval(float(drawn[0]), -np.inf, np.inf)
-    low, high = np.quantile(resamples, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(drawn[0]), float(low), float(high))
-
-
 def _chance(data: xr.Dataset) -> float:
     table = tidy(data, [])[list(STATISTICS)]
     matrix = table.corr(method="spearman").to_numpy()
@@ -286,35 +290,17 @@ def _chance(data: xr.Dataset) -> float:
     return float(np.sqrt((matrix**2).sum()) / len(matrix)) if len(matrix) else np.nan
 
 
-# The paper's names in the middle of a sentence.
-HYPERPARAMETERS = {"learning_rate": "learning rate", "weight_decay": "L2", "batch_size": "batch size"}
+CLAIMS = ("similar",)
 
 
 def claims(
-    tunnels: InGrids,
-    curvature: InGrids,
-    similarity: InGrids,
-    grids: Grids,
-    rules: Rules,
-    intervals: Intervals,
-) -> Iterator[dict]:
-    """Judge whether two hyperparameters of a grid act in similar ways on all statistics together.
-
-    The statistic is the cosine of their vectors of standardised effects (`likeness`). Supported where its interval lies
-    above `minimum_likeness`, contradicted where it lies below zero: the one then acts as the other lowered. The text of
-    the statistic says what chance would give, because the statistics depend on one another.
-    """
+    tunnels: InGrids, curvature: InGrids, similarity: InGrids, grids: Grids, intervals: Intervals
+) -> Iterator[Claim]:
+    """Estimate whether two hyperparameters of a grid act in similar ways on all statistics together (`likeness`)."""
     if not grids:
         return
     data = gather(grids, {"tunnels": tunnels, "curvature": curvature, "similarity": similarity})
-    for part in likeness(data, varied(grids, ordered=True), intervals).itertuples():
-        interval = Interval(part.estimate, part.low, part.high)
-        first, second = (HYPERPARAMETERS.get(name, name) for name in (part.first, part.second))
-        yield row(
-            f"similar_{part.first}_{part.second}",
-            f"{first[0].upper()}{first[1:]} and {second} act in similar ways on all statistics together",
-            f"cosine of their effects (by chance {part.chance:.2f})",
-            is_large(interval, rules.minimum_likeness, 0.0),
-            part.seeds,
-            part.settings,
-        )
+    control, lost = f"by chance {_chance(data):.2f}", int((~data["fit"]).sum())
+    for (first, second), found in likenesses(data, varied(grids, ordered=True), intervals).items():
+        names = {"first": first, "second": second}
+        yield Claim("similar", "cosine of their effects on all statistics", found, names, lost, control=control)

@@ -1,41 +1,37 @@
-"""Whether wide tunnels are where the loss is little curved, over all settings at which both were measured."""
+"""Whether wide tunnels are where the loss is little curved, at the settings of each sweep."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wedgescape.measurements.curvature import correlations
-from wedgescape.numerics.intervals import Interval, Intervals
-from wedgescape.numerics.judging import is_small, row
-from wedgescape.stores.zarr_stores import along
-from wedgescape.study.places import AtAllSettings
-from wedgescape.study.settings import Rules
+import numpy as np
 
-CURVATURES = {
-    "large_scale": "large-scale curvature",
-    "large_scale_error": "large-scale curvature of the error rate",
-    "top_eigenvalue": "top eigenvalue",
-    "trace": "trace of the Hessian",
-}
+from wedgescape.measurements.curvature import paired, within_sweeps
+from wedgescape.numerics.intervals import Intervals, rank_correlations
+from wedgescape.numerics.judging import Claim
+from wedgescape.study.places import AlongSweeps
+
+CLAIMS = (
+    "flat_large_scale",
+    "flat_large_scale_error",
+    "flat_top_eigenvalue",
+    "flat_trace",
+)
 
 
-def claims(curvature: AtAllSettings, tunnels: AtAllSettings, rules: Rules, intervals: Intervals) -> Iterator[dict]:
-    """Judge whether wide tunnels are where the loss is little curved.
+CURVATURES = ("large_scale", "large_scale_error", "top_eigenvalue", "trace")
 
-    The statistic is Spearman's rho of angular width and a curvature statistic over all (setting, seed) pairs,
-    bootstrapped over seeds.
+
+def claims(curvature: AlongSweeps, tunnels: AlongSweeps, intervals: Intervals) -> Iterator[Claim]:
+    """Estimate whether wide tunnels are where the loss is little curved, at the settings of each sweep.
+
+    Seed by seed the rank correlation of angular width and curvature over the settings of a sweep, averaged over sweeps:
+    differences between sweeps, and between networks of different width, pass for no correlation.
     """
-    curved, wide = ({"all": along(stores, {name: name for name in curvature})} for stores in (curvature, tunnels))
-    found = correlations(curved, wide, intervals).set_index("statistic")
-    for name, text in CURVATURES.items():
-        part = found.loc[name]
-        interval = Interval(part["estimate"], part["low"], part["high"])
-        yield row(
-            f"flat_{name}",
-            f"Wider tunnels have a lower {text}",
-            "Spearman's rho",
-            is_small(interval, -rules.minimum_correlation, rules.minimum_correlation),
-            curved["all"].sizes["seed"],
-            int(part["count"]),
-            int(curved["all"]["diverged"].sum()),
-        )
+    data = paired(curvature, tunnels)
+    for name in CURVATURES:
+        found = within_sweeps(data, name, intervals)
+        sweeps = [np.nanmean(rank_correlations(part[name], part["width"])) for part in data.values()]
+        agreeing = sum(np.sign(sweep) == np.sign(found.estimate) for sweep in sweeps)
+        control = f"the same sign in {agreeing} of {len(sweeps)} sweeps"
+        yield Claim(f"flat_{name}", "Spearman's rho within sweeps, per seed", found, control=control)

@@ -1,9 +1,9 @@
 """Draw all verdicts on one page: a forest plot, one row per claim, coloured by its verdict.
 
-Claims are in three blocks, by what can share an axis: correlations; differences, for which zero is the edge, each in
-units of the farther end of its interval; and positive numbers, each as the factor by which it passes the edge of its
-rule, so that a claim is supported right of 1. Beside each row are the estimate and its interval in the units of its
-statistic.
+Claims with a smallest effect of interest are drawn in units of it: between the two lines there is no effect worth
+the name, right of them the claim is supported, left of them contradicted. Claims with a threshold are drawn by how far
+their interval lies from it, in units of half its width: an interval that touches the line decides nothing. Beside each
+row are the estimate and its interval in the units of its quantity. Checks of the implementation stand apart, in italics.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from wedgescape.analysis.verdicts import VERDICTS
 from wedgescape.figures import style
 from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.judging import VERDICTS
 from wedgescape.study.places import Verdicts
 
 CATEGORY = "1 Verdicts"
@@ -25,34 +25,32 @@ TITLE = "all verdicts on one page"
 WIDTH, PAGE = 7.5, 10.8  # inches: a page of A4 or letter paper within narrow margins
 ROW, AXIS, HEAD = 0.128, 0.45, 0.3  # inches: the most that a row takes, a block's axis, the legend
 LABELS = {
-    "correlations": "correlation (grey tick: the edge of the rule)",
-    "differences": "difference / farther end of its interval",
-    "factors": "factor by which the rule is passed",
+    "effects": "effect on the claimed side / smallest effect of interest",
+    "thresholds": "distance from the threshold on the claimed side / half the interval",
+    "checks": "checks: distance from the threshold / half the interval",
 }
-SMALLEST_FACTOR, LARGEST_FACTOR = 1e-1, 1e4  # of the axis; factors beyond it are drawn at its end
+FARTHEST = 300.0  # of both axes; what lies beyond is drawn at their end
 
 
 def blocks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the claims by what can share an axis, with the columns `x`, `left`, `right` and `edge` to draw."""
-    correlation = table["statistic"].str.contains("Spearman|correlation|cosine", regex=True)
-    kinds = np.select([correlation, table["threshold"] == 0], ["correlations", "differences"], "factors")
+    """Return the claims by what can share an axis, with the columns `x`, `left` and `right` to draw."""
+    kinds = np.where(table["smallest_effect"].notna(), "effects", "thresholds")
+    kinds = np.where(table["kind"] == "check", "checks", kinds)
     return {kind: _scaled(table[kinds == kind], kind) for kind in LABELS if (kinds == kind).any()}
 
 
 def _scaled(part: pd.DataFrame, kind: str) -> pd.DataFrame:
-    ends = part[["estimate", "low", "high"]].replace([np.inf, -np.inf], np.nan)
-    edge = part["threshold"]
-    if kind == "differences":
-        farther = ends[["low", "high"]].abs().max(axis=1).fillna(ends["estimate"].abs()).replace(0, 1)
-        ends = ends.div(farther, axis=0)
-    elif kind == "factors":
-        ends = ends.clip(lower=0).div(edge, axis=0)
-        small = part["wanted"] == "below"
-        with np.errstate(divide="ignore"):
-            flipped = (1 / ends[small]).set_axis(["estimate", "high", "low"], axis=1)
-        ends = pd.concat([ends[~small], flipped]).loc[part.index, ["estimate", "low", "high"]]
-        ends, edge = ends.clip(SMALLEST_FACTOR, LARGEST_FACTOR), pd.Series(1.0, part.index)
-    return part.assign(x=ends["estimate"], left=ends["low"], right=ends["high"], edge=edge)
+    side = np.where(part["wanted"] == "below", -1.0, 1.0)
+    ends = part[["estimate", "low", "high"]]
+    if kind == "effects":
+        ends = ends.div(part["smallest_effect"], axis=0)
+    else:
+        half = ((ends["high"] - ends["low"]) / 2).replace([np.inf, 0], np.nan)
+        half = half.fillna((ends["estimate"] - part["threshold"]).abs()).replace(0, 1)
+        ends = ends.sub(part["threshold"], axis=0).div(half, axis=0)
+    ends = ends.mul(side, axis=0).clip(-FARTHEST, FARTHEST)
+    left, right = ends[["low", "high"]].min(axis=1), ends[["low", "high"]].max(axis=1)
+    return part.assign(x=ends["estimate"], left=left, right=right)
 
 
 def draw(verdicts: Verdicts, intervals: Intervals = Intervals()) -> Figure:
@@ -78,33 +76,34 @@ def draw(verdicts: Verdicts, intervals: Intervals = Intervals()) -> Figure:
         for name in VERDICTS
     ]
     handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1, label=f"{intervals.confidence:.0%} interval"))
-    figure.legend(handles=handles, loc="upper center", ncols=4, columnspacing=1.5)
+    figure.legend(handles=handles, loc="upper center", ncols=5, columnspacing=1.5)
     return figure
 
 
 def _draw_block(axes: Axes, part: pd.DataFrame, kind: str, size: float) -> None:
     """Draw claims below each other, with text of a size in points."""
-    rows = np.arange(len(part))
-    for place, claim in zip(rows, part.itertuples(), strict=True):
+    for place, claim in enumerate(part.itertuples()):
         colour = style.VERDICTS[claim.verdict]
         if np.isfinite(claim.left) and np.isfinite(claim.right):
             axes.plot([claim.left, claim.right], [place, place], color=colour, linewidth=1.4, solid_capstyle="butt")
         if np.isfinite(claim.x):
             axes.plot(claim.x, place, "D", color=colour, markersize=2.6)
-        if kind == "correlations":
-            axes.plot([claim.edge] * 2, [place - 0.4, place + 0.4], color=style.FAINT, linewidth=1, zorder=1)
         said = f"{claim.estimate:.3g} [{claim.low:.3g}, {claim.high:.3g}]"
         across = {"transform": axes.get_yaxis_transform(), "va": "center_baseline", "fontsize": size}
-        axes.text(-0.03, place, claim.sentence, ha="right", **across)
+        looks = "italic" if kind == "checks" else "normal"
+        axes.text(-0.03, place, claim.sentence, ha="right", style=looks, **across)
         axes.text(1.04, place, said, ha="left", color=colour, **across)
-    axes.axvline(1.0 if kind == "factors" else 0.0, color=style.NEUTRAL, linewidth=0.6, zorder=0)
+    edges = (-1.0, 1.0) if kind == "effects" else (0.0,)
+    for edge in edges:
+        axes.axvline(edge, color=style.NEUTRAL, linewidth=0.6, zorder=0)
+    if kind == "effects":
+        axes.axvspan(*edges, color=style.FAINT, alpha=0.35, linewidth=0, zorder=0)
     axes.set_ylim(len(part) - 0.5, -0.5)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(LABELS[kind], fontsize=6.5, labelpad=1.5)
+    axes.set_xscale("symlog", linthresh=2.0)
+    axes.set_xlim(-FARTHEST * 1.1, FARTHEST * 1.1)
+    axes.set_xticks([-100, -10, -1, 1, 10, 100] if kind == "effects" else [-100, -10, 0, 10, 100])
+    axes.xaxis.set_major_formatter(lambda value, _place: style.number(value))
     axes.tick_params(labelsize=6)
-    if kind == "factors":
-        axes.set_xscale("log")
-        axes.set_xlim(SMALLEST_FACTOR, LARGEST_FACTOR)
-    else:
-        axes.set_xlim(-1.05, 1.05)

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape.figures import style
-from wedgescape.measurements.curvature import STATISTICS, correlations, tidy
+from wedgescape.measurements.curvature import ALL, STATISTICS, correlations, tidy
 from wedgescape.measurements.tunnels import summarise
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.study.places import AlongSweeps, BaseSetting, Tables
@@ -30,7 +30,6 @@ CATEGORY = "6 Curvature"
 TITLE = "curvature against hyperparameters and tunnels"
 TABLES = ("curvature", "curvature_correlations")
 
-ALL = "all"  # the settings of all sweeps, each once
 COLUMNS = 5  # sweeps beside each other; more begin a second block
 ROW_HEIGHT, LINE_HEIGHT = 1.25, 0.3  # inches: of a row of panels, of a line of correlations
 
@@ -52,22 +51,11 @@ NAMES = {
 
 
 def tabulate(
-    curvature: AlongSweeps, tunnels: AlongSweeps, base: BaseSetting, intervals: Intervals = Intervals()
+    curvature: AlongSweeps, tunnels: AlongSweeps, intervals: Intervals = Intervals()
 ) -> dict[str, pd.DataFrame]:
     """Return one row per (sweep, value, seed), and how each statistic correlates with tunnels (`correlations`)."""
     rows = pd.concat([tidy(store, sweep) for sweep, store in curvature.items()], ignore_index=True)
-    sets = ({ALL: everywhere(sweeps, base)} | sweeps for sweeps in (curvature, tunnels))
-    return {"curvature": rows, "curvature_correlations": correlations(*sets, intervals)}
-
-
-def everywhere(sweeps: dict[str, xr.Dataset], base: dict) -> xr.Dataset:
-    """Return the settings of all sweeps as one dataset over `value`, the base setting once."""
-    parts, has_base = [], False
-    for name, store in sweeps.items():
-        is_base = store["value"].values == base.get(name)
-        parts.append(store.isel(value=~is_base if has_base else slice(None)).drop_vars("value"))
-        has_base = has_base or bool(is_base.any())
-    return xr.concat(parts, "value", combine_attrs="override")
+    return {"curvature": rows, "curvature_correlations": correlations(curvature, tunnels, intervals)}
 
 
 def draw(curvature: AlongSweeps, base: BaseSetting, tables: Tables, intervals: Intervals = Intervals()) -> Figure:
@@ -165,9 +153,11 @@ def _draw_correlations(axes: Axes, related: pd.DataFrame, names: dict[str, str])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(places) - 0.5, -0.5)
     axes.set_xlim(-1.03, 1.03)
-    axes.set_xlabel("Spearman's $\\rho$: $-1$ where the more curved optimum always has the narrower tunnel")
+    axes.set_xlabel(
+        "Spearman's $\\rho$ within a sweep, per seed: $-1$ where the more curved optimum always has the narrower tunnel"
+    )
     handles = [
-        Line2D([], [], color="black", marker="D", markersize=3.6, linestyle="none", label="all optima")
+        Line2D([], [], color="black", marker="D", markersize=3.6, linestyle="none", label="all sweeps")
         if name == ALL
         else Line2D(
             [], [], color=style.SWEEPS[name], marker="o", markersize=2.4, linestyle="none",

@@ -4,7 +4,7 @@ Each row of maps is a grid, each column a statistic, with its mean over seeds in
 column, and dark is where networks are good: wide tunnels, low curvature and barriers, alike, accurate. Of a grid of
 more than two hyperparameters the map is a plane, the others at the base setting's value. Below: the standardised effect
 of each hyperparameter on each statistic, rank correlations between statistics, and the cosine between the effects of
-two hyperparameters. All intervals are bootstrapped over seeds. Runs that diverged are in no mean; the cells of the
+two hyperparameters. All intervals are over seeds. Runs that are no optima are in no mean; the cells of the
 first column count them, as "lost".
 """
 
@@ -118,7 +118,7 @@ def _draw_grid(row, data: xr.Dataset, grid: dict, base: dict, letter: str, first
     keys = grid["keys"]
     horizontal, vertical, names = phase_diagram.plane_of(grid["settings"], keys, base)
     part = data.sel(setting=np.ravel(names))
-    lost = part["diverged"].sum("seed").values.reshape(np.shape(names))
+    lost = (~part["fit"]).sum("seed").values.reshape(np.shape(names))
     for axes, name in zip(row, STATISTICS, strict=True):
         factor = 100 if name in PERCENT else 1
         values = part[name].mean("seed").values.reshape(np.shape(names)) * factor

@@ -71,8 +71,8 @@ METHOD_NAMES = {
     "connector": "connector",
     "independent": "independent",
 }
-# The ends of the "BrBG" map; undecided is neither.
-VERDICTS = {"supported": "#01665e", "contradicted": "#8c510a", "undecided": "#949494"}
+# The ends of the "BrBG" map; undecided is neither, and no effect is a finding of its own.
+VERDICTS = {"supported": "#01665e", "contradicted": "#8c510a", "no effect": "#3f4b8c", "undecided": "#949494"}
 NEUTRAL, FAINT = "#4d4d4d", "#b3b3b3"  # what has no colour of its own; guides
 
 # Colours of quantities: which of seaborn's palettes, and which part of its 256 colours. The ends are cut off so that

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -16,6 +15,7 @@ from wedgescape.measurements import connectors as unaligned
 from wedgescape.measurements.alignment import Settings as AlignmentSettings
 from wedgescape.measurements.alignment import left_out, matching
 from wedgescape.measurements.connectors import Settings as ConnectorSettings
+from wedgescape.numerics.judging import Claim
 from wedgescape.training.optima import Optima
 
 MINUTES = 120
@@ -58,10 +58,10 @@ def measure(
 def work(case: Case, connectors: ConnectorSettings) -> Work:
     """Count the connectors of random sets, and the matching of their optima; nothing where the network is no chain."""
     one = matching(case)
-    count = sum((size - 1) * min(connectors.sets, math.comb(case.seeds, size)) for size in connectors.sizes)
+    count = sum((size - 1) * min(connectors.sets, case.seeds // size) for size in connectors.sizes)
     return times(count, one) + unaligned.work_on_sets(case, connectors) if one else Work()
 
 
-def claims() -> Iterator[dict]:
+def claims() -> Iterator[Claim]:
     """`alignment` makes the claims about aligned connectors."""
     return iter(())

@@ -19,11 +19,10 @@ from wedgescape.landscapes.lines import barrier, interpolate
 from wedgescape.landscapes.operations import Case, MultiplyAdd, Work, evaluations, times
 from wedgescape.measurements.curves import draw_pairs
 from wedgescape.numerics.intervals import Intervals
-from wedgescape.numerics.judging import is_small, row
+from wedgescape.numerics.judging import Claim, fit
 from wedgescape.stores.zarr_stores import Variable, labelled
 from wedgescape.study.places import AtBase, AtWidths
 from wedgescape.study.sections import Count, Section, key
-from wedgescape.study.settings import Rules
 from wedgescape.training.optima import Optima
 
 
@@ -150,55 +149,47 @@ def matching(case: Case) -> Work:
     return Work({MultiplyAdd(): PASSES * one_pass})
 
 
-def claims(
-    alignment: AtWidths, connectors: AtBase, aligned_connectors: AtBase, rules: Rules, intervals: Intervals
-) -> Iterator[dict]:
-    """Judge how much of what separates optima is a matter of the order of their units.
+CLAIMS = (
+    "aligned_barrier",
+    "aligned_width",
+    "aligned_centroid",
+)
 
-    The statistics are the barrier of the training loss after matching over the one before, averaged over pairs at each
-    width; Spearman's rho of the barrier after matching and the width; and for the largest m the training loss at the
-    centroid of matched optima over that of the unmatched, and at their connector's centre over that at their centroid.
-    Bootstrapped over pairs, and over sets. Networks that no matching fits are left out.
+
+def claims(
+    alignment: AtWidths, connectors: AtBase, aligned_connectors: AtBase, intervals: Intervals
+) -> Iterator[Claim]:
+    """Estimate how much of what separates optima is a matter of the order of their units.
+
+    At each width, the barrier of the training loss after matching over the one before, in decades, over pairs of seeds;
+    how the barrier after matching changes from the narrowest to the widest network, on the same pairs; for the largest
+    m, the training loss at the centroid of matched optima over that of the unmatched. Networks that no matching fits
+    are left out.
     """
     stores = aligned(alignment)
     if not stores:
         return
     for store in stores:
-        height, width = store["barrier"].sel(split="train"), store.attrs["width"]
-        ratio = intervals.mean(height.sel(alignment="after") / height.sel(alignment="before"))
-        yield row(
-            f"aligned_barrier_{width}",
-            f"Matching the units removes most of the barrier between optima at width {width}",
-            "barrier after / before matching",
-            is_small(ratio, rules.maximum_loss_ratio),
-            len(np.unique(store["members"])),
-            store.sizes["pair"],
-            int(store["diverged"].sum()),
-        )
+        height = store["barrier"].sel(split="train")
+        ratio = _decades(height.sel(alignment="after"), height.sel(alignment="before"))
+        found, names = intervals.pairs(ratio, store["members"].values), {"width": store.attrs["width"]}
+        yield Claim("aligned_barrier", "log10(barrier after / before matching)", found, names, int((~fit(store)).sum()))
     if len(stores) > 1:
-        pairs = min(store.sizes["pair"] for store in stores)
-        after = np.stack([store["barrier"].sel(split="train", alignment="after").values[:pairs] for store in stores])
-        trend = intervals.trend(after, [store.attrs["width"] for store in stores])
-        judged = is_small(trend, -rules.minimum_correlation, rules.minimum_correlation)
-        sentence = "Between matched optima, barriers are lower in wider networks"
-        seeds = len(np.unique(stores[0]["members"]))
-        yield row("aligned_width", sentence, "Spearman's rho", judged, seeds, after.size)
+        ends = [store["barrier"].sel(split="train", alignment="after") for store in (stores[-1], stores[0])]
+        pairs = min(end.sizes["pair"] for end in ends)
+        change = _decades(*(end[:pairs] for end in ends))
+        found = intervals.pairs(change, stores[0]["members"].values[:pairs])
+        yield Claim("aligned_width", "log10(barrier after matching, widest / narrowest network)", found)
     size = int(aligned_connectors["size"].max())
-    before, after = (store["loss"].sel(split="train", size=size) for store in (connectors, aligned_connectors))
-    members = aligned_connectors["members"].sel(size=size).values
-    ratios = {
-        "aligned_centroid": (
-            f"Matching the units lowers the loss at the linear centroid of {size} optima",
-            "loss at the centroid after / before matching",
-            after.sel(place="centroid") / before.sel(place="centroid"),
-        ),
-        "aligned_connector": (
-            f"A connector of {size} matched optima still lies below their centroid",
-            "loss at the centre / at the centroid, after matching",
-            after.sel(place="centre") / after.sel(place="centroid"),
-        ),
-    }
-    for name, (sentence, statistic, ratio) in ratios.items():
-        finite = ratio.values[np.isfinite(ratio.values)]
-        judged = is_small(intervals.mean(finite), rules.maximum_loss_ratio)
-        yield row(name, sentence, statistic, judged, len(set(members[members >= 0].tolist())), len(finite))
+    before, after = (
+        store["loss"].sel(split="train", size=size, place="centroid") for store in (connectors, aligned_connectors)
+    )
+    found = intervals.sets(_decades(after, before), aligned_connectors["members"].sel(size=size).values)
+    yield Claim("aligned_centroid", "log10(loss at the centroid after / before matching)", found, {"size": size})
+
+
+def _decades(first: xr.DataArray, second: xr.DataArray) -> np.ndarray:
+    """Return log10(first / second); nan where one of them is not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log10(first.values / second.values)
+    return np.where(np.isfinite(ratio), ratio, np.nan)

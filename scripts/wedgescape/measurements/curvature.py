@@ -19,14 +19,13 @@ from wedgescape.landscapes.operations import Case, Product, Step, Work, evaluati
 from wedgescape.landscapes.spans import gaussian, unit
 from wedgescape.measurements.tunnels import rotate, tangents
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
-from wedgescape.numerics.intervals import Intervals
-from wedgescape.numerics.judging import is_small, trend_claims
+from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
+from wedgescape.numerics.judging import Claim, change_over, fit, in_order, left_out
 from wedgescape.numerics.lanczos import hessian_moments
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import Variable, as_rows, labelled
 from wedgescape.study.places import AlongSweeps
 from wedgescape.study.sections import Count, Section, key
-from wedgescape.study.settings import Rules
 from wedgescape.training.optima import Optima
 
 
@@ -249,24 +248,38 @@ def work(case: Case, settings: Settings) -> Work:
 
 # The paper says that learning rate, L2 and width act alike on the large-scale curvature. The rest we ask beside, and of
 # the error rate as well, since a network that is less confident is curved otherwise in its loss.
-SWEEPS = {
-    "learning_rate": "the learning rate",
-    "weight_decay": "L2 regularisation",
-    "width": "width",
-    "dropout": "dropout",
-    "batch_size": "the batch size",
-}
-LARGE_SCALE = {
-    "large_scale": ("curvature", "Large-scale curvature of the loss"),
-    "large_scale_error": ("roughness", "Large-scale curvature of the error rate"),
-}
 
 
-def claims(curvature: AlongSweeps, rules: Rules, intervals: Intervals) -> Iterator[dict]:
-    """Judge how the large-scale curvature of loss and of error rate moves over each sweep of numbers."""
-    for quantity, (name, text) in LARGE_SCALE.items():
-        sentences = {sweep: f"{text} falls with {cause}" for sweep, cause in SWEEPS.items()}
-        yield from trend_claims(curvature, quantity, name, sentences, is_small, rules, intervals)
+ALL = "all"  # sweeps together
+SWEEPS = ("learning_rate", "weight_decay", "width", "dropout", "batch_size")
+LARGE_SCALE = {"curvature": "large_scale", "roughness": "large_scale_error"}
+NAMES = {"curvature": "the large-scale curvature of the loss", "roughness": "that of the error rate"}
+CLAIMS = (
+    "curvature_learning_rate",
+    "curvature_weight_decay",
+    "curvature_width",
+    "curvature_dropout",
+    "curvature_batch_size",
+    "roughness_learning_rate",
+    "roughness_weight_decay",
+    "roughness_width",
+    "roughness_dropout",
+    "roughness_batch_size",
+)
+
+
+def claims(curvature: AlongSweeps, intervals: Intervals) -> Iterator[Claim]:
+    """Estimate by how much the large-scale curvature of loss and of error rate changes over each sweep of numbers.
+
+    The curvature of the loss is positive and skewed, so its change is in decades; that of the error rate may be zero.
+    """
+    for name, quantity in LARGE_SCALE.items():
+        for sweep, store in in_order(curvature, SWEEPS):
+            values, unit = store[quantity].mean("direction"), "1/radian^2"
+            if name == "curvature":
+                values, unit = np.log10(values.where(values > 0)), "decades"
+            change = change_over(store, values, intervals)
+            yield Claim(f"{name}_{sweep}", f"change of {NAMES[name]}, {unit}", change, left_out=left_out(store))
 
 
 def statistics_of(store: xr.Dataset) -> xr.Dataset:
@@ -274,7 +287,8 @@ def statistics_of(store: xr.Dataset) -> xr.Dataset:
     means = store[["large_scale", "large_scale_error"]].mean("direction", skipna=False)
     top = store["eigenvalue"].isel(rank=0, drop=True).rename("top_eigenvalue")
     others = [name for name in STATISTICS if name not in (*means, "top_eigenvalue")]
-    return xr.merge([means, top, store[[*others, "diverged"]]], compat="override")
+    flags = [name for name in ("diverged", "unfit") if name in store]
+    return xr.merge([means, top, store[[*others, *flags]]], compat="override")
 
 
 def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
@@ -284,27 +298,56 @@ def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
     return rows
 
 
+def paired(curvature: dict[str, xr.Dataset], tunnels: dict[str, xr.Dataset]) -> dict[str, dict[str, np.ndarray]]:
+    """Return each statistic, and the angular width of the tunnel around the same optimum as `width`, by sweep.
+
+    Args:
+        curvature: sweep -> stores of `measure`, joined over `value`.
+        tunnels: the same of `tunnels.measure`; seeds that one of the two lacks are left out.
+
+    Returns:
+        Sweep -> name -> (value, seed); nan where a run is no optimum.
+    """
+    found = {}
+    for name, store in curvature.items():
+        width = tunnels[name]["width_accuracy"].mean("direction").where(fit(tunnels[name]))
+        statistics, width = xr.align(statistics_of(store).where(fit(store)), width, join="inner", exclude=["value"])
+        parts = {one: statistics[one] for one in STATISTICS} | {"width": width}
+        found[name] = {one: part.transpose("value", "seed").values for one, part in parts.items()}
+    return found
+
+
+def within_sweeps(data: dict[str, dict[str, np.ndarray]], statistic: str, intervals: Intervals) -> Estimate:
+    """Return the mean over seeds and sweeps of the rank correlation with the angular width over a sweep's settings.
+
+    Args:
+        data: of `paired`.
+        statistic: one of `STATISTICS`.
+        intervals: how they are computed.
+    """
+    x, y = (np.concatenate([part[name] for part in data.values()]) for name in (statistic, "width"))
+    ends = np.cumsum([len(part["width"]) for part in data.values()])
+    strata = [range(end - len(part["width"]), end) for end, part in zip(ends, data.values(), strict=True)]
+    return intervals.correlation(x, y, [stratum for stratum in strata if len(stratum) > 2])
+
+
 def correlations(
     curvature: dict[str, xr.Dataset], tunnels: dict[str, xr.Dataset], intervals: Intervals
 ) -> pd.DataFrame:
-    """Correlate each statistic with the angular width of the tunnel around the same optimum.
+    """Correlate each statistic with the angular width of the tunnel around the same optimum, within sweeps.
 
     Args:
-        curvature: name of a set of settings -> stores of `measure`, joined over `value`.
-        tunnels: the same of `tunnels.measure`; seeds that one of the two lacks are left out.
+        curvature: sweep -> stores of `measure`, joined over `value`.
+        tunnels: the same of `tunnels.measure`.
         intervals: how they are computed.
 
     Returns:
-        One row per (set, statistic): Spearman's rho over all (setting, seed) that did not diverge, with its interval.
+        One row per (sweep, statistic), and one per statistic for all sweeps together (`ALL`): the mean over seeds of
+        Spearman's rho over the settings, with its interval. Of sweeps with fewer than three values there is none.
     """
-    rows = []
-    for name, store in curvature.items():
-        width = tunnels[name]["width_accuracy"].mean("direction")
-        found, width = xr.align(statistics_of(store), width, join="inner", exclude=["value"])
-        width = width.transpose("value", "seed").values
+    data, rows = paired(curvature, tunnels), []
+    for name, part in {ALL: data, **{sweep: {sweep: one} for sweep, one in data.items()}}.items():
         for statistic in STATISTICS:
-            values = found[statistic].transpose("value", "seed").where(~found["diverged"].astype(bool)).values
-            interval = intervals.correlation(values, width)
-            count = int((np.isfinite(values) & np.isfinite(width)).sum())
-            rows.append({"settings": name, "statistic": statistic, **vars(interval), "count": count})
+            found = within_sweeps(part, statistic, intervals)
+            rows.append({"settings": name, "statistic": statistic, **ends_of(found), "count": found.units})
     return pd.DataFrame(rows)

@@ -19,12 +19,11 @@ from wedgescape.landscapes.curves import CurveLandscape
 from wedgescape.landscapes.lines import barrier
 from wedgescape.landscapes.operations import Case, Step, Work, evaluations
 from wedgescape.numerics.intervals import Intervals
-from wedgescape.numerics.judging import is_small, row
+from wedgescape.numerics.judging import Claim
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
 from wedgescape.study.places import AtBase
 from wedgescape.study.sections import AllDifferent, Count, PositiveNumber, Section, key
-from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Recipe, descend
 from wedgescape.training.optima import Optima
 
@@ -166,30 +165,25 @@ def work(case: Case, settings: Settings) -> Work:
     return Work({step: kinds * settings.steps}) + evaluations(case.model, (1 + kinds) * pairs * settings.points)
 
 
-NAMES = {"bezier": "quadratic Bezier curves", "chain": "polygonal chains"}
+FLOOR = 1e-4  # of a ratio: a curve without a barrier counts as this far below
+CLAIMS = ("curve",)
 
 
-def claims(curves: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
-    """Judge for each kind of curve whether it joins pairs of optima with a far lower barrier than the straight line.
+def claims(curves: AtBase, intervals: Intervals) -> Iterator[Claim]:
+    """Estimate for each kind of curve how far its barrier lies below that of the straight line, in decades.
 
-    The statistic is the ratio of the two barriers of the training loss, averaged over pairs of optima, bootstrapped
-    over pairs. Pairs whose curve diverged are left out and counted.
+    Pairs whose curve diverged, and those without a barrier on the straight line, are left out and counted.
     """
     barriers = curves["barrier"].sel(split="train")
     straight = barriers.sel(kind="line").values
     for kind in curves["kind"].values.tolist()[1:]:
         bent = barriers.sel(kind=kind).values
-        finite = np.isfinite(bent) & np.isfinite(straight)
-        kept = finite & (straight > 0)
-        yield row(
-            f"curve_{kind}",
-            f"Curves of low loss join pairs of optima: {NAMES[kind]}",
-            "barrier of the curve / of the straight line",
-            is_small(intervals.mean(bent[kept] / straight[kept]), rules.maximum_loss_ratio),
-            len(np.unique(curves["members"])),
-            int(kept.sum()),
-            int((~finite).sum()),
-        )
+        kept = np.isfinite(bent) & (straight > 0)
+        ratio = np.full(len(bent), np.nan)
+        ratio[kept] = np.log10(np.maximum(bent[kept], FLOOR * straight[kept]) / straight[kept])
+        found = intervals.pairs(ratio, curves["members"].values)
+        names = {"kind": kind}
+        yield Claim("curve", "log10(barrier of the curve / of the straight line)", found, names, int((~kept).sum()))
 
 
 def tidy(curves: xr.Dataset) -> pd.DataFrame:

@@ -15,11 +15,10 @@ from wedgescape.landscapes.base import Landscape, Slice
 from wedgescape.landscapes.operations import Case, Projection, Step, Work, evaluations
 from wedgescape.landscapes.spans import HELD_BYTES, RandomSpan
 from wedgescape.numerics.intervals import Interval, Intervals
-from wedgescape.numerics.judging import is_small, row
+from wedgescape.numerics.judging import Claim, fit
 from wedgescape.stores.zarr_stores import Variable, as_json, as_rows, labelled
 from wedgescape.study.places import AtWidths, Tell
 from wedgescape.study.sections import Count, Counts, Fraction, PositiveNumber, Section, key
-from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Descent, Recipe, descend
 from wedgescape.training.optima import Optima
 
@@ -250,27 +249,25 @@ def work(case: Case, settings: Settings) -> Work:
     return total
 
 
-def claims(hyperplanes: AtWidths, rules: Rules, intervals: Intervals) -> Iterator[dict]:
-    """Judge at each width whether far fewer random directions than parameters are enough to descend.
+CLAIMS = ("hyperplane",)
 
-    The statistic is the dimensions at the threshold over the parameters, averaged over seeds, bootstrapped over seeds.
-    A seed that never reached the threshold counts as 1, as if it had taken the whole space; seeds that diverged in the
-    full space have no threshold, are left out and counted.
+
+def claims(hyperplanes: AtWidths, intervals: Intervals) -> Iterator[Claim]:
+    """Estimate at each width the share of random directions that are enough to descend, in decades.
+
+    A seed that never reached the threshold gives a bound: it needs more than the most that was tried. Seeds that are no
+    optima in the full space have no threshold, are left out and counted.
     """
     for store in hyperplanes.values():
-        diverged = store["diverged"].values.astype(bool)
-        fraction = store["threshold"].values / store.attrs["parameters"]
-        fraction = np.where(store["censored"].values == "above", 1.0, fraction)[~diverged]
-        share, width = f"{store.attrs['accuracy_fraction']:.0%} of the accuracy", store.attrs["width"]
-        yield row(
-            f"hyperplane_{width}",
-            f"Few random directions are enough for {share} at width {width}",
-            "dimensions of a random hyperplane that are enough / parameters",
-            is_small(intervals.mean(fraction), rules.maximum_threshold_fraction),
-            store.sizes["seed"],
-            len(fraction),
-            int(diverged.sum()),
-        )
+        kept, dim = fit(store).values, store.attrs["parameters"]
+        above = store["censored"].values == "above"
+        needed = np.where(above, float(measured(store).max()), store["threshold"].values)
+        censored = np.select([above, store["censored"].values == "below"], [1, -1], 0)
+        found = intervals.bounds(np.log10(needed / dim)[kept], censored[kept])
+        names = {"width": store.attrs["width"]}
+        share = f"{store.attrs['accuracy_fraction']:.0%}"
+        quantity = f"log10(dimensions for {share} of the accuracy / parameters)"
+        yield Claim("hyperplane", quantity, found, names, int((~kept).sum()))
 
 
 def measured(store: xr.Dataset) -> np.ndarray:

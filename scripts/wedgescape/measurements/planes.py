@@ -16,6 +16,7 @@ from wedgescape.landscapes.models import filter_normalised
 from wedgescape.landscapes.operations import Case, Work, evaluations
 from wedgescape.landscapes.spans import Span, gaussian, gram, orthonormal
 from wedgescape.measurements.connectors import neighbour_centres
+from wedgescape.numerics.judging import Claim
 from wedgescape.stores.zarr_stores import Variable, labelled
 from wedgescape.study.places import AtSetting
 from wedgescape.study.sections import Odd, PositiveNumber, Section, key
@@ -244,6 +245,6 @@ def work(case: Case, settings: Settings) -> Work:
     return evaluations(case.model, grids * settings.resolution**2 + 3 * settings.profile_points + 1)
 
 
-def claims() -> Iterator[dict]:
+def claims() -> Iterator[Claim]:
     """Nothing is claimed of planes: barriers are judged on the lines of `profiles`."""
     return iter(())

@@ -19,12 +19,11 @@ from wedgescape.measurements.connectors import neighbour_centres
 from wedgescape.measurements.tunnels import keeps_accuracy, keeps_loss
 from wedgescape.numerics.crossings import Crossing, first_crossing, halvings
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
-from wedgescape.numerics.intervals import Intervals
-from wedgescape.numerics.judging import is_large, row
+from wedgescape.numerics.intervals import Intervals, ends_of
+from wedgescape.numerics.judging import Claim, left_out
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.places import AtBase, AtSetting
 from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
-from wedgescape.study.settings import Rules
 from wedgescape.training.optima import Optima
 
 
@@ -403,51 +402,40 @@ def work(case: Case, settings: Settings) -> Work:
     return total
 
 
-def claims(profiles: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
-    """Judge the radial direction against random ones, barriers on straight lines, and monotonic linear interpolation.
+RISE = 0.01  # nats: what counts as no rise
+CLAIMS = (
+    "long_radial_outwards",
+    "long_radial_inwards",
+    "linear_barrier",
+    "monotonic_interpolation",
+)
 
-    Radial, outwards and inwards apart: the mean over seeds of the logarithm of (length of the radial direction) /
-    (geometric mean length of random ones), by the accuracy threshold; beyond the reach, the reach counts. Barriers of
-    the training loss: the mean over pairs of optima, each seed with the next. Both are bootstrapped, over seeds and
-    over pairs. Monotonic: the fraction of seeds whose training loss nowhere rises from the initialisation to the
-    optimum, with the exact binomial interval, for a bootstrap sees no spread where all seeds agree.
+
+def claims(profiles: AtBase, intervals: Intervals) -> Iterator[Claim]:
+    """Estimate how long the radial direction is, how high barriers on straight lines are, how often none is met.
+
+    Radial, outwards and inwards apart: log10 of (length of the radial direction) / (geometric mean length of
+    random ones), by the accuracy threshold; beyond the reach, the reach counts. Barriers of the training loss, over
+    pairs of seeds. Monotonic: the share of seeds whose training loss nowhere rises from the initialisation to the
+    optimum.
     """
-    diverged, store = int(profiles["diverged"].sum()), sound_seeds(profiles)
-    seeds = store.sizes["seed"]
+    lost, store = left_out(profiles), sound_seeds(profiles)
     logs = by_kind(store).pivot_table("log_length", "seed", "name")
     for name, side in zip(KINDS["radial"], ("outwards", "inwards"), strict=True):
-        ratio = (logs[name] - logs[KINDS["random"][0]]).to_numpy()
-        yield row(
-            f"long_radial_{side}",
-            f"The radial direction is longer than random ones, {side}",
-            "log(length of the radial direction / of random ones)",
-            is_large(intervals.mean(ratio), 0.0),
-            len(ratio),
-            len(ratio),
-            diverged,
-        )
+        ratio = (logs[name] - logs[KINDS["random"][0]]).to_numpy() / np.log(10)
+        quantity = "log10(length of the radial direction / of random ones)"
+        yield Claim(f"long_radial_{side}", quantity, intervals.mean(ratio), left_out=lost)
     if "pair_barrier" in store:
-        barriers = store["pair_barrier"].sel(split="train").values
-        yield row(
-            "linear_barrier",
-            "A barrier separates optima on the straight line between them",
-            "barrier of the training loss, nats",
-            is_large(intervals.mean(barriers), rules.minimum_barrier),
-            seeds,
-            len(barriers),
-            diverged,
-        )
+        found = intervals.pairs(store["pair_barrier"].sel(split="train").values, _pairs(store))
+        yield Claim("linear_barrier", "barrier of the training loss, nats", found, left_out=lost)
     rises = store["init_rise"].sel(split="train").values
-    fraction = intervals.fraction(int((rises <= rules.maximum_rise).sum()), seeds)
-    yield row(
-        "monotonic_interpolation",
-        "The loss falls monotonically on the straight line from the initialisation to the optimum",
-        "fraction of seeds",
-        is_large(fraction, rules.minimum_fraction),
-        seeds,
-        seeds,
-        diverged,
-    )
+    found = intervals.share(int((rises <= RISE).sum()), len(rises))
+    yield Claim("monotonic_interpolation", f"share of seeds that rise by at most {RISE} nats", found, left_out=lost)
+
+
+def _pairs(store: xr.Dataset) -> np.ndarray:
+    seeds = store["seed"].values
+    return np.stack([seeds, np.roll(seeds, -1)], 1)
 
 
 def sound_seeds(profiles: xr.Dataset) -> xr.Dataset:
@@ -481,6 +469,6 @@ def summarise(table: pd.DataFrame, intervals: Intervals) -> pd.DataFrame:
     """Return one row per kind, longest first: the geometric mean of relative lengths over seeds, with its interval."""
     rows = []
     for (kind, name), group in table.groupby(["kind", "name"], sort=False):
-        ends = {end: float(np.exp(value)) for end, value in vars(intervals.mean(group["log_length"])).items()}
+        ends = {end: float(np.exp(value)) for end, value in ends_of(intervals.mean(group["log_length"])).items()}
         rows.append({"kind": kind, "name": name, **ends, "open": group["open"].mean(), "seeds": len(group)})
     return pd.DataFrame(rows).sort_values("estimate", ascending=False, kind="stable", ignore_index=True)

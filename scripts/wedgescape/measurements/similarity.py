@@ -18,6 +18,7 @@ from torch.nn.functional import normalize
 from wedgescape.landscapes.base import SPLITS
 from wedgescape.landscapes.lines import barrier_along
 from wedgescape.landscapes.operations import Case, Comparison, Evaluation, Work, evaluations
+from wedgescape.numerics.judging import Claim
 from wedgescape.stores.zarr_stores import Variable, labelled
 from wedgescape.study.sections import Section, key
 from wedgescape.training.optima import Optima
@@ -216,6 +217,6 @@ def work(case: Case, settings: Settings) -> Work:
     return evaluations(case.model, case.seeds * (1 + settings.points)) + pairs
 
 
-def claims() -> Iterator[dict]:
+def claims() -> Iterator[Claim]:
     """Claim nothing of it alone; `analysis.phase_diagram` compares it with other statistics."""
     return iter(())

@@ -16,6 +16,7 @@ from wedgescape.landscapes.operations import Case, MultiplyAdd, Product, Work, e
 from wedgescape.landscapes.spans import gaussian, random_directions
 from wedgescape.numerics.eigenpairs import hessian_eigenpairs
 from wedgescape.numerics.intervals import standard_error
+from wedgescape.numerics.judging import Claim
 from wedgescape.numerics.lanczos import density, directions_above, quadratic_forms, spectrum
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.sections import Count, PositiveNumber, PositiveNumbers, Section, key
@@ -218,6 +219,6 @@ def work(case: Case, settings: Settings) -> Work:
     return times(min(settings.seeds, case.seeds), one) + around
 
 
-def claims() -> Iterator[dict]:
+def claims() -> Iterator[Claim]:
     """Claim nothing of the spectrum alone; `analysis.fitted_wedges` compares its short directions with wedges."""
     return iter(())

@@ -22,13 +22,11 @@ from wedgescape.landscapes.spans import Orthogonal, unit
 from wedgescape.measurements import connectors as centres
 from wedgescape.measurements.connectors import Settings as ConnectorSettings
 from wedgescape.measurements.connectors import draw_sets
-from wedgescape.numerics.intervals import Intervals
-from wedgescape.numerics.judging import is_small, row
+from wedgescape.numerics.judging import Claim
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import Variable, labelled
-from wedgescape.study.places import AtBase, AtSetting
+from wedgescape.study.places import AtSetting
 from wedgescape.study.sections import Count, PositiveNumber, Section, Sizes, key
-from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Recipe, descend
 from wedgescape.training.optima import Optima
 
@@ -315,26 +313,9 @@ def work(case: Case, search: ConnectorSettings, settings: Settings) -> Work:
     return total
 
 
-def claims(subspaces: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
-    """Judge for each m whether a connector is a whole subspace of low loss.
-
-    The statistic is the largest training loss at random points between its vertices, averaged over sets of optima,
-    bootstrapped over sets. Sets whose surface diverged are left out and counted.
-    """
-    table = tidy(subspaces)
-    for size in subspaces["size"].values.tolist():
-        done = table.loc[table["size"] == size, "largest_train_loss"].to_numpy()
-        finite = np.isfinite(done)
-        members = subspaces["members"].sel(size=size).values
-        yield row(
-            f"subspace_{size}",
-            f"A whole low-loss subspace joins {size} optima",
-            "largest training loss between vertices, nats",
-            is_small(intervals.mean(done[finite]), rules.maximum_connector_loss),
-            len(set(members[members >= 0].tolist())),
-            int(finite.sum()),
-            int((~finite).sum()),
-        )
+def claims() -> Iterator[Claim]:
+    """Claim nothing."""
+    return iter(())
 
 
 def tidy(store: xr.Dataset) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import xarray as xr
 
 from wedgescape.landscapes.operations import Case, Work
+from wedgescape.numerics.judging import Claim
 from wedgescape.stores.zarr_stores import Variable
 from wedgescape.study.places import Weights
 from wedgescape.training.train import CURVES
@@ -30,6 +31,6 @@ def work(case: Case) -> Work:
     return Work()
 
 
-def claims() -> Iterator[dict]:
+def claims() -> Iterator[Claim]:
     """Claim nothing of training."""
     return iter(())

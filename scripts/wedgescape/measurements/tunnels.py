@@ -15,12 +15,11 @@ from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.operations import Case, Work, evaluations
 from wedgescape.landscapes.spans import gaussian, unit
 from wedgescape.numerics.crossings import first_crossing, halvings
-from wedgescape.numerics.intervals import Intervals
-from wedgescape.numerics.judging import is_large, trend_claims
+from wedgescape.numerics.intervals import Intervals, ends_of
+from wedgescape.numerics.judging import Claim, change_over, in_order, left_out
 from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
 from wedgescape.study.places import AlongSweeps
 from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
-from wedgescape.study.settings import Rules
 from wedgescape.training.optima import Optima
 
 
@@ -209,19 +208,24 @@ def work(case: Case, settings: Settings) -> Work:
     return evaluations(case.model, rays * (len(grid) + 2 * halve) + 2 * case.seeds, ["train"])
 
 
-# Which way angular width is said to move: by the paper for the first three, by us for the others.
-SENTENCES = {
-    "learning_rate": "Tunnels are wider at higher learning rates",
-    "weight_decay": "Tunnels are wider with more L2 regularisation",
-    "width": "Tunnels are wider in wider networks",
-    "dropout": "Tunnels are wider with more dropout",
-    "batch_size": "Tunnels are wider with larger batches",
-}
+SWEEPS = ("learning_rate", "weight_decay", "width", "dropout", "batch_size")
 
 
-def claims(tunnels: AlongSweeps, rules: Rules, intervals: Intervals) -> Iterator[dict]:
-    """Judge how angular width (accuracy threshold, mean over rays) moves over each sweep of numbers."""
-    return trend_claims(tunnels, "width_accuracy", "tunnel", SENTENCES, is_large, rules, intervals)
+CLAIMS = (
+    "tunnel_learning_rate",
+    "tunnel_weight_decay",
+    "tunnel_width",
+    "tunnel_dropout",
+    "tunnel_batch_size",
+)
+
+
+def claims(tunnels: AlongSweeps, intervals: Intervals) -> Iterator[Claim]:
+    """Estimate by how much angular width (accuracy threshold, mean over rays) changes over each sweep of numbers."""
+    for sweep, store in in_order(tunnels, SWEEPS):
+        width = store["width_accuracy"].mean("direction") * (180 / math.pi)
+        change = change_over(store, width, intervals)
+        yield Claim(f"tunnel_{sweep}", "change of the angular width, degrees", change, left_out=left_out(store))
 
 
 def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
@@ -238,5 +242,5 @@ def summarise(table: pd.DataFrame, column: str, intervals: Intervals) -> pd.Data
     rows = []
     for (sweep, value), group in table.groupby(["sweep", "value"], sort=False):
         interval = intervals.mean(group.loc[~group["diverged"].astype(bool), column])
-        rows.append({"sweep": sweep, "value": value, **vars(interval), "seeds": len(group)})
+        rows.append({"sweep": sweep, "value": value, **ends_of(interval), "seeds": len(group)})
     return pd.DataFrame(rows)

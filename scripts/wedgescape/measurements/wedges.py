@@ -16,11 +16,10 @@ from wedgescape.measurements.connectors import find_centres
 from wedgescape.measurements.hyperplanes import descend_in_hyperplanes
 from wedgescape.measurements.tunnels import angular_width, keeps_loss, tangents
 from wedgescape.numerics.intervals import Intervals
-from wedgescape.numerics.judging import is_small, row
+from wedgescape.numerics.judging import Claim
 from wedgescape.stores.zarr_stores import Variable, as_rows, labelled
 from wedgescape.study.places import AtBase
 from wedgescape.study.sections import Count, Counts, PositiveNumbers, Section, key
-from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Recipe
 
 
@@ -175,36 +174,31 @@ def work(case: Case, settings: Settings) -> Work:
     return total
 
 
-SENTENCES = {
-    "random_loss": "Random points lie as far from a wedge as r sqrt(s/D)",
-    "cut_loss": "The lowest loss on random cuts is r sqrt((s-d)/D)",
-    "width": "A wedge is as wide as asin(tau / (r sqrt(s/D)))",
-    "shared_dim": "m wedges share D (1 - s/D)^m dimensions",
-}
+CLAIMS = (
+    "wedge_random_loss",
+    "wedge_cut_loss",
+    "wedge_width",
+    "wedge_shared_dim",
+    "wedge_connector",
+)
 
 
-def claims(wedges: AtBase, rules: Rules, intervals: Intervals) -> Iterator[dict]:
-    """Judge whether the toy model follows its closed forms, and has connectors up to the predicted m and not beyond.
+def claims(wedges: AtBase, intervals: Intervals) -> Iterator[Claim]:
+    """Check whether the toy model follows its closed forms, and has connectors up to the predicted m and not beyond.
 
-    The statistics are the mean over cases of the absolute relative error (one wedge; where the closed form is at least
-    one dimension, or above zero), and the fraction of connectors whose being found or not was mispredicted. Both are
-    bootstrapped over cases. Supported where the interval lies below `maximum_relative_error`.
+    The mean over cases of the absolute relative error (one wedge; where the closed form is at least one dimension, or
+    above zero), and the share of connectors whose being found or not was predicted.
     """
     table = tidy(wedges)
     one_wedge = table["wedges"].isna() | (table["wedges"] == 1)
-    measured = {}
-    for quantity, sentence in SENTENCES.items():
+    for quantity in PAIRS:
         smallest = 1.0 if quantity == "shared_dim" else 1e-12
         chosen = one_wedge & (table["quantity"] == quantity) & (table["predicted"] >= smallest)
-        measured[quantity] = (sentence, "mean absolute relative error", table.loc[chosen, "relative_error"].abs())
+        found = intervals.mean(table.loc[chosen, "relative_error"].abs(), "case")
+        yield Claim(f"wedge_{quantity}", "mean absolute relative error", found)
     expected = wedges["size"] <= wedges["largest_connector"]  # (size, short)
-    found = (wedges["connector_residual"] < FOUND_BELOW).mean("connector_trial")
-    sentence = "A connector joins m wedges up to the predicted m and not beyond"
-    measured["connector"] = (sentence, "fraction mispredicted", abs(found - expected).values.ravel())
-    for name, (sentence, statistic, errors) in measured.items():
-        judged = is_small(intervals.mean(errors), rules.maximum_relative_error)
-        trials = wedges.sizes["connector_trial" if name in ("shared_dim", "connector") else "trial"]
-        yield row(f"wedge_{name}", sentence, statistic, judged, trials, len(errors))
+    found = ((wedges["connector_residual"] < FOUND_BELOW) == expected).values
+    yield Claim("wedge_connector", "share predicted", intervals.share(int(found.sum()), found.size, "connector"))
 
 
 PAIRS = {

@@ -1,8 +1,13 @@
-"""Intervals: every number comes with its spread over seeds."""
+"""Intervals: every number comes with its spread, by what its independent units are (docs/science.md, Verdicts).
+
+The independent unit is a seed: an initialisation with its order of examples. Pairs share seeds, so they are no units of
+their own; sets count only where no two share a seed; test examples are drawn as well as seeds are.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -20,46 +25,259 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class StudentT:
+    """What is known of an estimate: Student's t about it.
+
+    Args:
+        estimate: the centre.
+        error: its standard error.
+        freedom: degrees of freedom; 0 where nothing is known about spread.
+    """
+
+    estimate: float
+    error: float
+    freedom: int
+
+    def below(self, value: float) -> float:
+        """Return the p-value of the hypothesis that the truth is at most a value: small, if it lies clearly above."""
+        if self.freedom < 1 or not np.isfinite(self.estimate):
+            return 1.0
+        if self.error == 0:
+            return 0.0 if self.estimate > value else 1.0
+        from scipy import special  # scipy.stats takes half a second to import, and of a hundred jobs one needs it
+
+        return float(special.stdtr(self.freedom, (value - self.estimate) / self.error))
+
+    def above(self, value: float) -> float:
+        """Return the p-value of the hypothesis that the truth is at least a value."""
+        return StudentT(-self.estimate, self.error, self.freedom).below(-value)
+
+    def ends(self, confidence: float) -> tuple[float, float]:
+        """Return the ends of the interval; infinite where nothing is known about spread."""
+        if self.freedom < 1:
+            return -np.inf, np.inf
+        from scipy import special
+
+        reach = float(special.stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
+        return self.estimate - reach, self.estimate + reach
+
+
+@dataclass(frozen=True)
+class Binomial:
+    """What is known of a share: the exact binomial test, and the interval of Clopper & Pearson (1934)."""
+
+    hits: int
+    count: int
+
+    def below(self, value: float) -> float:
+        """Return the p-value of the hypothesis that the share is at most a value."""
+        return self._test(value, "greater")
+
+    def above(self, value: float) -> float:
+        """Return the p-value of the hypothesis that the share is at least a value."""
+        return self._test(value, "less")
+
+    def _test(self, value: float, alternative: str) -> float:
+        from scipy import stats
+
+        if not self.count:
+            return 1.0
+        return float(stats.binomtest(self.hits, self.count, min(max(value, 0.0), 1.0), alternative).pvalue)
+
+    def ends(self, confidence: float) -> tuple[float, float]:
+        """Return the ends of the interval."""
+        from scipy import stats
+
+        if not self.count:
+            return -np.inf, np.inf
+        ends = stats.binomtest(self.hits, self.count).proportion_ci(confidence, "exact")
+        return float(ends.low), float(ends.high)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is known of an estimate: how resampling moves it."""
+
+    values: np.ndarray
+
+    def below(self, value: float) -> float:
+        """Return the p-value of the hypothesis that the truth is at most a value; never less than the draws resolve."""
+        return float((1 + (self.values <= value).sum()) / (1 + len(self.values)))
+
+    def above(self, value: float) -> float:
+        """Return the p-value of the hypothesis that the truth is at least a value."""
+        return float((1 + (self.values >= value).sum()) / (1 + len(self.values)))
+
+    def ends(self, confidence: float) -> tuple[float, float]:
+        """Return the percentile interval."""
+        low, high = np.quantile(self.values, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Estimate(Interval):
+    """An estimate that can be judged: its interval, its independent units, and the tests that the interval inverts.
+
+    Args:
+        estimate: of the quantity.
+        low: lower end of the interval; -inf where the values are only bounds from above.
+        high: upper end; inf where the values are only bounds from below.
+        unit: what is independent: seed, pair, disjoint set, random point, …
+        units: how many there were. Pairs and sets count the seeds and sets behind them that are independent.
+        known: the tests.
+    """
+
+    unit: str = "seed"
+    units: int = 0
+    known: StudentT | Binomial | Draws = field(default=StudentT(np.nan, np.nan, 0), compare=False)
+
+    def p_at_most(self, value: float) -> float:
+        """Return the p-value of "the truth is at most this value"; 1 where the values bound it from above alone."""
+        return 1.0 if self.low == -np.inf else self.known.below(value)
+
+    def p_at_least(self, value: float) -> float:
+        """Return the p-value of "the truth is at least this value"; 1 where the values bound it from below alone."""
+        return 1.0 if self.high == np.inf else self.known.above(value)
+
+
+@dataclass(frozen=True)
 class Intervals:
-    """How intervals are computed: percentile bootstraps over seeds, and exact binomial ones of fractions.
+    """How intervals are computed, by what the values have in common.
 
     Args:
         confidence: of every interval.
-        resamples: of every bootstrap.
+        resamples: of the bootstrap over seeds and examples.
     """
 
     confidence: float = 0.95
     resamples: int = 2000
 
-    def mean(self, values) -> Interval:
-        """Return `bootstrap_mean` of values (n,)."""
-        return bootstrap_mean(values, self.confidence, self.resamples)
+    def mean(self, values, unit: str = "seed") -> Estimate:
+        """Return the mean of values (n,), one per independent unit, with Student's t interval.
 
-    def fraction(self, hits: int, count: int) -> Interval:
-        """Return `exact_fraction` of hits in a count of trials."""
-        return exact_fraction(hits, count, self.confidence)
+        Values that are not finite are left out. With fewer than two values the interval is unbounded: one seed says
+        nothing about spread. Positive, skewed quantities (losses, ratios, curvatures) belong on a log scale first.
+        """
+        values = np.asarray(values, dtype=float).ravel()
+        values = values[np.isfinite(values)]
+        estimate = float(values.mean()) if len(values) else np.nan
+        return self._of(StudentT(estimate, standard_error(values), len(values) - 1), unit, len(values))
 
-    def trend(self, values: np.ndarray, levels) -> Interval:
-        """Return `bootstrap_trend` of values (level, seed) over levels (level,)."""
-        return bootstrap_trend(values, levels, self.confidence, self.resamples)
+    def pairs(self, values, members) -> Estimate:
+        """Return the mean over pairs of seeds, with the jackknife that deletes one seed at a time.
 
-    def correlation(self, x: np.ndarray, y: np.ndarray) -> Interval:
-        """Return `bootstrap_correlation` of two measurements (setting, seed)."""
-        return bootstrap_correlation(x, y, self.confidence, self.resamples)
+        The interval is Student's t with n - 1 degrees of freedom for n seeds. Where seeds have effects of their own,
+        pairs that share one are alike, and an interval over pairs would be too short.
+
+        Args:
+            values: (pair,), nan where there is none.
+            members: (pair, 2), the seeds of each pair. Every seed should be in equally many.
+        """
+        values, members = np.asarray(values, dtype=float), np.asarray(members)
+        kept = np.isfinite(values)
+        values, members = values[kept], members[kept]
+        seeds = np.unique(members)
+        estimate = float(values.mean()) if len(values) else np.nan
+        without = [values[(members != seed).all(1)] for seed in seeds]
+        means = [part.mean() if len(part) else np.nan for part in without]
+        return self.jackknife(estimate, means, "seed, in pairs")
+
+    def jackknife(self, estimate: float, without, unit: str = "seed") -> Estimate:
+        """Return an estimate of any kind with the jackknife's interval, Student's t with n - 1 degrees of freedom.
+
+        Args:
+            estimate: from all units.
+            without: (n,), the same with one unit left out each time.
+            unit: what is left out.
+        """
+        without = np.asarray(without, dtype=float)
+        count = len(without)
+        if count < 2 or not np.isfinite(without).all():
+            return self._of(StudentT(float(estimate), np.nan, 0), unit, count)
+        error = float(np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum()))
+        return self._of(StudentT(float(estimate), error, count - 1), unit, count)
+
+    def sets(self, values, members) -> Estimate:
+        """Return the mean over sets of seeds, of which no two share one, with Student's t interval.
+
+        Args:
+            values: (set,), nan where there is none.
+            members: (set, m), the seeds of each set; -1 where there is none.
+
+        Raises:
+            ValueError: if two sets share a seed. They would be counted as independent and are not.
+        """
+        values, members = np.asarray(values, dtype=float), np.asarray(members)
+        taken = members[np.isfinite(values)]
+        taken = taken[taken >= 0]
+        if len(np.unique(taken)) < len(taken):
+            raise ValueError("sets that share a seed are not independent")
+        return self.mean(values, "disjoint set")
+
+    def share(self, hits: int, count: int, unit: str = "seed") -> Estimate:
+        """Return the share of hits in a count of independent trials, with its exact binomial interval."""
+        known = Binomial(int(hits), int(count))
+        low, high = known.ends(self.confidence)
+        return Estimate(hits / count if count else np.nan, low, high, unit, int(count), known)
+
+    def examples(self, values) -> Estimate:
+        """Return the mean over seeds and test examples, both of them drawn (the pigeonhole bootstrap of Owen 2007).
+
+        With examples taken for fixed, a difference that rests on a handful of images looks certain.
+
+        Args:
+            values: (seed, example); rows that are not finite are left out.
+        """
+        values = np.asarray(values, dtype=float)
+        values = values[np.isfinite(values).all(1)]
+        seeds, examples = values.shape
+        if seeds < 2:
+            return self._of(StudentT(float(values.mean()) if seeds else np.nan, np.nan, 0), "seed and example", seeds)
+        draw = stream("bootstrap of seeds and examples")
+        rows = draw.multinomial(seeds, np.full(seeds, 1 / seeds), self.resamples) / seeds
+        columns = draw.multinomial(examples, np.full(examples, 1 / examples), self.resamples) / examples
+        known = Draws(np.einsum("rs,rs->r", rows, columns @ values.T))
+        low, high = known.ends(self.confidence)
+        return Estimate(float(values.mean()), low, high, "seed and example", seeds, known)
+
+    def correlation(self, x, y, strata: Sequence[Sequence[int]] | None = None) -> Estimate:
+        """Return the mean over seeds of each seed's rank correlation over settings, with Student's t interval.
+
+        The settings are fixed: the estimate is about these. Within a stratum (one sweep) they differ in one thing, so
+        no difference between strata can pass for a correlation. A seed's correlation is the mean over strata.
+
+        Args:
+            x: (setting, seed), a measurement; nan where there is none.
+            y: (setting, seed), another.
+            strata: the settings of each stratum, at least three in each; all of them are one by default.
+        """
+        return self.mean(rank_correlations(x, y, strata).mean(0))
+
+    def bounds(self, values, censored, unit: str = "seed") -> Estimate:
+        """Return the mean of values of which some are only bounds.
+
+        Args:
+            values: (n,), one per independent unit; where censored, the bound.
+            censored: (n,), -1 where the truth is at most the value, 1 where it is at least the value, else 0.
+            unit: what is independent.
+
+        Returns:
+            As `mean`; its interval has no upper end where any truth may lie above its value, no lower end where any
+            may lie below: only what the bounds alone decide can be judged.
+        """
+        kept = np.isfinite(np.asarray(values, dtype=float))
+        censored, found = np.asarray(censored)[kept], self.mean(values, unit)
+        low = -np.inf if (censored < 0).any() else found.low
+        high = np.inf if (censored > 0).any() else found.high
+        return Estimate(found.estimate, low, high, unit, found.units, found.known)
+
+    def _of(self, known: StudentT, unit: str, units: int) -> Estimate:
+        return Estimate(known.estimate, *known.ends(self.confidence), unit, units, known)
 
 
-def bootstrap_mean(values, confidence: float = 0.95, resamples: int = 2000) -> Interval:
-    """Return the mean of values (n,) with its percentile bootstrap interval; nan values are left out.
-
-    With fewer than two values the interval is unbounded: one seed says nothing about spread.
-    """
-    values = np.asarray(values, dtype=float)
-    values = values[np.isfinite(values)]
-    if len(values) < 2:
-        return Interval(float(values.mean()) if len(values) else np.nan, -np.inf, np.inf)
-    drawn = stream("bootstrap").integers(len(values), size=(resamples, len(values)))
-    ends = np.quantile(values[drawn].mean(1), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(values.mean()), float(ends[0]), float(ends[1]))
+def ends_of(found: Interval) -> dict[str, float]:
+    """Return an interval as columns of a table: `estimate`, `low`, `high`."""
+    return {"estimate": found.estimate, "low": found.low, "high": found.high}
 
 
 def standard_error(values) -> float:
@@ -68,69 +286,25 @@ def standard_error(values) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
 
 
-def exact_fraction(hits: int, count: int, confidence: float = 0.95) -> Interval:
-    """Return the fraction of hits in a count of trials, with its exact binomial interval (Clopper & Pearson 1934)."""
-    from scipy import stats  # takes half a second to import, and of a hundred jobs one needs it
-
-    ends = stats.binomtest(hits, count).proportion_ci(confidence, "exact")
-    return Interval(hits / count, float(ends.low), float(ends.high))
-
-
-def bootstrap_trend(values: np.ndarray, levels, confidence: float = 0.95, resamples: int = 2000) -> Interval:
-    """Return Spearman's rho of a hyperparameter and a measurement, with an interval from a bootstrap over seeds.
+def rank_correlations(x, y, strata: Sequence[Sequence[int]] | None = None) -> np.ndarray:
+    """Return Spearman's rho over the settings of each stratum, seed by seed: (stratum, seed).
 
     Args:
-        values: (level, seed), the measurement; nan where a run diverged.
-        levels: (level,), the hyperparameter's values.
-        confidence: of the interval.
-        resamples: of the bootstrap. Whole seeds are drawn, since one seed's runs share their initialisation.
+        x: (setting, seed), a measurement; nan where there is none.
+        y: (setting, seed), another.
+        strata: the settings of each stratum; all of them are one by default.
+
+    Returns:
+        nan where a seed has fewer than three settings in a stratum, or where one of the measurements does not move.
     """
-    values = np.asarray(values, dtype=float)
-    levels = np.broadcast_to(np.asarray(levels, dtype=float)[:, None], values.shape)
-    return bootstrap_correlation(levels, values, confidence, resamples)
-
-
-def bootstrap_correlation(x: np.ndarray, y: np.ndarray, confidence: float = 0.95, resamples: int = 2000) -> Interval:
-    """Return Spearman's rho of two measurements, with an interval from a bootstrap over seeds.
-
-    Args:
-        x: (point, seed), a measurement; nan where there is none.
-        y: (point, seed), another.
-        confidence: of the interval.
-        resamples: of the bootstrap. Whole seeds are drawn, since one seed's runs share their initialisation.
-    """
-    first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    finite = np.isfinite(first) & np.isfinite(second)
-    seeds = first.shape[1]
-    if finite.sum() < 3 or np.ptp(first[finite]) == 0 or np.ptp(second[finite]) == 0:
-        return Interval(np.nan, -np.inf, np.inf)
-    # Ranks are taken once: a seed that is drawn twice would tie with itself and raise the correlation of every draw.
-    x, y = np.zeros(first.shape), np.zeros(first.shape)
-    x[finite], y[finite] = (pd.Series(values[finite]).rank() for values in (first, second))
-
-    def correlation(draws: np.ndarray) -> np.ndarray:
-        """(draw, seed) indices -> Pearson's correlation (draw,) of the ranks."""
-        kept = np.moveaxis(finite[:, draws], 1, 0)  # (draw, level, seed)
-        sums = [
-            (np.moveaxis(part[:, draws], 1, 0) * kept).sum((1, 2)) / kept.sum((1, 2))
-            for part in (x, y, x * x, y * y, x * y)
-        ]
-        spread = (sums[2] - sums[0] ** 2) * (sums[3] - sums[1] ** 2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return (sums[4] - sums[0] * sums[1]) / np.sqrt(spread)
-
-    estimate = float(correlation(np.arange(seeds)[None])[0])
-    if seeds < 2:
-        return Interval(estimate, -np.inf, np.inf)
-    draws = correlation(stream("bootstrap").integers(seeds, size=(resamples, seeds)))
-    ends = np.nanquantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(estimate, float(ends[0]), float(ends[1]))
-
-
-def standardised_difference(first: np.ndarray, last: np.ndarray) -> float:
-    """Return (mean of last - mean of first) over the pooled standard deviation; nan without spread."""
-    first, last = first[np.isfinite(first)], last[np.isfinite(last)]
-    if min(len(first), len(last)) < 2:
-        return np.nan
-    pooled = np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / 2)
-    return float((last.mean() - first.mean()) / pooled) if pooled > 0 else np.nan
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    both = np.isfinite(x) & np.isfinite(y)
+    strata = [range(len(x))] if strata is None else strata
+    found = np.full((len(strata), x.shape[1]), np.nan)
+    for row, stratum in enumerate(strata):
+        for seed in range(x.shape[1]):
+            kept = [setting for setting in stratum if both[setting, seed]]
+            first, second = (pd.Series(part[kept, seed]).rank().to_numpy() for part in (x, y))
+            if len(kept) >= 3 and np.ptp(first) and np.ptp(second):
+                found[row, seed] = np.corrcoef(first, second)[0, 1]
+    return found

@@ -91,13 +91,17 @@ class Determinants:
         labels = {key: [sweep.label, sweep.colour] for key, (_section, _field, sweep) in swept().items()}
         return self.of(f"plot_{file.name}", roots, sections, name=file.name, context=context, labels=labels)
 
-    def claims(self) -> dict:
-        """Return what determines the verdicts."""
+    def claims(self, rules: dict) -> dict:
+        """Return what determines the verdicts.
+
+        Args:
+            rules: all of config/rules.yaml.
+        """
         files = self.layout.catalogue.claiming
         roots = [self.script("judge_claims.py"), *((file.path, ["claims"]) for file in files)]
         sections = ["claims", *(key for file in files for key in file.sections("claims"))]
         kinds = {kind for file in files for kind in file.kinds("claims")}
-        return self.of("judge_claims", roots, sections, context=self.layout.context(*kinds))
+        return self.of("judge_claims", roots, sections, context=self.layout.context(*kinds), rules=rules)
 
     def archive(self, configs: Sequence[str], results: Sequence[str]) -> dict:
         """Return what determines the archive.

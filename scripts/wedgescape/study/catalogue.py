@@ -87,6 +87,11 @@ class File:
         return {one.asname or one.name: (node.module or "", one.name) for node in nodes for one in node.names}
 
     @property
+    def claims(self) -> tuple[str, ...]:
+        """The names of the claims that the file makes; config/rules.yaml has a rule for each."""
+        return tuple(self.constant("CLAIMS", ()))
+
+    @property
     def summary(self) -> str:
         """The first line of the docstring, without its reference to docs/science.md and its full stop."""
         return (ast.get_docstring(self.tree) or "").partition("\n")[0].partition(" (docs/")[0].rstrip(".")
@@ -202,6 +207,11 @@ class Catalogue:
     measurements: dict[str, File]
     figures: dict[str, File]
     claiming: list[File]
+
+    @property
+    def claims(self) -> list[str]:
+        """The names of all claims."""
+        return [name for file in self.claiming for name in file.claims]
 
     def config_class(self, own_model: bool = False) -> type[settings.Config]:
         """Return the class of a whole config: the general sections, and one for each measurement that has one.

@@ -1,4 +1,4 @@
-"""The sections of the config that belong to no measurement: data, model, training, seeds, sweeps, rules of verdicts.
+"""The sections of the config that belong to no measurement: data, model, training, seeds, sweeps, intervals.
 
 A measurement declares its section in its own file; `catalogue.config_class` puts all of them together.
 """
@@ -158,60 +158,13 @@ class Archive(Section):
     weights: bool = key(False, "Whether to include the networks' weights, so that others can repeat the measurements.")
 
 
-class Rules(Section):
-    """The rules by which the claims are judged, fixed before any run, and how intervals are computed."""
+class Judging(Section):
+    """How intervals are computed. By which rules claims are judged stands in config/rules.yaml."""
 
     SECTION: ClassVar[str] = "claims"
 
-    confidence: Fraction = key(0.95, "Confidence of all intervals.")
-    resamples: int = key(2000, "Bootstrap resamples.", ge=100, smoke=100)
-    minimum_correlation: float = key(
-        0.2, "A trend is supported where the whole interval of Spearman's rho lies beyond this value.", ge=0, lt=1
-    )
-    maximum_connector_loss: float = key(
-        0.1,
-        "A connector is a low-loss subspace where the interval of its largest training loss between vertices lies"
-        " below this value, in nats.",
-        gt=0,
-    )
-    maximum_relative_error: float = key(
-        0.1,
-        "The toy model follows a closed form where the interval of the mean relative error lies below this value.",
-        gt=0,
-    )
-    maximum_loss_ratio: Fraction = key(
-        0.5,
-        "A connector is supported where the whole interval of (loss at its centre) / (loss at the linear "
-        "centroid) lies below this value; a kind of curve, where that of (its barrier) / (the straight line's) "
-        "does.",
-    )
-    minimum_barrier: float = key(
-        0.1,
-        "A barrier separates optima where the whole interval of the straight line's barrier lies above this, in nats.",
-        ge=0,
-    )
-    maximum_rise: float = key(
-        0.01, "The loss falls monotonically on a straight line where it nowhere rises by more than this, in nats.", ge=0
-    )
-    minimum_fraction: Fraction = key(
-        0.5,
-        "What holds for single seeds is supported where the whole interval of their fraction lies above this value.",
-    )
-    maximum_threshold_fraction: Fraction = key(
-        0.1,
-        "Few random directions are enough where the whole interval of (dimensions at the threshold) / "
-        "(parameters) lies below this value.",
-    )
-    minimum_likeness: Fraction = key(
-        0.7,
-        "Two hyperparameters act in similar ways where the whole interval of the cosine of their effects lies "
-        "above this value; 0.7 leaves them half of the squared effects in common.",
-    )
-    maximum_fold_difference: float = key(
-        2.0,
-        "Two estimates of one number agree where the interval of the larger over the smaller lies below this.",
-        gt=1,
-    )
+    confidence: Fraction = key(0.95, "Confidence of all intervals, and of verdicts after correction in their family.")
+    resamples: int = key(2000, "Resamples of the bootstrap over seeds and examples.", ge=100, smoke=200)
 
 
 class Look(Section):
@@ -301,7 +254,7 @@ class Config(Section):
         [], "Full products, each a section that gives two or more of the keys of `sweeps` values."
     )
     archive: Archive = key(Archive())
-    claims: Rules = key(Rules())
+    claims: Judging = key(Judging())
     figures: Look = key(Look())
 
     @model_validator(mode="before")
