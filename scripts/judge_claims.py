@@ -1,12 +1,13 @@
 """Judge what the measurements say by the rules of config/rules.yaml."""
 
 from wedgescape.analysis.verdicts import as_page, as_specifications, as_table
+from wedgescape.measurements import training
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.judging import judge
 from wedgescape.provenance.arguments import arguments, imported
 from wedgescape.provenance.frame import job
 from wedgescape.stores.zarr_stores import write_table, write_text
-from wedgescape.study.catalogue import catalogue
+from wedgescape.study.catalogue import catalogue, file_of
 from wedgescape.study.rules import RuleBook
 
 with job(snakemake):
@@ -19,5 +20,6 @@ with job(snakemake):
     rows, specifications = judge(found, rules, Intervals(section["confidence"], section["resamples"]))
     write_table(as_table(rows), snakemake.output.table)
     write_table(as_specifications(specifications), snakemake.output.specifications)
-    page = as_page(as_table(rows), rules, snakemake.config["study"], section["confidence"])
+    unfit = training.warning(**arguments(file_of("training", "measurements"), "claims", snakemake))
+    page = as_page(as_table(rows), rules, snakemake.config["study"], section["confidence"], unfit)
     write_text(page, snakemake.output.page)

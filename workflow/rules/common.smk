@@ -14,7 +14,7 @@ from wedgescape.provenance.records import result_name, set_aside_changed
 from wedgescape.study.catalogue import catalogue
 from wedgescape.study.layout import Layout, is_toy, needs_networks, tables_of
 from wedgescape.study.rules import load_rules
-from wedgescape.study.study import load_study
+from wedgescape.study.study import load_study, warnings
 
 NOTES = Path(".snakemake/wedgescape")  # they only save time
 
@@ -36,6 +36,10 @@ for path in changed:
     logger.warning(
         f"{path.with_suffix('')} was changed after a job had made it. Snakemake rebuilds it; what was there is now {path}"
     )
+
+if internals.is_main(workflow):
+    for text in warnings(study, catalogue()):
+        logger.warning(text)
 
 determinants = Determinants(
     layout,
