@@ -220,7 +220,7 @@ class Matched(Section):
         smoke=["learning_rate"],
     )
     loss: Fraction = key(
-        0.1, "Training loss at which a network is stopped, as a share of that of chance, ln(classes).", smoke=0.95
+        0.05, "Training loss at which a network is stopped, as a share of that of chance, ln(classes).", smoke=0.95
     )
     epochs_factor: PositiveNumber = key(4.0, "Longest such training, in units of `training.epochs`.", smoke=2.0)
 

@@ -351,7 +351,8 @@ def _beyond(config: dict, limits: list[tuple[str, str, str]]) -> Iterator[tuple[
         value, limit = _value(config, path), _value(config, other)
         found = max(value) if isinstance(value, list) else value or 0
         if found > limit or (found == limit and relation == "less than"):
-            yield (path, other), f"found {_shortest(found)}; allowed: {relation} {other}, {limit}"
+            keys = (path, other, *(["seeds"] if other == "base_seeds" else []))  # the number of which it is by default
+            yield keys, f"found {_shortest(found)}; allowed: {relation} {other}, {limit}"
 
 
 def _contradictions(config: dict) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -18,7 +18,7 @@ from wedgescape.study.study import seeds_in
 from wedgescape.training.checkpoints import Checkpoint
 from wedgescape.training.descent import Recipe, descend
 
-STOPPED_AFTER = 0.3  # of the base setting's epochs: measured on the digits
+STOPPED_AFTER = 0.15  # of `training.epochs`, mean over the settings of the digits
 REPORT_EVERY = 10.0  # seconds between two lines of progress
 
 
