@@ -197,7 +197,7 @@ def test_the_base_setting_has_further_seeds_beside_the_chunks_of_all_settings():
 def test_a_study_may_begin_at_another_seed():
     study = study_of(seeds=5, base_seeds=7, seeds_per_job=3, first_seed=100)
     assert study.chunks(BASE) == ["100-102", "103-104", "105-106"]
-    assert study.seeds == [100, 101, 102, 103, 104]
+    assert study.seeds == list(range(100, 107))
     assert study.training(BASE) == study_of(seeds=5).training(BASE)
 
 

@@ -32,7 +32,7 @@ NETWORKS = ("Optima", "AllOptima", "OptimaOfMethods", "Weights")
 GIVEN = ("Intervals", "Tell", "BaseSetting", "Grids", "Verdicts", "Tables", "SettingName")
 
 PARTS = {"measurement": ("VARIABLES", "measure", "work", "claims"), "figure": ("CATEGORY", "TITLE", "draw")}
-SHARED_BY_FIGURES = ("__init__", "style", "publish", "scenes")
+NO_FIGURES = ("__init__", "style", "publish", "scenes", "comparison")  # of a study
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def catalogue(library: Path = LIBRARY) -> Catalogue:
         for room in ("measurements", "analysis", "figures")
     }
     measuring = [file for file in (*rooms["measurements"], *rooms["analysis"]) if _is_measurement(file)]
-    figures = [file for file in rooms["figures"] if file.name not in SHARED_BY_FIGURES]
+    figures = [file for file in rooms["figures"] if file.name not in NO_FIGURES]
     chapters = {file.name: file.constant("CATEGORY") for file in figures if "CATEGORY" in file.definitions}
     claiming = [file for file in (*rooms["measurements"], *rooms["analysis"]) if "claims" in file.definitions]
     claiming.sort(key=lambda file: (file.name not in chapters, chapters.get(file.name, ""), file.name))

@@ -44,6 +44,11 @@ class Layout:
         """The table of the other ways to measure what claims are about."""
         return f"{self.results}/tables/specifications.csv"
 
+    @property
+    def confirmation(self) -> str:
+        """The table of the verdicts on fresh seeds (`make confirm`)."""
+        return f"{self.results}_confirmation/claims.csv"
+
     def weights(self, setting: str) -> list[str]:
         """The stores of all networks of a setting, one per chunk of seeds."""
         return [f"{self.results}/weights/{setting}/seeds~{seeds}.zarr.zip" for seeds in self.study.chunks(setting)]

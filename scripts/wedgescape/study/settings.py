@@ -248,6 +248,10 @@ class Config(Section):
     dataset: DATASETS | OwnDataset = key(
         help="What the networks learn; or, for your own data, a section with the two keys below."
     )
+    confirms: str | None = key(
+        None, "Name of a study whose verdicts this one confirms, by the same rules on seeds never used before; see "
+        "`make confirm`.",
+    )  # fmt: skip
     defaults: Literal["standard", "smoke"] = key(
         "standard",
         "Values of the keys that the config does not give: standard, or smoke, tiny values with which everything "

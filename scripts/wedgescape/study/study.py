@@ -64,8 +64,8 @@ class Study:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds that every setting has."""
-        return [seed for chunk in self.seed_chunks for seed in seeds_in(chunk)]
+        """All seeds of the study: those of the base setting, of which every setting has the first."""
+        return [seed for chunk in self.chunks(self.base) for seed in seeds_in(chunk)]
 
     def training(self, setting: str) -> dict:
         """Everything in the config that determines the training at a setting.
