@@ -250,4 +250,4 @@ def test_a_users_own_files_count(determinants, tmp_path):
     tunnels = catalogue().measurements["tunnels"]
     before = mine.measurement(tunnels)["code"]
     assert before != determinants.measurement(tunnels)["code"]
-    assert mine.claims()["code"] == determinants.claims()["code"]
+    assert mine.claims({})["code"] == determinants.claims({})["code"]

@@ -5,7 +5,6 @@ import gzip
 import pytest
 import yaml
 
-
 slow = pytest.mark.slow  # of those that run jobs before they stop
 
 
