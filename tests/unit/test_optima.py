@@ -11,6 +11,7 @@ import xarray as xr
 
 from wedgescape.errors import InputError
 from wedgescape.landscapes.base import Landscape
+from wedgescape.measurements import connectors
 from wedgescape.numerics import judging
 from wedgescape.stores.attributes import Origin, training_of
 from wedgescape.stores.zarr_stores import write_store
@@ -168,3 +169,14 @@ def test_fit_goes_by_what_training_saw_last(data, train_small, mlp):
     assert optima.unfit.tolist() == (stored > 0.5 * math.log(3)).tolist()
     without = Optima(mlp, weights.drop_vars("train_loss"), maximum_loss=0.5)
     assert without.unfit.tolist() == optima.unfit.tolist()
+
+
+def test_sets_are_drawn_from_all_networks_and_neighbours_from_the_first(quadratic, points):
+    everyone = Optima.of(quadratic(torch.ones(6), dtype=torch.float32), points(9, 6))
+    search = connectors.Settings(sizes=[2], sets=4, steps=1)
+    store = connectors.measure(everyone.first(4), search, everyone)
+    members = store["members"].values[0]
+    assert len(set(members.flatten())) == 8  # two of each of four sets that share none
+    assert members.max() > 3
+    assert store["neighbour_centre"].sizes["seed"] == 4
+    assert not store["unfit"].any()
