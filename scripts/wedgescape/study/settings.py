@@ -233,7 +233,7 @@ class Fit(Section):
     maximum_loss: Fraction = key(
         0.5,
         "Largest training loss of a network that counts as an optimum, as a share of that of chance, ln(classes).",
-        smoke=0.95,
+        smoke=0.99,
     )
 
 
