@@ -322,7 +322,7 @@ def measure(
     places = (taken.dimensions, taken.angles, taken.radii, outwards, profiles["alpha"], connectors["size"])
     for (axis, text, units), place in zip(QUANTITIES.values(), places, strict=True):
         coordinates[axis] = described((axis,), place, text, units)
-    threshold = float(tunnels.attrs["loss_threshold"])
+    threshold = float(tunnels["loss_threshold"].mean())
     attributes = {
         "parameters": taken.dim,
         "optima_radius": taken.radius,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,14 +18,14 @@ from torch import Tensor
 from wedgescape.landscapes.base import Batch, Landscape
 from wedgescape.landscapes.operations import Case, Product, Step, Work, evaluations, hessian, times
 from wedgescape.landscapes.spans import gaussian, unit
-from wedgescape.measurements.tunnels import rotate, tangents
+from wedgescape.measurements.tunnels import AS_TRAINED, BALANCED, Read, claim_of, rotate, tangents
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
-from wedgescape.numerics.judging import Claim, change_over, fit, in_order, left_out
+from wedgescape.numerics.judging import Claim, fit, in_order
 from wedgescape.numerics.lanczos import hessian_moments
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import Variable, as_rows, labelled
-from wedgescape.study.places import AlongSweeps
+from wedgescape.study.places import AlongSweeps, AtBase, BaseSetting
 from wedgescape.study.sections import Count, Section, key
 from wedgescape.training.optima import Optima
 
@@ -253,6 +254,7 @@ def work(case: Case, settings: Settings) -> Work:
 ALL = "all"  # sweeps together
 SWEEPS = ("learning_rate", "weight_decay", "width", "dropout", "batch_size")
 LARGE_SCALE = {"curvature": "large_scale", "roughness": "large_scale_error"}
+ANGLES = (15.0, 30.0, 45.0)  # degrees, at which curvature along rays is taken
 NAMES = {"curvature": "the large-scale curvature of the loss", "roughness": "that of the error rate"}
 CLAIMS = (
     "curvature_learning_rate",
@@ -268,18 +270,59 @@ CLAIMS = (
 )
 
 
-def claims(curvature: AlongSweeps, intervals: Intervals) -> Iterator[Claim]:
+def claims(
+    curvature: AlongSweeps,
+    tunnels: AlongSweeps,
+    balanced: AlongSweeps,
+    dimension: AtBase,
+    base: BaseSetting,
+    intervals: Intervals,
+) -> Iterator[Claim]:
     """Estimate by how much the large-scale curvature of loss and of error rate changes over each sweep of numbers.
 
     The curvature of the loss is positive and skewed, so its change is in decades; that of the error rate may be zero.
+    The other ways to measure it go by the tunnels' rays, as does what dimension alone makes of it (`along_rays`).
     """
     for name, quantity in LARGE_SCALE.items():
         for sweep, store in in_order(curvature, SWEEPS):
-            values, unit = store[quantity].mean("direction"), "1/radian^2"
-            if name == "curvature":
-                values, unit = np.log10(values.where(values > 0)), "decades"
-            change = change_over(store, values, intervals)
-            yield Claim(f"{name}_{sweep}", f"change of {NAMES[name]}, {unit}", change, left_out=left_out(store))
+            angle, unit = math.degrees(store.attrs["angle"]), "1/radian^2" if name == "roughness" else "decades"
+            rays = tunnels[sweep].assign({quantity: store[quantity].mean("direction")})
+            ways: dict[str, Read] = {f"{angle:.3g}°, both sides": partial(of_directions, quantity=quantity)}
+            ways = {} if sweep == "width" else ways  # there it is compared with rays
+            ways |= {
+                f"{one:.3g}°": partial(along_rays, angle=math.radians(one), quantity=quantity)
+                for one in dict.fromkeys((angle, *ANGLES))
+            }
+            stores = {AS_TRAINED: rays, BALANCED: balanced[sweep]}
+            yield claim_of(f"{name}_{sweep}", sweep, f"{NAMES[name]}, {unit}", ways, stores, dimension, base, intervals)
+
+
+def of_directions(store: xr.Dataset, quantity: str) -> xr.DataArray:
+    """Return large-scale curvatures (…, seed) as they were measured; of the loss, log10."""
+    values = store[quantity] if quantity in store else xr.full_like(store["radius"], np.nan)
+    return np.log10(values.where(values > 0)) if quantity == "large_scale" else values
+
+
+def along_rays(store: xr.Dataset, angle: float, quantity: str) -> xr.DataArray:
+    """Return large-scale curvatures (…, seed) from rays to one side: 2 [f(theta(phi)) - f(theta)] / phi^2.
+
+    A random direction is as likely as its opposite, so that the mean over directions is the same as to both sides.
+
+    Args:
+        store: with `loss` and `accuracy` along rays over `angle`.
+        angle: phi, radians, between the angles of which the quotient is interpolated.
+        quantity: `large_scale` of the loss, of which log10 is returned; or `large_scale_error`, of the error rate.
+    """
+    along = store["loss"] if quantity == "large_scale" else 1 - store["accuracy"]
+    angles = store["angle"].values
+    after = int(np.clip(np.searchsorted(angles, angle), 2, len(angles) - 1))
+    low, high = (
+        2 * (along.isel(angle=place, drop=True) - along.isel(angle=0, drop=True)) / angles[place] ** 2
+        for place in (after - 1, after)
+    )
+    part = (angle - angles[after - 1]) / (angles[after] - angles[after - 1])
+    values = (low + part * (high - low)).mean("direction")
+    return np.log10(values.where(values > 0)) if quantity == "large_scale" else values
 
 
 def statistics_of(store: xr.Dataset) -> xr.Dataset:
@@ -292,8 +335,8 @@ def statistics_of(store: xr.Dataset) -> xr.Dataset:
 
 
 def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
-    """Return one row per (value, seed) of a sweep: its name, its value and `STATISTICS`."""
-    rows = as_rows(statistics_of(sweep), ("value", "seed"), (*STATISTICS, "diverged"))
+    """Return one row per (value, seed) of a sweep: its name, its value, `STATISTICS`, and which are optima."""
+    rows = as_rows(statistics_of(sweep).assign(fit=fit(sweep)), ("value", "seed"), (*STATISTICS, "fit"))
     rows.insert(0, "sweep", name)
     return rows
 

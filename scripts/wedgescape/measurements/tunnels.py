@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
@@ -15,11 +18,11 @@ from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.operations import Case, Work, evaluations
 from wedgescape.landscapes.spans import gaussian, unit
 from wedgescape.numerics.crossings import first_crossing, halvings
-from wedgescape.numerics.intervals import Intervals, ends_of
-from wedgescape.numerics.judging import Claim, change_over, in_order, left_out
+from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
+from wedgescape.numerics.judging import Claim, change_over, fit, in_order, left_out
 from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
-from wedgescape.study.places import AlongSweeps
-from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
+from wedgescape.study.places import AlongSweeps, AtBase, BaseSetting
+from wedgescape.study.sections import Count, Fraction, Section, key
 from wedgescape.training.optima import Optima
 
 
@@ -27,18 +30,21 @@ class Settings(Section):
     """Angular width of the tunnel around an optimum."""
 
     directions: Count = key(8, "Random directions per optimum.", smoke=2)
+    angles: int = key(33, "Equal angles from 0 to 90 degrees at which loss and accuracy along rays are kept.", ge=3,
+                      smoke=9)  # fmt: skip
     accuracy_fraction: Fraction = key(
         0.9,
         "The tunnel ends where the training accuracy falls below this fraction of the optimum's.",
     )
-    loss_threshold: PositiveNumber = key(
-        0.5,
-        "By the second definition, it ends where the training loss rises above this value, in nats.",
+    loss_fraction: Fraction = key(
+        0.25,
+        "By the second definition, it ends where the training loss has risen by this fraction of the way from the "
+        "optimum's to chance, ln(classes).",
     )
     angle_error: float = key(0.25, "Largest error of the crossing's angle, in degrees.", gt=0, le=45, smoke=2.0)
 
 
-COARSE_ANGLES = 9  # 0, 11.25, … 90 degrees, among which the first crossing is bracketed
+COARSE_ANGLES = 9  # 0, 11.25, … 90 degrees, among which the first crossing of rays without a profile is bracketed
 POINTS_AT_ONCE = 64
 
 
@@ -57,6 +63,19 @@ class Width:
     open: Tensor
 
 
+@dataclass(frozen=True)
+class Profile:
+    """What rays meet on their way.
+
+    Args:
+        angles: (A,) radians, float64, from 0 to pi/2.
+        values: name -> (K, U, A), on the CPU.
+    """
+
+    angles: Tensor
+    values: dict[str, Tensor]
+
+
 def tangents(optima: Tensor, count: int, seeds) -> Tensor:
     """Return random unit vectors (K, U, P) orthogonal to each optimum (K, P), drawn from K seeds."""
     draws = torch.stack([gaussian(count, optima.shape[1], "tangents", seed) for seed in seeds]).to(optima)
@@ -72,22 +91,35 @@ def rotate(optima: Tensor, directions: Tensor, angles: Tensor) -> Tensor:
     return angles.cos()[:, None] * optima + angles.sin()[:, None] * radius * directions
 
 
+def equal_angles(count: int) -> Tensor:
+    """Return angles (count,) from 0 to a right angle, radians."""
+    return torch.linspace(0, math.pi / 2, count, dtype=torch.float64)
+
+
 def coarse_angles() -> Tensor:
-    """Return the angles (9,) among which a crossing is bracketed, radians."""
-    return torch.linspace(0, math.pi / 2, COARSE_ANGLES, dtype=torch.float64)
+    """Return the angles (9,) among which a crossing is bracketed where there is no profile, radians."""
+    return equal_angles(COARSE_ANGLES)
 
 
-def ray_profile(landscape: Landscape, optima: Tensor, directions: Tensor) -> dict[str, Tensor]:
-    """Evaluate rays (K, U, P) from optima (K, P) at the coarse angles: name -> (K, U, 9), on the CPU."""
-    count, rays = directions.shape[:2]
-    angles = coarse_angles().to(optima)
-    parts = []
-    for some in torch.arange(count * rays * len(angles)).split(POINTS_AT_ONCE):
-        ray, place = some // len(angles), some % len(angles)
-        k, u = ray // rays, ray % rays
-        values = landscape.evaluate(rotate(optima[k], directions[k, u], angles[place]))
-        parts.append({name: value.cpu() for name, value in values.items()})
-    return {name: torch.cat([part[name] for part in parts]).reshape(count, rays, -1) for name in parts[0]}
+def ray_profile(landscape: Landscape, optima: Tensor, directions: Tensor, angles: Tensor) -> Profile:
+    """Evaluate rays from optima at some angles.
+
+    A ray lies in a plane, so a network of linear layers computes its first layer twice for all angles.
+
+    Args:
+        landscape: in R^P.
+        optima: (K, P).
+        directions: (K, U, P), as `angular_width` takes them.
+        angles: (A,) radians.
+    """
+    turns = torch.stack([angles.cos(), angles.sin()], 1).to(optima)
+    found = []
+    for optimum, own in zip(optima, directions, strict=True):
+        for direction in own:
+            vectors = torch.stack([optimum, optimum.norm() * direction])
+            found.append({name: one.cpu() for name, one in landscape.evaluate_combinations(vectors, turns).items()})
+    shape = (*directions.shape[:2], len(angles))
+    return Profile(angles, {name: torch.stack([one[name] for one in found]).reshape(shape) for name in found[0]})
 
 
 def angular_width(
@@ -96,12 +128,13 @@ def angular_width(
     directions: Tensor,
     inside: Callable[[dict[str, Tensor], dict[str, Tensor]], Tensor],
     error: float = math.radians(0.25),
-    profile: dict[str, Tensor] | None = None,
+    profile: Profile | None = None,
 ) -> Width:
     """Measure the angular width of tunnels (our definition).
 
     At an optimum theta of radius r, along theta(phi) = r (cos(phi) theta/|theta| + sin(phi) u), phi in [0, pi/2]: the
-    smallest phi at which `inside` no longer holds. It is bracketed on 9 equal angles, then bisected.
+    smallest phi at which `inside` no longer holds. It is bracketed on the angles of the profile (9 equal ones, if there
+    is none), then bisected.
 
     Args:
         landscape: in R^P, a network's or a toy one.
@@ -116,9 +149,9 @@ def angular_width(
     """
     count, rays = directions.shape[:2]
     reference = landscape.evaluate(optima)
-    on_grid = None
+    on_grid, grid = None, coarse_angles()
     if profile is not None:
-        seen = {name: values[:, :, 1:] for name, values in profile.items()}
+        grid, seen = profile.angles, {name: values[:, :, 1:] for name, values in profile.values.items()}
         optimum = {name: value.cpu()[:, None, None] for name, value in reference.items()}
         on_grid = inside(seen, optimum).reshape(count * rays, -1)
 
@@ -131,7 +164,6 @@ def angular_width(
             found.append(inside(values, {name: value[k] for name, value in reference.items()}).cpu())
         return torch.cat(found)
 
-    grid = coarse_angles()
     halve = halvings(float(grid[1]), error)
     crossing = first_crossing(holds, grid, count * rays, halve, on_grid)
     place, is_open = crossing.place.reshape(count, rays), crossing.open.reshape(count, rays)
@@ -147,8 +179,84 @@ def keeps_accuracy(fraction: float):
 
 
 def keeps_loss(threshold: float):
-    """Inside: the loss is at most a threshold (nats for networks), the second definition."""
+    """Inside: the loss is at most a threshold, for landscapes where there is no chance."""
     return lambda values, _optimum: values["loss"] <= threshold
+
+
+def excess(loss, fraction: float, chance: float):
+    """Return the loss that lies a fraction of the way from an optimum's loss to chance: L + f (chance - L)."""
+    return loss + fraction * (chance - loss)
+
+
+def keeps_excess(fraction: float, chance: float):
+    """Inside: the loss has risen by at most a fraction of the way to chance, the second definition."""
+    return lambda values, optimum: values["loss"] <= excess(optimum["loss"], fraction, chance)
+
+
+# Widths from profiles
+
+
+@dataclass(frozen=True)
+class Definition:
+    """Where a tunnel ends, as read off the profiles of rays.
+
+    Args:
+        quantity: accuracy, which must stay above a fraction of the optimum's; or loss, which may rise by a fraction of
+            the way to chance.
+        fraction: of it.
+    """
+
+    quantity: str
+    fraction: float
+
+    def __str__(self) -> str:
+        """What stands in tables and beside the specification curve."""
+        way = "of the optimum's" if self.quantity == "accuracy" else "of the way to chance"
+        return f"{self.quantity} {self.fraction:.0%} {way}"
+
+    def outside(self, store: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+        """Return the quantity along rays (…, angle), turned so that it falls, and the value below which it is outside.
+
+        Args:
+            store: with `loss` and `accuracy` over angles from 0 on, and the attribute `chance_loss`.
+        """
+        values, at_rest = store[self.quantity], store[self.quantity].isel(angle=0, drop=True)
+        if self.quantity == "accuracy":
+            return values, self.fraction * at_rest
+        return -values, -excess(at_rest, self.fraction, store.attrs["chance_loss"])
+
+
+DEFINITIONS = tuple(Definition("accuracy", fraction) for fraction in (0.8, 0.9, 0.95)) + tuple(
+    Definition("loss", fraction) for fraction in (0.1, 0.25, 0.5)
+)
+
+
+def widths(store: xr.Dataset, definition: Definition) -> xr.DataArray:
+    """Return angular widths (…, seed), degrees, averaged over rays: linear interpolation of each ray's profile.
+
+    Args:
+        store: with profiles of rays over `angle`, as `measure` returns it, perhaps over further dimensions.
+        definition: of the tunnel's end.
+    """
+    values, edge = definition.outside(store)
+    values = values.transpose(..., "angle")
+    edge = edge.transpose(*values.dims[:-1])
+    found = crossings(np.degrees(store["angle"].values), values.values, edge.values)
+    return edge.copy(data=found).mean("direction")
+
+
+def crossings(angles: np.ndarray, values: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """Return where values (…, A) along angles (A,) first fall below an edge (…); the last angle where they never do."""
+    is_outside = ~(values >= edge[..., None])
+    place = np.clip(is_outside.argmax(-1), 1, None)[..., None]
+    before, after = (np.take_along_axis(values, one, -1)[..., 0] for one in (place - 1, place))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        part = np.clip((before - edge) / (before - after), 0, 1)
+    low, high = angles[place[..., 0] - 1], angles[place[..., 0]]
+    found = np.where(np.isfinite(part), low + part * (high - low), (low + high) / 2)
+    found = np.where(is_outside.any(-1), found, angles[-1])
+    found = np.where(is_outside[..., 0], 0.0, found)  # outside by its own edge
+    return np.where(np.isnan(values[..., 0]), np.nan, found)
 
 
 VARIABLES = {
@@ -160,11 +268,14 @@ VARIABLES = {
     ),
     "open_accuracy": Variable(("seed", "direction"), "rays that stay inside up to pi/2 by the accuracy threshold"),
     "open_loss": Variable(("seed", "direction"), "rays that stay inside up to pi/2 by the loss threshold"),
+    "loss_threshold": Variable(("seed",), "the loss threshold", "nat"),
     "radial_cosine": Variable(("seed", "direction"), "cosine between a ray and its optimum: 0", "1"),
     "loss": Variable(("seed", "direction", "angle"), "mean cross-entropy on the training split along each ray", "nat"),
     "accuracy": Variable(("seed", "direction", "angle"), "accuracy on the training split along each ray", "1"),
     "radius": Variable(("seed",), "Euclidean norm of the optimum", "weights"),
+    "parameters": Variable((), "number of weights", "1"),
 }
+ANGLE = ("angle between a point of a ray and its optimum", "radian")
 
 
 def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
@@ -178,24 +289,33 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         A dataset over (seed, direction): both widths, and loss and accuracy along the rays over `angle`. The widths of
         runs that diverged are nan.
     """
-    points = optima.points
+    points, chance = optima.points, optima.chance_loss
     rays = tangents(points, settings.directions, optima.seeds)
-    profile = ray_profile(optima.landscape, points, rays)
+    profile = ray_profile(optima.landscape, points, rays, equal_angles(settings.angles))
     values = {
-        **profile,
+        **profile.values,
         "radial_cosine": (rays * unit(points)[:, None]).sum(-1).cpu(),
         "radius": points.norm(dim=1).cpu(),
+        "loss_threshold": excess(optima.landscape.losses(points).cpu(), settings.loss_fraction, chance),
+        "parameters": points.shape[1],
     }
-    rules = {"accuracy": keeps_accuracy(settings.accuracy_fraction), "loss": keeps_loss(settings.loss_threshold)}
+    rules = {
+        "accuracy": keeps_accuracy(settings.accuracy_fraction),
+        "loss": keeps_excess(settings.loss_fraction, chance),
+    }
     for name, inside in rules.items():
         width = angular_width(optima.landscape, points, rays, inside, math.radians(settings.angle_error), profile)
         values |= {f"width_{name}": width.angle, f"open_{name}": width.open}
-    angle = described(("angle",), coarse_angles(), "angle between a point of a ray and its optimum", "radian")
-    coordinates = {"seed": optima.seeds, "direction": range(settings.directions), "angle": angle}
+    coordinates = {
+        "seed": optima.seeds,
+        "direction": range(settings.directions),
+        "angle": described(("angle",), profile.angles, *ANGLE),
+    }
     attributes = {
         "angle_error": width.error,
         "accuracy_fraction": settings.accuracy_fraction,
-        "loss_threshold": settings.loss_threshold,
+        "loss_fraction": settings.loss_fraction,
+        "chance_loss": chance,
         "directions": "tangents(optima, directions, seeds) regenerates the rays",
     }
     return optima.flagged(labelled(VARIABLES, values, coordinates, attributes))
@@ -203,12 +323,23 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
 
 def work(case: Case, settings: Settings) -> Work:
     """Count the losses at all rays' points that both widths take."""
-    rays, grid = case.seeds * settings.directions, coarse_angles()
+    rays, grid = case.seeds * settings.directions, equal_angles(settings.angles)
     halve = halvings(float(grid[1]), math.radians(settings.angle_error))
-    return evaluations(case.model, rays * (len(grid) + 2 * halve) + 2 * case.seeds, ["train"])
+    return evaluations(case.model, rays * (len(grid) + 2 * halve) + 3 * case.seeds, ["train"])
+
+
+# Claims
 
 
 SWEEPS = ("learning_rate", "weight_decay", "width", "dropout", "batch_size")
+AS_TRAINED, BALANCED = "as trained", "balanced layers"
+# What the widest networks of a sweep are compared with; the first that can be had is registered.
+CONTROLS = {
+    "duplicated": "against duplicated units",
+    "idle": "against idle weights",
+    "none": "dimension not controlled",
+}
+Read = Callable[[xr.Dataset], xr.DataArray]  # a store -> one number per network (…, seed)
 
 
 CLAIMS = (
@@ -220,27 +351,118 @@ CLAIMS = (
 )
 
 
-def claims(tunnels: AlongSweeps, intervals: Intervals) -> Iterator[Claim]:
-    """Estimate by how much angular width (accuracy threshold, mean over rays) changes over each sweep of numbers."""
+def claims(
+    tunnels: AlongSweeps, balanced: AlongSweeps, dimension: AtBase, base: BaseSetting, intervals: Intervals
+) -> Iterator[Claim]:
+    """Estimate by how much angular width (accuracy threshold, mean over rays) changes over each sweep of numbers.
+
+    Of the sweep over width: by how much it is larger at the largest width than dimension alone makes it (`dimension`).
+    """
     for sweep, store in in_order(tunnels, SWEEPS):
-        width = store["width_accuracy"].mean("direction") * (180 / math.pi)
-        change = change_over(store, width, intervals)
-        yield Claim(f"tunnel_{sweep}", "change of the angular width, degrees", change, left_out=left_out(store))
+        stores = {AS_TRAINED: store, BALANCED: balanced[sweep]}
+        own = Definition("accuracy", store.attrs["accuracy_fraction"])
+        ways: dict[str, Read] = {str(own): registered} | {
+            str(one): partial(widths, definition=one) for one in DEFINITIONS if one != own
+        }
+        yield claim_of(f"tunnel_{sweep}", sweep, "the angular width, degrees", ways, stores, dimension, base, intervals)
+
+
+def registered(store: xr.Dataset) -> xr.DataArray:
+    """Return angular widths (…, seed) by the accuracy threshold, degrees: bisected, where they were."""
+    if "width_accuracy" in store:
+        return store["width_accuracy"].mean("direction") * (180 / math.pi)
+    return widths(store, Definition("accuracy", store.attrs["accuracy_fraction"]))
+
+
+def claim_of(
+    rule: str,
+    sweep: str,
+    quantity: str,
+    ways: dict[str, Read],
+    stores: dict[str, xr.Dataset],
+    dimension: xr.Dataset,
+    base: dict,
+    intervals: Intervals,
+) -> Claim:
+    """Return the claim of how a number changes over a sweep, with all other ways to measure it.
+
+    Args:
+        rule: its name.
+        sweep: over what.
+        quantity: that changes, with its unit.
+        ways: name -> how the number follows from a store; the first is registered.
+        stores: name of how networks were trained or scaled -> the sweep's stores; the first is registered.
+        dimension: of `measurements.dimension`.
+        base: the base setting's hyperparameters.
+        intervals: how they are computed.
+    """
+    found: dict[str, Estimate] = {}
+    controls = [name for name in CONTROLS if has_control(dimension, name)] if sweep == "width" else [""]
+    for (way, read), (kind, store), control in itertools.product(ways.items(), stores.items(), controls):
+        name = "; ".join(part for part in (way, kind, CONTROLS.get(control, "")) if part)
+        if not control:
+            found[name] = change_over(store, read(store), intervals)
+        else:
+            found[name] = intervals.mean(beyond_dimension(store, dimension, base, read, kind, control))
+    first, *others = found
+    lost = left_out(next(iter(stores.values())))
+    made = {name: found[name] for name in others if found[name].units}
+    if not controls[0]:
+        return Claim(rule, f"change of {quantity}", found[first], {}, lost, made, specification=first)
+    text = f"{quantity}, beyond what dimension alone makes it"
+    said = "; ".join(
+        f"{CONTROLS[control]} {found['; '.join((*first.split('; ')[:-1], CONTROLS[control]))].estimate:.3g}"
+        for control in controls
+    )
+    return Claim(rule, text, found[first], {}, lost, made, said, first)
+
+
+def has_control(dimension: xr.Dataset, control: str) -> bool:
+    """Return whether there are networks that are as large as the widest by this control alone."""
+    return control == "none" or bool(np.isfinite(dimension["loss"].sel(control=control)).any())
+
+
+def beyond_dimension(
+    sweep: xr.Dataset, dimension: xr.Dataset, base: dict, read: Read, kind: str, control: str
+) -> xr.DataArray:
+    """Return by how much a number of the widest networks exceeds what dimension alone makes it (seed).
+
+    Args:
+        sweep: stores over `value`, the widths.
+        dimension: of `measurements.dimension`: the base setting's networks with as many weights.
+        base: the base setting's hyperparameters; where no width is larger, nothing is left.
+        read: a store -> the number (…, seed).
+        kind: of the networks: as trained, or balanced.
+        control: one of `CONTROLS`; none compares with the base setting's networks as they are.
+    """
+    numbers = read(sweep).where(fit(sweep))
+    values = sweep["value"].values.astype(float)
+    widest = numbers.isel(value=int(values.argmax()), drop=True)
+    narrow, scalings = np.flatnonzero(values == base["width"]), dimension["scaling"].values
+    if values.max() <= base["width"] or (not len(narrow) if control == "none" else kind not in scalings):
+        return widest.isel(seed=[])
+    if control == "none":
+        return widest - numbers.isel(value=int(narrow[0]), drop=True)
+    alone = read(dimension).where(fit(dimension))
+    return widest - alone.sel(scaling=kind, control=control, width=int(values.max()), drop=True)
+
+
+# Tables
 
 
 def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
     """Return one row per (value, seed): the sweep's name and value, and the widths in degrees, averaged over rays."""
     means = sweep[["width_accuracy", "width_loss"]].mean("direction") * (180 / math.pi)
-    table = xr.merge([means, sweep[["diverged"]]], compat="override")
-    rows = as_rows(table, ("value", "seed"), ("width_accuracy", "width_loss", "diverged"))
+    table = means.assign(fit=fit(sweep))
+    rows = as_rows(table, ("value", "seed"), ("width_accuracy", "width_loss", "fit"))
     rows.insert(0, "sweep", name)
     return rows
 
 
 def summarise(table: pd.DataFrame, column: str, intervals: Intervals) -> pd.DataFrame:
-    """Return one row per (sweep, value): mean over seeds that did not diverge, with its interval."""
+    """Return one row per (sweep, value): mean over seeds whose runs are optima, with its interval."""
     rows = []
     for (sweep, value), group in table.groupby(["sweep", "value"], sort=False):
-        interval = intervals.mean(group.loc[~group["diverged"].astype(bool), column])
+        interval = intervals.mean(group.loc[group["fit"].astype(bool), column])
         rows.append({"sweep": sweep, "value": value, **ends_of(interval), "seeds": len(group)})
     return pd.DataFrame(rows)

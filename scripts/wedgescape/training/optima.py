@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -116,6 +117,12 @@ class Optima:
         """(K,), which runs diverged: their weights or losses are not finite."""
         finite = np.isfinite(self.weights["theta"].values).all(1)
         return self.weights["diverged"].values.astype(bool) | ~finite
+
+    @property
+    def chance_loss(self) -> float:
+        """The loss of a uniform guess, ln(classes), nats; nan where the landscape has no classes."""
+        classes = getattr(self.landscape, "classes", 0)
+        return math.log(classes) if classes else math.nan
 
     @property
     def by_seed(self) -> dict[int, Tensor]:
