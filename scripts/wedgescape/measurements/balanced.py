@@ -10,7 +10,7 @@ import xarray as xr
 from wedgescape.errors import InputError
 from wedgescape.landscapes.controls import balanced
 from wedgescape.landscapes.operations import Case, Work, evaluations
-from wedgescape.measurements.tunnels import ANGLE, equal_angles, ray_profile, tangents
+from wedgescape.measurements.tunnels import ALONG, ANGLE, all_ends, angles_of_ray, coarse_angles, ray_profile, tangents
 from wedgescape.measurements.tunnels import Settings as TunnelSettings
 from wedgescape.numerics.judging import Claim
 from wedgescape.stores.zarr_stores import Variable, described, labelled
@@ -24,10 +24,8 @@ class Settings(Section):
     directions: Count = key(4, "Random directions per optimum.", smoke=2)
 
 
-OF_RAYS = ("seed", "direction", "angle")
 VARIABLES = {
-    "loss": Variable(OF_RAYS, "mean cross-entropy on the training split along each ray", "nat"),
-    "accuracy": Variable(OF_RAYS, "accuracy on the training split along each ray", "1"),
+    **ALONG,
     "radius": Variable(("seed",), "Euclidean norm of the balanced optimum", "weights"),
     "parameters": Variable((), "number of weights", "1"),
 }
@@ -49,15 +47,16 @@ def measure(optima: Optima, tunnels: TunnelSettings = TunnelSettings(), settings
 
 
 def _measure(optima: Optima, tunnels: TunnelSettings, settings: Settings) -> xr.Dataset:
-    angles = equal_angles(tunnels.angles)
+    angles = coarse_angles(tunnels.steps)
     shape = (len(optima), settings.directions, len(angles))
     values = {name: np.full(shape, np.nan, np.float32) for name in ("loss", "accuracy")}
     values["radius"], why = np.full(len(optima), np.nan, np.float32), {}
     try:
         points = balanced(optima.landscape.module, optima.points)
         if len(points):
+            ends = all_ends(tunnels, optima.chance_loss)
             rays = tangents(points, settings.directions, optima.seeds)
-            values |= ray_profile(optima.landscape, points, rays, angles).values
+            values |= ray_profile(optima.landscape, points, rays, tunnels.steps, ends).values
             values["radius"] = points.norm(dim=1).cpu()
     except InputError as error:
         why["no_balanced"] = str(error)
@@ -67,12 +66,18 @@ def _measure(optima: Optima, tunnels: TunnelSettings, settings: Settings) -> xr.
         "angle": described(("angle",), angles, *ANGLE),
     }
     values["parameters"] = optima.landscape.dim
-    return labelled(VARIABLES, values, coordinates, {"chance_loss": optima.chance_loss, **why})
+    return labelled(
+        VARIABLES,
+        values,
+        coordinates,
+        {"chance_loss": optima.chance_loss, "accuracy_fraction": tunnels.accuracy_fraction, **why},
+    )
 
 
 def work(case: Case, settings: Settings) -> Work:
     """Count the losses along rays."""
-    return evaluations(case.model, case.seeds * settings.directions * case.study.config["tunnels"]["angles"], ["train"])
+    points = case.seeds * settings.directions * angles_of_ray(TunnelSettings(**case.study.config["tunnels"]))
+    return evaluations(case.model, points + case.seeds, ["train"])
 
 
 CLAIMS = ()

@@ -254,7 +254,7 @@ def work(case: Case, settings: Settings) -> Work:
 ALL = "all"  # sweeps together
 SWEEPS = ("learning_rate", "weight_decay", "width", "dropout", "batch_size")
 LARGE_SCALE = {"curvature": "large_scale", "roughness": "large_scale_error"}
-ANGLES = (15.0, 30.0, 45.0)  # degrees, at which curvature along rays is taken
+ANGLES = (33.75, 22.5, 45.0)  # degrees, at which curvature along rays is taken: of those where every ray is looked at
 NAMES = {"curvature": "the large-scale curvature of the loss", "roughness": "that of the error rate"}
 CLAIMS = (
     "curvature_learning_rate",
@@ -289,10 +289,7 @@ def claims(
             rays = tunnels[sweep].assign({quantity: store[quantity].mean("direction")})
             ways: dict[str, Read] = {f"{angle:.3g}°, both sides": partial(of_directions, quantity=quantity)}
             ways = {} if sweep == "width" else ways  # there it is compared with rays
-            ways |= {
-                f"{one:.3g}°": partial(along_rays, angle=math.radians(one), quantity=quantity)
-                for one in dict.fromkeys((angle, *ANGLES))
-            }
+            ways |= {f"{one:.3g}°": partial(along_rays, angle=math.radians(one), quantity=quantity) for one in ANGLES}
             stores = {AS_TRAINED: rays, BALANCED: balanced[sweep]}
             yield claim_of(f"{name}_{sweep}", sweep, f"{NAMES[name]}, {unit}", ways, stores, dimension, base, intervals)
 
@@ -310,18 +307,12 @@ def along_rays(store: xr.Dataset, angle: float, quantity: str) -> xr.DataArray:
 
     Args:
         store: with `loss` and `accuracy` along rays over `angle`.
-        angle: phi, radians, between the angles of which the quotient is interpolated.
+        angle: phi, radians, one of the tunnels' coarse angles.
         quantity: `large_scale` of the loss, of which log10 is returned; or `large_scale_error`, of the error rate.
     """
     along = store["loss"] if quantity == "large_scale" else 1 - store["accuracy"]
-    angles = store["angle"].values
-    after = int(np.clip(np.searchsorted(angles, angle), 2, len(angles) - 1))
-    low, high = (
-        2 * (along.isel(angle=place, drop=True) - along.isel(angle=0, drop=True)) / angles[place] ** 2
-        for place in (after - 1, after)
-    )
-    part = (angle - angles[after - 1]) / (angles[after] - angles[after - 1])
-    values = (low + part * (high - low)).mean("direction")
+    turned, at_rest = along.sel(angle=angle, method="nearest", drop=True), along.isel(angle=0, drop=True)
+    values = (2 * (turned - at_rest) / angle**2).mean("direction")
     return np.log10(values.where(values > 0)) if quantity == "large_scale" else values
 
 

@@ -12,7 +12,17 @@ from wedgescape.errors import InputError
 from wedgescape.landscapes.controls import balanced, idle, with_duplicated_units
 from wedgescape.landscapes.networks import NetworkLandscape
 from wedgescape.landscapes.operations import Case, Evaluation, Work
-from wedgescape.measurements.tunnels import ANGLE, AS_TRAINED, BALANCED, equal_angles, ray_profile, tangents
+from wedgescape.measurements.tunnels import (
+    ANGLE,
+    AS_TRAINED,
+    BALANCED,
+    GAPS,
+    all_ends,
+    angles_of_ray,
+    coarse_angles,
+    ray_profile,
+    tangents,
+)
 from wedgescape.measurements.tunnels import Settings as TunnelSettings
 from wedgescape.numerics.judging import Claim
 from wedgescape.stores.zarr_stores import Variable, described, labelled
@@ -32,8 +42,8 @@ CONTROLS = ("idle", "duplicated")
 SCALINGS = (AS_TRAINED, BALANCED)
 OF_RAYS = ("scaling", "control", "width", "seed", "direction", "angle")
 VARIABLES = {
-    "loss": Variable(OF_RAYS, "mean cross-entropy on the training split along each ray", "nat"),
-    "accuracy": Variable(OF_RAYS, "accuracy on the training split along each ray", "1"),
+    "loss": Variable(OF_RAYS, f"training loss along each ray; {GAPS}", "nat"),
+    "accuracy": Variable(OF_RAYS, f"training accuracy along each ray; {GAPS}", "1"),
     "parameters": Variable(("width",), "number of weights", "1"),
 }
 
@@ -61,7 +71,8 @@ def measure(
 
 
 def _measure(optima: Optima, swept: list[int], tunnels: TunnelSettings, settings: Settings) -> xr.Dataset:
-    landscape, model, angles = optima.landscape, optima.training["model"], equal_angles(tunnels.angles)
+    landscape, model, angles = optima.landscape, optima.training["model"], coarse_angles(tunnels.steps)
+    ends = all_ends(tunnels, optima.chance_loss)
     wider = sorted(width for width in swept if width > model["width"])
     shape = (len(SCALINGS), len(CONTROLS), len(wider), len(optima), settings.directions, len(angles))
     values = {name: np.full(shape, np.nan, np.float32) for name in ("loss", "accuracy")}
@@ -82,7 +93,7 @@ def _measure(optima: Optima, swept: list[int], tunnels: TunnelSettings, settings
             except InputError as error:
                 why["no_duplicated"] = str(error)
             for control, case in seen.items():
-                for quantity, found in ray_profile(*case, angles).values.items():
+                for quantity, found in ray_profile(*case, tunnels.steps, ends).values.items():
                     values[quantity][scaling, CONTROLS.index(control), place] = found.numpy()
     coordinates = {
         "scaling": list(SCALINGS),
@@ -92,7 +103,12 @@ def _measure(optima: Optima, swept: list[int], tunnels: TunnelSettings, settings
         "direction": range(settings.directions),
         "angle": described(("angle",), angles, *ANGLE),
     }
-    return labelled(VARIABLES, values | {"parameters": sizes}, coordinates, {"chance_loss": optima.chance_loss, **why})
+    return labelled(
+        VARIABLES,
+        values | {"parameters": sizes},
+        coordinates,
+        {"chance_loss": optima.chance_loss, "accuracy_fraction": tunnels.accuracy_fraction, **why},
+    )
 
 
 def _copies(landscape: NetworkLandscape, points: Tensor, model: dict, directions: int, seeds) -> tuple:
@@ -106,7 +122,7 @@ def work(case: Case, settings: Settings) -> Work:
     study, found = case.study, Work()
     settings_of_width = [study.settings[name]["width"] for name in study.sweeps.get("width", [])]
     base = study.settings[study.base]["width"]
-    points = len(SCALINGS) * case.seeds * settings.directions * study.config["tunnels"]["angles"]
+    points = len(SCALINGS) * case.seeds * settings.directions * angles_of_ray(TunnelSettings(**study.config["tunnels"]))
     for name, width in zip(study.sweeps.get("width", []), settings_of_width, strict=True):
         if width > base:
             wide = Case(study, case.data, name, case.wildcards)

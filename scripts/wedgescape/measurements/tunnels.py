@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,8 +30,11 @@ class Settings(Section):
     """Angular width of the tunnel around an optimum."""
 
     directions: Count = key(8, "Random directions per optimum.", smoke=2)
-    angles: int = key(33, "Equal angles from 0 to 90 degrees at which loss and accuracy along rays are kept.", ge=3,
-                      smoke=9)  # fmt: skip
+    steps: Count = key(
+        4,
+        "Steps into which each of eight brackets of 11.25 degrees is divided where a ray leaves by any definition.",
+        smoke=2,
+    )
     accuracy_fraction: Fraction = key(
         0.9,
         "The tunnel ends where the training accuracy falls below this fraction of the optimum's.",
@@ -44,7 +47,7 @@ class Settings(Section):
     angle_error: float = key(0.25, "Largest error of the crossing's angle, in degrees.", gt=0, le=45, smoke=2.0)
 
 
-COARSE_ANGLES = 9  # 0, 11.25, … 90 degrees, among which the first crossing of rays without a profile is bracketed
+COARSE_ANGLES = 9  # 0, 11.25, … 90 degrees, at which every ray is looked at
 POINTS_AT_ONCE = 64
 
 
@@ -69,7 +72,7 @@ class Profile:
 
     Args:
         angles: (A,) radians, float64, from 0 to pi/2.
-        values: name -> (K, U, A), on the CPU.
+        values: name -> (K, U, A), on the CPU; nan between two coarse angles between which a ray does not leave.
     """
 
     angles: Tensor
@@ -91,18 +94,18 @@ def rotate(optima: Tensor, directions: Tensor, angles: Tensor) -> Tensor:
     return angles.cos()[:, None] * optima + angles.sin()[:, None] * radius * directions
 
 
-def equal_angles(count: int) -> Tensor:
-    """Return angles (count,) from 0 to a right angle, radians."""
-    return torch.linspace(0, math.pi / 2, count, dtype=torch.float64)
+def coarse_angles(steps: int = 1) -> Tensor:
+    """Return the angles at which every ray is looked at, radians; the brackets between them divided into steps."""
+    return torch.linspace(0, math.pi / 2, steps * (COARSE_ANGLES - 1) + 1, dtype=torch.float64)
 
 
-def coarse_angles() -> Tensor:
-    """Return the angles (9,) among which a crossing is bracketed where there is no profile, radians."""
-    return equal_angles(COARSE_ANGLES)
+Inside = Callable[[dict[str, Tensor], dict[str, Tensor]], Tensor]  # (values at points, at their optima) -> (n,) bool
 
 
-def ray_profile(landscape: Landscape, optima: Tensor, directions: Tensor, angles: Tensor) -> Profile:
-    """Evaluate rays from optima at some angles.
+def ray_profile(
+    landscape: Landscape, optima: Tensor, directions: Tensor, steps: int = 1, ends: Sequence[Inside] = ()
+) -> Profile:
+    """Evaluate rays at the coarse angles, and more closely where they leave by any of some definitions.
 
     A ray lies in a plane, so a network of linear layers computes its first layer twice for all angles.
 
@@ -110,31 +113,52 @@ def ray_profile(landscape: Landscape, optima: Tensor, directions: Tensor, angles
         landscape: in R^P.
         optima: (K, P).
         directions: (K, U, P), as `angular_width` takes them.
-        angles: (A,) radians.
+        steps: into which the bracket of a first crossing is divided.
+        ends: the definitions.
     """
+    angles, (count, rays) = coarse_angles(steps), directions.shape[:2]
+    at_rest = {name: one.cpu() for name, one in landscape.evaluate(optima).items()}
+    values = {name: one.new_full((count, rays, len(angles)), math.nan) for name, one in at_rest.items()}
     turns = torch.stack([angles.cos(), angles.sin()], 1).to(optima)
-    found = []
-    for optimum, own in zip(optima, directions, strict=True):
-        for direction in own:
-            vectors = torch.stack([optimum, optimum.norm() * direction])
-            found.append({name: one.cpu() for name, one in landscape.evaluate_combinations(vectors, turns).items()})
-    shape = (*directions.shape[:2], len(angles))
-    return Profile(angles, {name: torch.stack([one[name] for one in found]).reshape(shape) for name in found[0]})
+    for k, u in itertools.product(range(count), range(rays)):
+        vectors = torch.stack([optima[k], optima[k].norm() * directions[k, u]])
+        seen, reference = {name: one[k, u] for name, one in values.items()}, {n: one[k] for n, one in at_rest.items()}
+        for name, one in at_rest.items():
+            seen[name][0] = one[k]
+
+        def look(places: Tensor, vectors=vectors, seen=seen) -> None:
+            for name, found in landscape.evaluate_combinations(vectors, turns[places.to(turns.device)]).items():
+                seen[name][places] = found.cpu()
+
+        look(torch.arange(steps, len(angles), steps))
+        coarse = {name: one[::steps] for name, one in seen.items()}
+        exits = [~inside(coarse, reference) for inside in ends]
+        firsts = {int(is_outside.int().argmax()) for is_outside in exits if is_outside.any()} - {0}
+        between = [steps * (first - 1) + step for first in sorted(firsts) for step in range(1, steps)]
+        if between:
+            look(torch.tensor(between))
+    return Profile(angles, values)
+
+
+def held(values: np.ndarray) -> np.ndarray:
+    """Return values (…, A) whose gaps hold what was seen before."""
+    place = np.where(np.isfinite(values), np.arange(values.shape[-1]), 0)
+    return np.take_along_axis(values, np.maximum.accumulate(place, -1), -1)
 
 
 def angular_width(
     landscape: Landscape,
     optima: Tensor,
     directions: Tensor,
-    inside: Callable[[dict[str, Tensor], dict[str, Tensor]], Tensor],
+    inside: Inside,
     error: float = math.radians(0.25),
     profile: Profile | None = None,
 ) -> Width:
     """Measure the angular width of tunnels (our definition).
 
     At an optimum theta of radius r, along theta(phi) = r (cos(phi) theta/|theta| + sin(phi) u), phi in [0, pi/2]: the
-    smallest phi at which `inside` no longer holds. It is bracketed on the angles of the profile (9 equal ones, if there
-    is none), then bisected.
+    smallest phi at which `inside` no longer holds. It is bracketed on 9 equal angles, or on those of the profile, then
+    bisected.
 
     Args:
         landscape: in R^P, a network's or a toy one.
@@ -151,7 +175,8 @@ def angular_width(
     reference = landscape.evaluate(optima)
     on_grid, grid = None, coarse_angles()
     if profile is not None:
-        grid, seen = profile.angles, {name: values[:, :, 1:] for name, values in profile.values.items()}
+        grid = profile.angles
+        seen = {name: torch.from_numpy(held(values.numpy()))[:, :, 1:] for name, values in profile.values.items()}
         optimum = {name: value.cpu()[:, None, None] for name, value in reference.items()}
         on_grid = inside(seen, optimum).reshape(count * rays, -1)
 
@@ -214,6 +239,14 @@ class Definition:
         way = "of the optimum's" if self.quantity == "accuracy" else "of the way to chance"
         return f"{self.quantity} {self.fraction:.0%} {way}"
 
+    def inside(self, chance: float) -> Inside:
+        """Return whether points are inside.
+
+        Args:
+            chance: the loss of a uniform guess.
+        """
+        return keeps_accuracy(self.fraction) if self.quantity == "accuracy" else keeps_excess(self.fraction, chance)
+
     def outside(self, store: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
         """Return the quantity along rays (…, angle), turned so that it falls, and the value below which it is outside.
 
@@ -231,6 +264,12 @@ DEFINITIONS = tuple(Definition("accuracy", fraction) for fraction in (0.8, 0.9, 
 )
 
 
+def all_ends(settings: Settings, chance: float) -> list[Inside]:
+    """Return where tunnels end by any definition, those of the config among them."""
+    own = (Definition("accuracy", settings.accuracy_fraction), Definition("loss", settings.loss_fraction))
+    return [definition.inside(chance) for definition in dict.fromkeys((*own, *DEFINITIONS))]
+
+
 def widths(store: xr.Dataset, definition: Definition) -> xr.DataArray:
     """Return angular widths (…, seed), degrees, averaged over rays: linear interpolation of each ray's profile.
 
@@ -241,7 +280,7 @@ def widths(store: xr.Dataset, definition: Definition) -> xr.DataArray:
     values, edge = definition.outside(store)
     values = values.transpose(..., "angle")
     edge = edge.transpose(*values.dims[:-1])
-    found = crossings(np.degrees(store["angle"].values), values.values, edge.values)
+    found = crossings(np.degrees(store["angle"].values), held(values.values), edge.values)
     return edge.copy(data=found).mean("direction")
 
 
@@ -259,6 +298,11 @@ def crossings(angles: np.ndarray, values: np.ndarray, edge: np.ndarray) -> np.nd
     return np.where(np.isnan(values[..., 0]), np.nan, found)
 
 
+GAPS = "where it does not leave, at every 11.25 degrees alone"
+ALONG = {
+    "loss": Variable(("seed", "direction", "angle"), f"training loss along each ray; {GAPS}", "nat"),
+    "accuracy": Variable(("seed", "direction", "angle"), f"training accuracy along each ray; {GAPS}", "1"),
+}
 VARIABLES = {
     "width_accuracy": Variable(
         ("seed", "direction"), "angular width of the tunnel by the accuracy threshold, training split", "radian"
@@ -270,8 +314,7 @@ VARIABLES = {
     "open_loss": Variable(("seed", "direction"), "rays that stay inside up to pi/2 by the loss threshold"),
     "loss_threshold": Variable(("seed",), "the loss threshold", "nat"),
     "radial_cosine": Variable(("seed", "direction"), "cosine between a ray and its optimum: 0", "1"),
-    "loss": Variable(("seed", "direction", "angle"), "mean cross-entropy on the training split along each ray", "nat"),
-    "accuracy": Variable(("seed", "direction", "angle"), "accuracy on the training split along each ray", "1"),
+    **ALONG,
     "radius": Variable(("seed",), "Euclidean norm of the optimum", "weights"),
     "parameters": Variable((), "number of weights", "1"),
 }
@@ -291,7 +334,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     """
     points, chance = optima.points, optima.chance_loss
     rays = tangents(points, settings.directions, optima.seeds)
-    profile = ray_profile(optima.landscape, points, rays, equal_angles(settings.angles))
+    profile = ray_profile(optima.landscape, points, rays, settings.steps, all_ends(settings, chance))
     values = {
         **profile.values,
         "radial_cosine": (rays * unit(points)[:, None]).sum(-1).cpu(),
@@ -299,11 +342,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         "loss_threshold": excess(optima.landscape.losses(points).cpu(), settings.loss_fraction, chance),
         "parameters": points.shape[1],
     }
-    rules = {
-        "accuracy": keeps_accuracy(settings.accuracy_fraction),
-        "loss": keeps_excess(settings.loss_fraction, chance),
-    }
-    for name, inside in rules.items():
+    for name, inside in zip(("accuracy", "loss"), all_ends(settings, chance), strict=False):
         width = angular_width(optima.landscape, points, rays, inside, math.radians(settings.angle_error), profile)
         values |= {f"width_{name}": width.angle, f"open_{name}": width.open}
     coordinates = {
@@ -316,6 +355,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         "accuracy_fraction": settings.accuracy_fraction,
         "loss_fraction": settings.loss_fraction,
         "chance_loss": chance,
+        "steps": settings.steps,
         "directions": "tangents(optima, directions, seeds) regenerates the rays",
     }
     return optima.flagged(labelled(VARIABLES, values, coordinates, attributes))
@@ -323,9 +363,14 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
 
 def work(case: Case, settings: Settings) -> Work:
     """Count the losses at all rays' points that both widths take."""
-    rays, grid = case.seeds * settings.directions, equal_angles(settings.angles)
-    halve = halvings(float(grid[1]), math.radians(settings.angle_error))
-    return evaluations(case.model, rays * (len(grid) + 2 * halve) + 3 * case.seeds, ["train"])
+    halve = halvings(float(coarse_angles(settings.steps)[1]), math.radians(settings.angle_error))
+    points = case.seeds * settings.directions * (angles_of_ray(settings) + 2 * halve)
+    return evaluations(case.model, points + 4 * case.seeds, ["train"])
+
+
+def angles_of_ray(settings: Settings) -> int:
+    """Return at how many angles a ray is looked at, about: definitions often share the bracket where it leaves."""
+    return COARSE_ANGLES - 1 + 3 * (settings.steps - 1)
 
 
 # Claims
