@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +51,7 @@ def idle(directions: Tensor, dim: int, seeds: Sequence[int]) -> Tensor:
     if dim == own:
         return directions
     draws = [stream("idle weights", seed, dim).beta((own - 1) / 2, (dim - own) / 2, count) for seed in seeds]
-    shares = torch.tensor(draws, dtype=torch.float64).reshape(len(directions), count, 1)
+    shares = torch.from_numpy(np.stack(draws))[:, :, None]
     return directions * shares.sqrt().to(directions)
 
 

@@ -291,7 +291,7 @@ def claims(
             ways = {} if sweep == "width" else ways  # there it is compared with rays
             ways |= {f"{one:.3g}°": partial(along_rays, angle=math.radians(one), quantity=quantity) for one in ANGLES}
             stores = {AS_TRAINED: rays, BALANCED: balanced[sweep]}
-            yield claim_of(f"{name}_{sweep}", sweep, f"{NAMES[name]}, {unit}", ways, stores, dimension, base, intervals)
+            yield claim_of(f"{name}_{sweep}", sweep, (NAMES[name], unit), ways, stores, dimension, base, intervals)
 
 
 def of_directions(store: xr.Dataset, quantity: str) -> xr.DataArray:

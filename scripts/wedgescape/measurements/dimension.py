@@ -34,8 +34,7 @@ from wedgescape.training.optima import Optima
 class Settings(Section):
     """What more weights alone do to tunnels: the base setting's networks with as many weights as wider ones."""
 
-    directions: Count = key(8, "Random directions per optimum; at most those of `tunnels`.", smoke=2,
-                            at_most="tunnels.directions")  # fmt: skip
+    directions: Count = key(4, "Random directions per optimum.", smoke=2)
 
 
 CONTROLS = ("idle", "duplicated")

@@ -406,14 +406,18 @@ def claims(
     for sweep, store in in_order(tunnels, SWEEPS):
         stores = {AS_TRAINED: store, BALANCED: balanced[sweep]}
         own = Definition("accuracy", store.attrs["accuracy_fraction"])
-        ways: dict[str, Read] = {str(own): registered} | {
-            str(one): partial(widths, definition=one) for one in DEFINITIONS if one != own
+        ways: dict[str, Read] = {
+            str(one): partial(widths, definition=one) for one in dict.fromkeys((own, *DEFINITIONS))
         }
-        yield claim_of(f"tunnel_{sweep}", sweep, "the angular width, degrees", ways, stores, dimension, base, intervals)
+        if sweep != "width":  # there, what it is compared with was not bisected
+            ways[str(own)] = bisected
+        yield claim_of(
+            f"tunnel_{sweep}", sweep, ("the angular width", "degrees"), ways, stores, dimension, base, intervals
+        )
 
 
-def registered(store: xr.Dataset) -> xr.DataArray:
-    """Return angular widths (…, seed) by the accuracy threshold, degrees: bisected, where they were."""
+def bisected(store: xr.Dataset) -> xr.DataArray:
+    """Return angular widths (…, seed) by the accuracy threshold, degrees: bisected, or else as `widths`."""
     if "width_accuracy" in store:
         return store["width_accuracy"].mean("direction") * (180 / math.pi)
     return widths(store, Definition("accuracy", store.attrs["accuracy_fraction"]))
@@ -422,7 +426,7 @@ def registered(store: xr.Dataset) -> xr.DataArray:
 def claim_of(
     rule: str,
     sweep: str,
-    quantity: str,
+    what: tuple[str, str],
     ways: dict[str, Read],
     stores: dict[str, xr.Dataset],
     dimension: xr.Dataset,
@@ -434,32 +438,34 @@ def claim_of(
     Args:
         rule: its name.
         sweep: over what.
-        quantity: that changes, with its unit.
+        what: changes, and its unit.
         ways: name -> how the number follows from a store; the first is registered.
         stores: name of how networks were trained or scaled -> the sweep's stores; the first is registered.
         dimension: of `measurements.dimension`.
         base: the base setting's hyperparameters.
         intervals: how they are computed.
     """
-    found: dict[str, Estimate] = {}
-    controls = [name for name in CONTROLS if has_control(dimension, name)] if sweep == "width" else [""]
+    lost, controls = left_out(next(iter(stores.values()))), [""]
+    text, said = f"change of {what[0]}, {what[1]}", ""
+    if sweep == "width":
+        controls = [name for name in CONTROLS if has_control(dimension, name)]
+        text = f"{what[0]} beyond what dimension alone makes it, {what[1]}"
+    found: dict[tuple[str, str, str], Estimate] = {}
     for (way, read), (kind, store), control in itertools.product(ways.items(), stores.items(), controls):
-        name = "; ".join(part for part in (way, kind, CONTROLS.get(control, "")) if part)
-        if not control:
-            found[name] = change_over(store, read(store), intervals)
+        if control:
+            found[way, kind, control] = intervals.mean(beyond_dimension(store, dimension, base, read, kind, control))
         else:
-            found[name] = intervals.mean(beyond_dimension(store, dimension, base, read, kind, control))
-    first, *others = found
-    lost = left_out(next(iter(stores.values())))
-    made = {name: found[name] for name in others if found[name].units}
-    if not controls[0]:
-        return Claim(rule, f"change of {quantity}", found[first], {}, lost, made, specification=first)
-    text = f"{quantity}, beyond what dimension alone makes it"
-    said = "; ".join(
-        f"{CONTROLS[control]} {found['; '.join((*first.split('; ')[:-1], CONTROLS[control]))].estimate:.3g}"
-        for control in controls
-    )
-    return Claim(rule, text, found[first], {}, lost, made, said, first)
+            found[way, kind, control] = change_over(store, read(store), intervals)
+    first = next(iter(found))
+    if sweep == "width":
+        said = "; ".join(f"{CONTROLS[one]} {found[(*first[:2], one)].estimate:.3g}" for one in controls)
+    others = {_label(*key): one for key, one in found.items() if key != first and one.units}
+    return Claim(rule, text, found[first], {}, lost, others, said, _label(*first))
+
+
+def _label(way: str, kind: str, control: str) -> str:
+    """Return the name of a specification: its choices."""
+    return "; ".join((way, kind, *([CONTROLS[control]] if control else ())))
 
 
 def has_control(dimension: xr.Dataset, control: str) -> bool:
