@@ -216,7 +216,7 @@ def test_widths_of_a_network_are_where_it_leaves(mlp, optima):
             angle = width.angle[k, u]
             assert holds(k, u, angle - width.error)
             assert not holds(k, u, angle + width.error)
-            coarse = np.arange(0, float(angle - width.error), math.pi / 16)
+            coarse = np.arange(0, float(angle - width.error), math.pi / 18)
             assert all(holds(k, u, below) for below in coarse)
 
 
@@ -242,7 +242,7 @@ def test_measure_stores_both_widths_with_units(mlp, optima):
     np.testing.assert_allclose(store["radius"], np.linalg.norm(optima, axis=1), rtol=1e-6)
     assert int(store["parameters"]) == mlp.dim
     assert store["seed"].values.tolist() == [0, 1, 2, 3]
-    np.testing.assert_allclose(store["angle"], np.linspace(0, math.pi / 2, 33))
+    np.testing.assert_allclose(store["angle"], np.linspace(0, math.pi / 2, 37))
 
 
 def test_profiles_are_what_rays_meet_and_fine_where_they_leave(mlp, optima):
@@ -304,7 +304,7 @@ def test_a_known_profile_is_not_measured_again_and_changes_nothing(quadratic):
 def test_all_ends_are_those_of_the_config_and_the_others():
     assert len(all_ends(Settings(), CHANCE)) == len(DEFINITIONS)
     assert len(all_ends(Settings(accuracy_fraction=0.7), CHANCE)) == len(DEFINITIONS) + 1
-    assert len(coarse_angles()) == 9
+    assert len(coarse_angles()) == 10
     assert coarse_angles(4)[::4].tolist() == coarse_angles().tolist()
 
 

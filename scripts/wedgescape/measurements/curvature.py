@@ -18,7 +18,7 @@ from torch import Tensor
 from wedgescape.landscapes.base import Batch, Landscape
 from wedgescape.landscapes.operations import Case, Product, Step, Work, evaluations, hessian, times
 from wedgescape.landscapes.spans import gaussian, unit
-from wedgescape.measurements.tunnels import AS_TRAINED, BALANCED, Read, claim_of, rotate, tangents
+from wedgescape.measurements.tunnels import AS_TRAINED, BALANCED, Read, claim_of, coarse_angles, rotate, tangents
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
 from wedgescape.numerics.judging import Claim, fit, in_order
@@ -254,7 +254,7 @@ def work(case: Case, settings: Settings) -> Work:
 ALL = "all"  # sweeps together
 SWEEPS = ("learning_rate", "weight_decay", "width", "dropout", "batch_size")
 LARGE_SCALE = {"curvature": "large_scale", "roughness": "large_scale_error"}
-ANGLES = (33.75, 22.5, 45.0)  # degrees, at which curvature along rays is taken: of those where every ray is looked at
+ANGLES = (30.0, 20.0, 40.0)  # degrees, at which curvature along rays is taken: of those where every ray is looked at
 NAMES = {"curvature": "the large-scale curvature of the loss", "roughness": "that of the error rate"}
 CLAIMS = (
     "curvature_learning_rate",
@@ -307,10 +307,12 @@ def along_rays(store: xr.Dataset, angle: float, quantity: str) -> xr.DataArray:
 
     Args:
         store: with `loss` and `accuracy` along rays over `angle`.
-        angle: phi, radians, one of the tunnels' coarse angles.
+        angle: phi, radians; the nearest of the tunnels' coarse angles is taken.
         quantity: `large_scale` of the loss, of which log10 is returned; or `large_scale_error`, of the error rate.
     """
     along = store["loss"] if quantity == "large_scale" else 1 - store["accuracy"]
+    angles = coarse_angles().numpy()
+    angle = float(angles[1:][np.abs(angles[1:] - angle).argmin()])
     turned, at_rest = along.sel(angle=angle, method="nearest", drop=True), along.isel(angle=0, drop=True)
     values = (2 * (turned - at_rest) / angle**2).mean("direction")
     return np.log10(values.where(values > 0)) if quantity == "large_scale" else values

@@ -32,7 +32,7 @@ class Settings(Section):
     directions: Count = key(8, "Random directions per optimum.", smoke=2)
     steps: Count = key(
         4,
-        "Steps into which each of eight brackets of 11.25 degrees is divided where a ray leaves by any definition.",
+        "Steps into which each bracket of 10 degrees is divided where a ray leaves by any definition.",
         smoke=2,
     )
     accuracy_fraction: Fraction = key(
@@ -47,7 +47,7 @@ class Settings(Section):
     angle_error: float = key(0.25, "Largest error of the crossing's angle, in degrees.", gt=0, le=45, smoke=2.0)
 
 
-COARSE_ANGLES = 9  # 0, 11.25, … 90 degrees, at which every ray is looked at
+COARSE_ANGLES = 10  # 0, 10, … 90 degrees, at which every ray is looked at
 POINTS_AT_ONCE = 64
 
 
@@ -157,7 +157,7 @@ def angular_width(
     """Measure the angular width of tunnels (our definition).
 
     At an optimum theta of radius r, along theta(phi) = r (cos(phi) theta/|theta| + sin(phi) u), phi in [0, pi/2]: the
-    smallest phi at which `inside` no longer holds. It is bracketed on 9 equal angles, or on those of the profile, then
+    smallest phi at which `inside` no longer holds. It is bracketed on 10 equal angles, or on those of the profile, then
     bisected.
 
     Args:
@@ -298,7 +298,7 @@ def crossings(angles: np.ndarray, values: np.ndarray, edge: np.ndarray) -> np.nd
     return np.where(np.isnan(values[..., 0]), np.nan, found)
 
 
-GAPS = "where it does not leave, at every 11.25 degrees alone"
+GAPS = "where it does not leave, every 10 degrees alone"
 ALONG = {
     "loss": Variable(("seed", "direction", "angle"), f"training loss along each ray; {GAPS}", "nat"),
     "accuracy": Variable(("seed", "direction", "angle"), f"training accuracy along each ray; {GAPS}", "1"),
@@ -501,11 +501,29 @@ def beyond_dimension(
 # Tables
 
 
-def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
-    """Return one row per (value, seed): the sweep's name and value, and the widths in degrees, averaged over rays."""
-    means = sweep[["width_accuracy", "width_loss"]].mean("direction") * (180 / math.pi)
-    table = means.assign(fit=fit(sweep))
-    rows = as_rows(table, ("value", "seed"), ("width_accuracy", "width_loss", "fit"))
+WIDTHS = ("width_accuracy", "width_loss", "width_balanced", "width_idle", "width_duplicated", "fit")
+
+
+def tidy(sweep: xr.Dataset, name: str, balanced: xr.Dataset, dimension: xr.Dataset) -> pd.DataFrame:
+    """Return one row per (value, seed) of a sweep: its name, its value, widths in degrees (means over rays), `fit`.
+
+    By both thresholds; by the accuracy threshold also of balanced networks, and of the base setting's networks where
+    more weights alone make them as large as those of a width.
+
+    Args:
+        sweep: stores of `measure` over `value`.
+        name: of the sweep.
+        balanced: the same of `measurements.balanced`.
+        dimension: of `measurements.dimension`.
+    """
+    columns = sweep[["width_accuracy", "width_loss"]].mean("direction") * (180 / math.pi)
+    columns = columns.assign(width_balanced=bisected(balanced), fit=fit(sweep))
+    alone = bisected(dimension).sel(scaling=AS_TRAINED, drop=True).where(fit(dimension)).rename(width="value")
+    alone = alone.reindex(value=sweep["value"].values if name == "width" else [], seed=sweep["seed"].values)
+    for control in alone["control"].values.tolist():
+        values = alone.sel(control=control, drop=True).reindex(value=sweep["value"].values)
+        columns[f"width_{control}"] = values.assign_coords(value=sweep["value"])
+    rows = as_rows(columns, ("value", "seed"), WIDTHS)
     rows.insert(0, "sweep", name)
     return rows
 
