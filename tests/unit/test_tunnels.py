@@ -141,8 +141,8 @@ EAST, NORTH = torch.tensor([[1.0, 0.0]]), torch.tensor([[[0.0, 1.0]]])
 
 
 def test_the_first_way_out_counts_also_where_a_ray_comes_back():
-    width = angular_width(Rings((30, 50), (70, 91)), EAST, NORTH, keeps_loss(0.5), 0.1 * DEGREE)
-    assert float(width.angle) == pytest.approx(30 * DEGREE, abs=width.error)
+    width = angular_width(Rings((33, 57), (70, 91)), EAST, NORTH, keeps_loss(0.5), 0.1 * DEGREE)
+    assert float(width.angle) == pytest.approx(33 * DEGREE, abs=width.error)
     assert not width.open.any()
 
 
@@ -326,7 +326,7 @@ def sweep():
 
 
 def test_tidy_table_averages_over_rays_in_degrees(sweep):
-    table = tidy(sweep, "learning_rate")
+    table = tidy(sweep, "learning_rate", sweep, alone([50.0, 60.0], [48.0, 57.0]))
     wanted = pd.DataFrame(
         {
             "sweep": ["learning_rate"] * 4,
@@ -334,14 +334,24 @@ def test_tidy_table_averages_over_rays_in_degrees(sweep):
             "seed": [4, 7, 4, 7],
             "width_accuracy": [15.0, 40, 2, 85],
             "width_loss": [7.5, 20, 1, 42.5],
+            "width_balanced": [15.0, 40, 2, 85],
+            "width_idle": [math.nan] * 4,
+            "width_duplicated": [math.nan] * 4,
             "fit": [True, True, True, False],
         }
     )
     pd.testing.assert_frame_equal(table, wanted)
 
 
+def test_tidy_table_has_what_dimension_alone_makes_of_wider_networks(sweep):
+    store = sweep.assign_coords(value=[16, 64])
+    table = tidy(store, "width", store, alone([50.0, 60.0], [48.0, 57.0])).set_index(["value", "seed"])
+    assert table.loc[(64, 4), ["width_idle", "width_duplicated"]].tolist() == pytest.approx([60, 57], abs=0.3)
+    assert table.loc[16, ["width_idle", "width_duplicated"]].isna().all().all()
+
+
 def test_summary_leaves_diverged_runs_out(sweep):
-    table = summarise(tidy(sweep, "learning_rate"), "width_accuracy", Intervals())
+    table = summarise(tidy(sweep, "learning_rate", sweep, NO_DIMENSION), "width_accuracy", Intervals())
     assert table["value"].tolist() == [0.1, 0.2]
     assert table["estimate"].tolist() == pytest.approx([27.5, 2.0])
     wanted = Intervals().mean([15, 40])
@@ -362,17 +372,35 @@ def test_an_optimum_outside_by_its_own_threshold_has_no_tunnel():
 
 
 BASE = {"width": 16}
-NO_DIMENSION = xr.Dataset(
-    {"loss": (("scaling", "control", "width", "seed"), np.zeros((2, 2, 0, 8)))},
-    {"scaling": ["as trained", "balanced layers"], "control": ["idle", "duplicated"], "width": [], "seed": range(8)},
-)
 
 
-def rays_of(width, quantity=("loss", "accuracy")):
+def rays_of(width):
     """Profiles of rays (…, angle) that leave by every definition at the same angles (…), degrees."""
     angles = np.linspace(0, 90, 361)
     inside = angles <= np.asarray(width)[..., None]
     return angles, {"loss": np.where(inside, 0.0, 2.0), "accuracy": np.where(inside, 1.0, 0.1)}
+
+
+def alone(idle, duplicated):
+    """A store of `dimension` at two widths; what further weights, and copies, make of the base setting's widths."""
+    width = np.broadcast_to(np.array([idle, duplicated])[None, :, :, None, None], (2, 2, 2, 8, 2))
+    angles, profiles = rays_of(width)
+    dims = ("scaling", "control", "width", "seed", "direction")
+    return xr.Dataset(
+        {name: ((*dims, "angle"), np.where(width[..., None] < 0, np.nan, values)) for name, values in profiles.items()}
+        | {"diverged": ("seed", np.zeros(8, bool))},
+        {
+            "scaling": ["as trained", "balanced layers"],
+            "control": ["idle", "duplicated"],
+            "width": [32, 64],
+            "seed": range(8),
+            "angle": np.radians(angles),
+        },
+        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+    )
+
+
+NO_DIMENSION = alone([0.0, 0.0], [0.0, 0.0]).isel(width=[])
 
 
 def over_levels(trend, levels=(0.1, 0.2, 0.4, 0.8), seeds=8, noise=1.0):
@@ -445,20 +473,6 @@ def test_each_sweep_is_a_claim():
     assert sorted(one.id for one in claimed({name: over_levels(1.0) for name in names})) == [
         f"tunnel_{name}" for name in names
     ]
-
-
-def alone(idle, duplicated):
-    """A store of `dimension` at two widths; what further weights, and copies, make of the base setting's widths."""
-    width = np.broadcast_to(np.array([idle, duplicated])[None, :, :, None, None], (2, 2, 2, 8, 2))
-    angles, profiles = rays_of(width)
-    dims = ("scaling", "control", "width", "seed", "direction")
-    return xr.Dataset(
-        {name: ((*dims, "angle"), np.where(width[..., None] < 0, np.nan, values)) for name, values in profiles.items()}
-        | {"diverged": ("seed", np.zeros(8, bool))},
-        NO_DIMENSION.drop_dims("width").drop_vars("seed").coords
-        | {"width": [32, 64], "seed": range(8), "angle": np.radians(angles)},
-        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
-    )
 
 
 def test_wider_networks_are_compared_with_what_dimension_alone_makes():

@@ -29,7 +29,8 @@ TITLE = "angular width against hyperparameters"
 COLUMNS = {1: 1, 2: 2, 4: 2}  # by the number of sweeps; 3 otherwise
 PANEL_HEIGHT = 2.0  # inches
 SHIFTS = {"width_accuracy": -3.5, "width_balanced": 0.0, "width_loss": 3.5}  # points that a series is moved by
-LINES = {"width_duplicated": "--", "width_idle": ":"}  # of what dimension alone makes
+HOLLOW = {"marker": "D", "markerfacecolor": "white", "markersize": 3.2, "markeredgewidth": 0.7}  # balanced networks
+LINES = {"duplicated": "--", "idle": ":"}  # of what dimension alone makes
 
 
 def tabulate(tunnels: AlongSweeps, balanced: AlongSweeps, dimension: AtBase) -> pd.DataFrame:
@@ -70,15 +71,14 @@ def _draw_sweep(axes: Axes, table: pd.DataFrame, base, intervals: Intervals) -> 
         means = summarise(table, column, intervals).set_index("value").loc[values]
         ends = (means["estimate"], means["low"], means["high"])
         if column == "width_balanced":
-            hollow = {"marker": "D", "markerfacecolor": "white", "markersize": 3.2, "markeredgewidth": 0.7}
-            style.intervals(axes, positions, *ends, colour, shift, joined=False, **hollow)
+            style.intervals(axes, positions, *ends, colour, shift, joined=False, **HOLLOW)
             continue
         kept = table.assign(**{column: table[column].where(table["fit"])})
         seen = kept.pivot_table(column, "value", "seed", sort=False, dropna=False, observed=False)
         style.dots(axes, positions, seen.loc[values].to_numpy(), colour, shift)
         marker = "D" if column == "width_accuracy" else "s"
         style.intervals(axes, positions, *ends, colour, shift, joined=joined, marker=marker)
-    _draw_dimension(axes, table, base)
+    draw_dimension(axes, table, "width_accuracy", base)
     for value, position in zip(values, positions, strict=True):
         lost = int((~table.loc[table["value"] == value, "fit"].astype(bool)).sum())
         if lost:
@@ -107,15 +107,32 @@ def _draw_sweep(axes: Axes, table: pd.DataFrame, base, intervals: Intervals) -> 
             )
 
 
-def _draw_dimension(axes: Axes, table: pd.DataFrame, base) -> None:
-    """Draw what dimension alone makes of the base setting's width, from there on."""
-    for column, line in LINES.items():
-        seen = table[table["fit"].astype(bool) & table[column].notna()]
-        start = table.loc[table["fit"].astype(bool) & (table["value"] == base), "width_accuracy"].mean()
-        means = seen.groupby("value")[column].mean()
+def draw_dimension(axes: Axes, table: pd.DataFrame, column: str, base) -> None:
+    """Draw what dimension alone makes of the base setting's mean, from there on.
+
+    Args:
+        axes: to draw on.
+        table: of a sweep, with `fit`; the columns that end in one of `LINES` are the base setting's, made as large.
+        column: the measurement.
+        base: the base setting's value.
+    """
+    kept = table[table["fit"].astype(bool)]
+    start = kept.loc[kept["value"] == base, column].mean()
+    for control, line in LINES.items():
+        name = f"{column.removesuffix('_accuracy')}_{control}"
+        means = kept.groupby("value")[name].mean().dropna() if name in kept else ()
         if len(means):
-            places = ([base, *means.index], [start, *means])
-            axes.plot(*places, line, color=style.NEUTRAL, linewidth=1.1, marker="", zorder=3.5, label=column)
+            axes.plot([base, *means.index], [start, *means], line, color=style.NEUTRAL, linewidth=1.1, zorder=3.5)
+
+
+def dimension_handles(table: pd.DataFrame, column: str) -> list[Line2D]:
+    """Return the legend of `draw_dimension`."""
+    texts = {"duplicated": "base setting, units duplicated", "idle": "base setting, further weights idle"}
+    return [
+        Line2D([], [], color=style.NEUTRAL, linestyle=LINES[control], label=text)
+        for control, text in texts.items()
+        if f"{column}_{control}" in table and table[f"{column}_{control}"].notna().any()
+    ]
 
 
 def _legend(figure: Figure, spare, tunnels: dict[str, xr.Dataset], table: pd.DataFrame, intervals: Intervals) -> None:
@@ -142,11 +159,10 @@ def _legend(figure: Figure, spare, tunnels: dict[str, xr.Dataset], table: pd.Dat
         Line2D([], [], color="black", marker="^", linestyle="none", label="base setting"),
     ]
     if table["width_balanced"].notna().any():
-        look = {"marker": "D", "markerfacecolor": "white", "linestyle": "none", "markersize": 3.2}
-        handles.insert(1, Line2D([], [], color=dark, label="the same, layers of equal norm", **look))
-    for column, text in (("width_duplicated", "units duplicated"), ("width_idle", "further weights idle")):
-        if table[column].notna().any():
-            handles.append(Line2D([], [], color=dark, linestyle=LINES[column], label=f"base setting, {text}"))
+        handles.insert(
+            1, Line2D([], [], color=dark, linestyle="none", label="the same, layers of equal norm", **HOLLOW)
+        )
+    handles += dimension_handles(table, "width")
     if not table["fit"].all():
         handles.append(
             Line2D([], [], color=dark, marker="x", linestyle="none", label="number that are no optima, in no mean")

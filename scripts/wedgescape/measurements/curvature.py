@@ -18,7 +18,17 @@ from torch import Tensor
 from wedgescape.landscapes.base import Batch, Landscape
 from wedgescape.landscapes.operations import Case, Product, Step, Work, evaluations, hessian, times
 from wedgescape.landscapes.spans import gaussian, unit
-from wedgescape.measurements.tunnels import AS_TRAINED, BALANCED, Read, claim_of, coarse_angles, rotate, tangents
+from wedgescape.measurements.tunnels import (
+    AS_TRAINED,
+    BALANCED,
+    Read,
+    bisected,
+    claim_of,
+    coarse_angles,
+    made_alone,
+    rotate,
+    tangents,
+)
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
 from wedgescape.numerics.judging import Claim, fit, in_order
@@ -327,26 +337,66 @@ def statistics_of(store: xr.Dataset) -> xr.Dataset:
     return xr.merge([means, top, store[[*others, *flags]]], compat="override")
 
 
-def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
-    """Return one row per (value, seed) of a sweep: its name, its value, `STATISTICS`, and which are optima."""
-    rows = as_rows(statistics_of(sweep).assign(fit=fit(sweep)), ("value", "seed"), (*STATISTICS, "fit"))
+def tidy(
+    sweep: xr.Dataset, name: str, balanced: xr.Dataset | None = None, dimension: xr.Dataset | None = None
+) -> pd.DataFrame:
+    """Return one row per (value, seed) of a sweep: its name, its value, `STATISTICS`, controls, and `fit`.
+
+    The controls (`CONTROLLED`) are large-scale curvatures along rays (`along_rays`): of balanced networks, and of the
+    base setting's networks where more weights alone make them as large as those of a width.
+
+    Args:
+        sweep: stores of `measure` over `value`.
+        name: of the sweep.
+        balanced: the same of `measurements.balanced`.
+        dimension: of `measurements.dimension`.
+    """
+    columns = statistics_of(sweep).assign(fit=fit(sweep))
+    for quantity in LARGE_SCALE.values():
+        read = partial(along_rays, angle=sweep.attrs["angle"], quantity=quantity)
+        if balanced is not None:
+            columns[f"{quantity}_balanced"] = _plain(read(balanced), quantity)
+        if dimension is not None:
+            alone = made_alone(dimension, read, sweep if name == "width" else sweep.isel(value=[]))
+            for control in alone["control"].values.tolist():
+                columns[f"{quantity}_{control}"] = _plain(alone.sel(control=control, drop=True), quantity)
+    more = [name for name in CONTROLLED if name in columns]
+    rows = as_rows(columns, ("value", "seed"), (*STATISTICS, *more, "fit"))
     rows.insert(0, "sweep", name)
     return rows
 
 
-def paired(curvature: dict[str, xr.Dataset], tunnels: dict[str, xr.Dataset]) -> dict[str, dict[str, np.ndarray]]:
+def _plain(values: xr.DataArray, quantity: str) -> xr.DataArray:
+    return 10**values if quantity == "large_scale" else values
+
+
+CONTROLLED = tuple(
+    f"{quantity}_{control}" for quantity in LARGE_SCALE.values() for control in ("balanced", "idle", "duplicated")
+)
+
+
+def paired(
+    curvature: dict[str, xr.Dataset], tunnels: dict[str, xr.Dataset], read: Read = bisected
+) -> dict[str, dict[str, np.ndarray]]:
     """Return each statistic, and the angular width of the tunnel around the same optimum as `width`, by sweep.
+
+    The first directions of the large-scale curvature are the tunnels' rays. Where there are others, it goes by those
+    alone: what is peculiar to a ray would be in both measurements.
 
     Args:
         curvature: sweep -> stores of `measure`, joined over `value`.
         tunnels: the same of `tunnels.measure`; seeds that one of the two lacks are left out.
+        read: how the angular width follows from a store.
 
     Returns:
         Sweep -> name -> (value, seed); nan where a run is no optimum.
     """
     found = {}
     for name, store in curvature.items():
-        width = tunnels[name]["width_accuracy"].mean("direction").where(fit(tunnels[name]))
+        shared = tunnels[name].sizes["direction"]
+        if store.sizes["direction"] > shared:
+            store = store.isel(direction=slice(shared, None))
+        width = read(tunnels[name]).where(fit(tunnels[name]))
         statistics, width = xr.align(statistics_of(store).where(fit(store)), width, join="inner", exclude=["value"])
         parts = {one: statistics[one] for one in STATISTICS} | {"width": width}
         found[name] = {one: part.transpose("value", "seed").values for one, part in parts.items()}

@@ -501,6 +501,20 @@ def beyond_dimension(
 # Tables
 
 
+def made_alone(dimension: xr.Dataset, read: Read, sweep: xr.Dataset) -> xr.DataArray:
+    """Return a number (control, value, seed) of the base setting's networks, as large as those of a sweep over width.
+
+    Args:
+        dimension: of `measurements.dimension`.
+        read: a store -> the number (…, seed).
+        sweep: stores over `value`, the widths; nan where a width is not larger than the base setting's.
+    """
+    alone = read(dimension).sel(scaling=AS_TRAINED, drop=True).where(fit(dimension)).rename(width="value")
+    alone = alone.assign_coords(value=alone["value"].values.astype(float))
+    found = alone.reindex(value=sweep["value"].values.astype(float), seed=sweep["seed"].values)
+    return found.assign_coords(value=sweep["value"].values)
+
+
 WIDTHS = ("width_accuracy", "width_loss", "width_balanced", "width_idle", "width_duplicated", "fit")
 
 
@@ -518,11 +532,9 @@ def tidy(sweep: xr.Dataset, name: str, balanced: xr.Dataset, dimension: xr.Datas
     """
     columns = sweep[["width_accuracy", "width_loss"]].mean("direction") * (180 / math.pi)
     columns = columns.assign(width_balanced=bisected(balanced), fit=fit(sweep))
-    alone = bisected(dimension).sel(scaling=AS_TRAINED, drop=True).where(fit(dimension)).rename(width="value")
-    alone = alone.reindex(value=sweep["value"].values if name == "width" else [], seed=sweep["seed"].values)
+    alone = made_alone(dimension, bisected, sweep if name == "width" else sweep.isel(value=[]))
     for control in alone["control"].values.tolist():
-        values = alone.sel(control=control, drop=True).reindex(value=sweep["value"].values)
-        columns[f"width_{control}"] = values.assign_coords(value=sweep["value"])
+        columns[f"width_{control}"] = alone.sel(control=control, drop=True)
     rows = as_rows(columns, ("value", "seed"), WIDTHS)
     rows.insert(0, "sweep", name)
     return rows
