@@ -254,6 +254,16 @@ def contrasts(
     return made
 
 
+def tidy_contrasts(data: xr.Dataset, keys: list[str], intervals: Intervals) -> pd.DataFrame:
+    """Return `contrasts` as a table; `second` names both the second hyperparameter and the statistic."""
+    counts = _counts(data["fit"].values)
+    rows = [
+        {"quantity": "difference of effects", "first": first, "second": f"{second}: {name}", **ends_of(found), **counts}
+        for (first, second, name), (found, _effects) in contrasts(data, keys, intervals).items()
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
 def likeness(data: xr.Dataset, keys: list[str], intervals: Intervals) -> pd.DataFrame:
     """Return `likenesses` as a table, with what chance would give.
 

@@ -2,13 +2,15 @@
 
 One panel per claim: the estimates of all specifications in their order, bars their intervals, coloured by the verdict
 that each would give if it stood alone. A ring marks the registered one, on which the verdict of the table rests; the
-grey band is the smallest effect of interest. The dots below say which choices each makes.
+grey band is the smallest effect of interest. The squares below say which choices each makes, of each kind the
+registered one first. Beside the letter is the share of specifications that give the registered one's verdict.
 """
 
 from __future__ import annotations
 
 import itertools
 import string
+import textwrap
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,7 @@ CATEGORY = "1 Verdicts"
 TITLE = "every claim by every way to measure it"
 
 COLUMNS = 5  # claims beside each other
-CURVE, CHOICE, MARGIN = 1.05, 0.105, 0.42  # inches: a curve, a row of dots, what is around both
+CURVE, CHOICE, MARGIN = 1.1, 0.105, 0.22  # inches: a curve with its title, a row of dots, what is below both
 LABELS = 1.75  # inches at the left, for the names of choices
 BETWEEN = "; "  # choices
 
@@ -61,8 +63,11 @@ def draw(specifications: Specifications, verdicts: Verdicts, intervals: Interval
         figure.text(0.5, 0.5, "no claim was measured in several ways", ha="center")
         return figure
     effects, letters = verdicts.set_index("id")["smallest_effect"], itertools.cycle(string.ascii_letters)
-    top = sum(heights)
+    top, (wide, high) = sum(heights), figure.get_size_inches()
     for part, height in zip(parts, heights, strict=True):
+        quantity = verdicts.set_index("id")["quantity"].get(part["id"].iloc[0], "")
+        quantity = quantity.partition(" beyond ")[0]
+        figure.text(0.08 / wide, (top - 0.3) / high, textwrap.fill(quantity, 26), va="top", fontsize=6.5)
         _draw_block(figure, part, top, effects, letters)
         top -= height
     handles = [Line2D([], [], color=style.VERDICTS[name], marker="o", markersize=3, label=name) for name in VERDICTS]
@@ -88,13 +93,15 @@ def _draw_block(figure: Figure, part: pd.DataFrame, top: float, effects: pd.Seri
         _draw_curve(curve, ordered, effects.get(name, np.nan))
         _draw_choices(dots, ordered, choices, column == 0)
         agreeing = (claim["verdict"] == claim["verdict"].iloc[0]).mean()
-        style.title(curve, next(letters), _title(name), f"{agreeing:.0%}")
+        curve.set_title(
+            rf"$\mathbf{{{next(letters)}}}$  {_title(name)}, {agreeing:.0%}", loc="left", fontsize=5.5, x=-0.2
+        )
 
 
 def _title(name: str) -> str:
-    kind, _, rest = name.partition("_")
-    text = style.NAMES.get(rest, rest.replace("_", " ")).split(" (")[0] or kind
-    return text if rest in style.NAMES else f"{kind} {text}"
+    """Return what is over a panel: a claim's name without its kind, which is beside all of them."""
+    rest = name.partition("_")[2]
+    return style.NAMES.get(rest, rest.replace("_", " ")).split(" (")[0].replace(" probability", "") or name
 
 
 def _draw_curve(axes: Axes, ordered: pd.DataFrame, effect: float) -> None:

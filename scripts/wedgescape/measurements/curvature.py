@@ -265,7 +265,10 @@ ALL = "all"  # sweeps together
 SWEEPS = ("learning_rate", "weight_decay", "width", "dropout", "batch_size")
 LARGE_SCALE = {"curvature": "large_scale", "roughness": "large_scale_error"}
 ANGLES = (30.0, 20.0, 40.0)  # degrees, at which curvature along rays is taken: of those where every ray is looked at
-NAMES = {"curvature": "the large-scale curvature of the loss", "roughness": "that of the error rate"}
+NAMES = {
+    "curvature": "the large-scale curvature of the loss",
+    "roughness": "the large-scale curvature of the error rate",
+}
 CLAIMS = (
     "curvature_learning_rate",
     "curvature_weight_decay",

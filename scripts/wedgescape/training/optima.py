@@ -121,7 +121,7 @@ class Optima:
     @property
     def chance_loss(self) -> float:
         """The loss of a uniform guess, ln(classes), nats; nan where the landscape has no classes."""
-        classes = getattr(self.landscape, "classes", 0)
+        classes = self.landscape.classes
         return math.log(classes) if classes else math.nan
 
     @property
