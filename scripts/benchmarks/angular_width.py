@@ -43,7 +43,7 @@ WHOLE = Size()
 
 
 def ours(problem: Problem, optima: Tensor, rays: Tensor, size: Size) -> Callable[[], Tensor]:
-    """Return the project's way, which looks for the first crossing: it brackets on 9 angles before it halves."""
+    """Return the project's way, which looks for the first crossing: it brackets on 10 angles before it halves."""
     inside, error = keeps_accuracy(FRACTION), math.radians(size.error)
     return lambda: angular_width(problem.landscape, optima, rays, inside, error).angle
 

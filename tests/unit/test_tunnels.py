@@ -13,10 +13,16 @@ from wedgescape.landscapes.spans import random_directions
 from wedgescape.landscapes.wedges import WedgeLandscape, half_width
 from wedgescape.measurements import tunnels
 from wedgescape.measurements.tunnels import (
+    DEFINITIONS,
+    Definition,
     Settings,
+    all_ends,
     angular_width,
     claims,
+    coarse_angles,
+    crossings,
     keeps_accuracy,
+    keeps_excess,
     keeps_loss,
     measure,
     ray_profile,
@@ -24,9 +30,9 @@ from wedgescape.measurements.tunnels import (
     summarise,
     tangents,
     tidy,
+    widths,
 )
-from wedgescape.numerics.intervals import Interval, Intervals, bootstrap_trend
-from wedgescape.study.settings import Rules
+from wedgescape.numerics.intervals import Intervals
 from wedgescape.training.optima import Optima
 
 DEGREE = math.radians(1)
@@ -135,8 +141,8 @@ EAST, NORTH = torch.tensor([[1.0, 0.0]]), torch.tensor([[[0.0, 1.0]]])
 
 
 def test_the_first_way_out_counts_also_where_a_ray_comes_back():
-    width = angular_width(Rings((30, 50), (70, 91)), EAST, NORTH, keeps_loss(0.5), 0.1 * DEGREE)
-    assert float(width.angle) == pytest.approx(30 * DEGREE, abs=width.error)
+    width = angular_width(Rings((33, 57), (70, 91)), EAST, NORTH, keeps_loss(0.5), 0.1 * DEGREE)
+    assert float(width.angle) == pytest.approx(33 * DEGREE, abs=width.error)
     assert not width.open.any()
 
 
@@ -162,11 +168,29 @@ def test_an_optimum_of_nan_has_a_width_of_nan():
 # Definitions
 
 
-def test_inside_is_a_fraction_of_the_optimums_accuracy_or_a_loss():
-    optimum = {"accuracy": torch.tensor([0.8, 0.8, 0.5]), "loss": torch.tensor([0.1, 0.1, 0.1])}
-    values = {"accuracy": torch.tensor([0.73, 0.71, math.nan]), "loss": torch.tensor([0.5, 0.6, math.nan])}
+def test_inside_is_a_fraction_of_the_optimums_accuracy_or_of_the_way_to_chance():
+    optimum = {"accuracy": torch.tensor([0.8, 0.8, 0.5]), "loss": torch.tensor([0.1, 0.3, 0.1])}
+    values = {"accuracy": torch.tensor([0.73, 0.71, math.nan]), "loss": torch.tensor([0.6, 0.6, math.nan])}
     assert keeps_accuracy(0.9)(values, optimum).tolist() == [True, False, False]
-    assert keeps_loss(0.5)(values, optimum).tolist() == [True, False, False]
+    assert keeps_loss(0.59)(values, optimum).tolist() == [False, False, False]
+    # From 0.1 a quarter of the way to 2 is 0.575, from 0.3 it is 0.725.
+    assert keeps_excess(0.25, 2.0)(values, optimum).tolist() == [False, True, False]
+
+
+def test_crossings_interpolate_the_first_way_out():
+    angles = np.array([0.0, 10, 20, 30])
+    values = np.array(
+        [
+            [1.0, 0.8, 0.4, 0.2],
+            [1.0, 0.4, 1.0, 0.4],  # comes back
+            [1.0, 0.9, 0.8, 0.7],  # never leaves
+            [0.2, 1.0, 1.0, 1.0],  # outside by its own edge
+            [1.0, math.nan, 0.0, 0.0],  # lost on the way
+            [math.nan] * 4,
+        ]
+    )
+    found = crossings(angles, values, np.array([0.6] * 6))
+    assert found == pytest.approx([15, 10 * 0.4 / 0.6, 30, 0, 5, math.nan], nan_ok=True)
 
 
 # On a network
@@ -192,38 +216,82 @@ def test_widths_of_a_network_are_where_it_leaves(mlp, optima):
             angle = width.angle[k, u]
             assert holds(k, u, angle - width.error)
             assert not holds(k, u, angle + width.error)
-            coarse = np.arange(0, float(angle - width.error), math.pi / 16)
+            coarse = np.arange(0, float(angle - width.error), math.pi / 18)
             assert all(holds(k, u, below) for below in coarse)
 
 
+CHANCE = math.log(3)
+
+
 def test_measure_stores_both_widths_with_units(mlp, optima):
-    settings = Settings(directions=3, accuracy_fraction=0.9, loss_threshold=0.6, angle_error=1.0)
+    settings = Settings(directions=3, steps=4, accuracy_fraction=0.9, loss_fraction=0.4, angle_error=1.0)
     store = measure(Optima.of(mlp, optima), settings)
     rays = tangents(optima, 3, range(4))
     wanted = angular_width(mlp, optima, rays, keeps_accuracy(0.9), DEGREE)
-    np.testing.assert_array_equal(store["width_accuracy"], wanted.angle)
+    np.testing.assert_allclose(store["width_accuracy"], wanted.angle, atol=store.attrs["angle_error"] + wanted.error)
     np.testing.assert_array_equal(store["open_accuracy"], wanted.open)
-    np.testing.assert_array_equal(store["width_loss"], angular_width(mlp, optima, rays, keeps_loss(0.6), DEGREE).angle)
+    wanted = angular_width(mlp, optima, rays, keeps_excess(0.4, CHANCE), DEGREE)
+    np.testing.assert_allclose(store["width_loss"], wanted.angle, atol=store.attrs["angle_error"] + wanted.error)
     for name in ("width_accuracy", "width_loss"):
         assert store[name].dims == ("seed", "direction")
         assert store[name].attrs["units"] == "radian"
-    assert store.attrs["angle_error"] == wanted.error <= DEGREE
+    assert store.attrs["angle_error"] <= DEGREE
+    assert store.attrs["chance_loss"] == pytest.approx(CHANCE)
+    np.testing.assert_allclose(store["loss_threshold"], 0.6 * mlp.losses(optima) + 0.4 * CHANCE, rtol=1e-6)
     np.testing.assert_allclose(store["radial_cosine"], 0, atol=1e-5)
     np.testing.assert_allclose(store["radius"], np.linalg.norm(optima, axis=1), rtol=1e-6)
+    assert int(store["parameters"]) == mlp.dim
     assert store["seed"].values.tolist() == [0, 1, 2, 3]
-    assert store["loss"].dims == store["accuracy"].dims == ("seed", "direction", "angle")
-    for k, u, a in ((0, 0, 0), (1, 2, 3), (3, 1, 8)):
-        point = rotate(optima[k : k + 1], rays[k, u : u + 1], torch.tensor([a * math.pi / 16]))
+    np.testing.assert_allclose(store["angle"], np.linspace(0, math.pi / 2, 37))
+
+
+def test_profiles_are_what_rays_meet_and_fine_where_they_leave(mlp, optima):
+    rays, ends = tangents(optima, 3, range(4)), [definition.inside(CHANCE) for definition in DEFINITIONS]
+    profile = ray_profile(mlp, optima, rays, 4, ends)
+    seen = profile.values["loss"].isfinite()
+    assert seen[..., ::4].all()  # at every coarse angle
+    assert not seen.all()
+    for k, u, a in seen.nonzero().tolist()[::7]:
+        point = rotate(optima[k : k + 1], rays[k, u : u + 1], profile.angles[a : a + 1].float())
         for name, value in mlp.evaluate(point).items():
-            assert float(store[name][k, u, a]) == pytest.approx(float(value), rel=1e-5)
-    np.testing.assert_allclose(store["angle"], np.linspace(0, math.pi / 2, 9))
+            assert float(profile.values[name][k, u, a]) == pytest.approx(float(value), rel=1e-5)
+    reference = mlp.evaluate(optima)
+    for inside in ends:
+        exits = ~inside(
+            {name: values[..., ::4] for name, values in profile.values.items()},
+            {name: value[:, None, None] for name, value in reference.items()},
+        )
+        for k, u in exits[..., 1:].any(-1).nonzero().tolist():
+            first = int(exits[k, u].int().argmax())
+            assert seen[k, u, 4 * (first - 1) : 4 * first + 1].all()
+
+
+def test_a_profile_does_not_change_the_width(mlp, optima):
+    rays, inside = tangents(optima, 3, range(4)), keeps_accuracy(0.9)
+    alone = angular_width(mlp, optima, rays, inside, 0.5 * DEGREE)
+    for ends in ([inside], [keeps_accuracy(0.5), inside]):
+        known = angular_width(mlp, optima, rays, inside, 0.5 * DEGREE, ray_profile(mlp, optima, rays, 4, ends))
+        assert torch.equal(known.open, alone.open)
+        # A ray that comes back within a coarse bracket leaves earlier by the fine one.
+        assert float(((known.angle - alone.angle).abs() < 1e-9).double().mean()) > 0.8
+
+
+def test_widths_of_profiles_are_those_that_are_bisected(mlp, optima):
+    store = measure(Optima.of(mlp, optima), Settings(directions=16, angle_error=0.1))
+    for definition, name in ((Definition("accuracy", 0.9), "width_accuracy"), (Definition("loss", 0.25), "width_loss")):
+        bisected = np.degrees(store[name]).mean("direction")
+        np.testing.assert_allclose(widths(store, definition), bisected, atol=0.7)
+    ordered = [float(widths(store, Definition("loss", fraction)).mean()) for fraction in (0.1, 0.25, 0.5)]
+    assert ordered == sorted(ordered)
+    ordered = [float(widths(store, Definition("accuracy", fraction)).mean()) for fraction in (0.95, 0.9, 0.8)]
+    assert ordered == sorted(ordered)
 
 
 def test_a_known_profile_is_not_measured_again_and_changes_nothing(quadratic):
     bowl = quadratic([0.0] + [1.0] * 9, dtype=torch.float32)
     optimum = 2 * bowl.eigenvectors[:, 0].float()[None]
     rays = tangents(optimum, 12, [0])
-    profile = ray_profile(bowl, optimum, rays)
+    profile = ray_profile(bowl, optimum, rays, 1, [keeps_loss(0.5)])
     bowl.asked.clear()
     alone = angular_width(bowl, optimum, rays, keeps_loss(0.5))
     without = sum(count for *_, count in bowl.asked)
@@ -231,6 +299,13 @@ def test_a_known_profile_is_not_measured_again_and_changes_nothing(quadratic):
     known = angular_width(bowl, optimum, rays, keeps_loss(0.5), profile=profile)
     assert sum(count for *_, count in bowl.asked) < without
     assert torch.equal(known.angle, alone.angle)
+
+
+def test_all_ends_are_those_of_the_config_and_the_others():
+    assert len(all_ends(Settings(), CHANCE)) == len(DEFINITIONS)
+    assert len(all_ends(Settings(accuracy_fraction=0.7), CHANCE)) == len(DEFINITIONS) + 1
+    assert len(coarse_angles()) == 10
+    assert coarse_angles(4)[::4].tolist() == coarse_angles().tolist()
 
 
 # Tables
@@ -251,7 +326,7 @@ def sweep():
 
 
 def test_tidy_table_averages_over_rays_in_degrees(sweep):
-    table = tidy(sweep, "learning_rate")
+    table = tidy(sweep, "learning_rate", sweep, alone([50.0, 60.0], [48.0, 57.0]))
     wanted = pd.DataFrame(
         {
             "sweep": ["learning_rate"] * 4,
@@ -259,17 +334,28 @@ def test_tidy_table_averages_over_rays_in_degrees(sweep):
             "seed": [4, 7, 4, 7],
             "width_accuracy": [15.0, 40, 2, 85],
             "width_loss": [7.5, 20, 1, 42.5],
-            "diverged": [False, False, False, True],
+            "width_balanced": [15.0, 40, 2, 85],
+            "width_idle": [math.nan] * 4,
+            "width_duplicated": [math.nan] * 4,
+            "fit": [True, True, True, False],
         }
     )
     pd.testing.assert_frame_equal(table, wanted)
 
 
+def test_tidy_table_has_what_dimension_alone_makes_of_wider_networks(sweep):
+    store = sweep.assign_coords(value=[16, 64])
+    table = tidy(store, "width", store, alone([50.0, 60.0], [48.0, 57.0])).set_index(["value", "seed"])
+    assert table.loc[(64, 4), ["width_idle", "width_duplicated"]].tolist() == pytest.approx([60, 57], abs=0.3)
+    assert table.loc[16, ["width_idle", "width_duplicated"]].isna().all().all()
+
+
 def test_summary_leaves_diverged_runs_out(sweep):
-    table = summarise(tidy(sweep, "learning_rate"), "width_accuracy", Intervals(0.95, 200))
+    table = summarise(tidy(sweep, "learning_rate", sweep, NO_DIMENSION), "width_accuracy", Intervals())
     assert table["value"].tolist() == [0.1, 0.2]
     assert table["estimate"].tolist() == pytest.approx([27.5, 2.0])
-    assert (table["low"][0], table["high"][0]) == pytest.approx((15, 40))
+    wanted = Intervals().mean([15, 40])
+    assert (table["low"][0], table["high"][0]) == (wanted.low, wanted.high)
     assert (table["low"][1], table["high"][1]) == (-math.inf, math.inf)  # one seed is left
 
 
@@ -282,84 +368,130 @@ def test_an_optimum_outside_by_its_own_threshold_has_no_tunnel():
     assert not width.open.any()
 
 
-# The verdicts
+# Claims
 
 
-def over_levels(trend, levels=(0.1, 0.2, 0.4, 0.8), seeds=8, noise=0.1):
-    """A tunnel store whose widths follow a trend over the levels, two rays per seed."""
+BASE = {"width": 16}
+
+
+def rays_of(width):
+    """Profiles of rays (…, angle) that leave by every definition at the same angles (…), degrees."""
+    angles = np.linspace(0, 90, 361)
+    inside = angles <= np.asarray(width)[..., None]
+    return angles, {"loss": np.where(inside, 0.0, 2.0), "accuracy": np.where(inside, 1.0, 0.1)}
+
+
+def alone(idle, duplicated):
+    """A store of `dimension` at two widths; what further weights, and copies, make of the base setting's widths."""
+    width = np.broadcast_to(np.array([idle, duplicated])[None, :, :, None, None], (2, 2, 2, 8, 2))
+    angles, profiles = rays_of(width)
+    dims = ("scaling", "control", "width", "seed", "direction")
+    return xr.Dataset(
+        {name: ((*dims, "angle"), np.where(width[..., None] < 0, np.nan, values)) for name, values in profiles.items()}
+        | {"diverged": ("seed", np.zeros(8, bool))},
+        {
+            "scaling": ["as trained", "balanced layers"],
+            "control": ["idle", "duplicated"],
+            "width": [32, 64],
+            "seed": range(8),
+            "angle": np.radians(angles),
+        },
+        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+    )
+
+
+NO_DIMENSION = alone([0.0, 0.0], [0.0, 0.0]).isel(width=[])
+
+
+def over_levels(trend, levels=(0.1, 0.2, 0.4, 0.8), seeds=8, noise=1.0):
+    """A tunnel store whose widths follow a trend over the levels (degrees per level), two rays per seed."""
     draw = np.random.Generator(np.random.PCG64(0))
-    width = 1 + trend * np.arange(len(levels))[:, None] + noise * draw.standard_normal((len(levels), seeds))
-    rays = np.stack([width - 0.3, width + 0.3], -1)
+    width = 40 + trend * np.arange(len(levels))[:, None] + noise * draw.standard_normal((len(levels), seeds))
+    rays = np.stack([width - 3, width + 3], -1)
+    angles, profiles = rays_of(rays)
+    dims = ("value", "seed", "direction")
     return xr.Dataset(
         {
-            "width_accuracy": (("value", "seed", "direction"), rays),
+            "width_accuracy": (dims, np.radians(rays)),
             "diverged": (("value", "seed"), np.zeros(width.shape, bool)),
+            **{name: ((*dims, "angle"), values) for name, values in profiles.items()},
         },
-        {"value": list(levels), "seed": range(seeds), "direction": [0, 1]},
+        {"value": list(levels), "seed": range(seeds), "direction": [0, 1], "angle": np.radians(angles)},
+        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
     )
 
 
-def judged(sweeps):
-    return list(claims(sweeps, Rules(minimum_correlation=0.2), Intervals(0.95, 300)))
+def claimed(sweeps, dimension=NO_DIMENSION):
+    return list(claims(sweeps, sweeps, dimension, BASE, Intervals()))
 
 
-@pytest.mark.parametrize(("trend", "verdict"), [(1.0, "supported"), (-1.0, "contradicted"), (0.0, "undecided")])
-def test_a_sweep_is_judged_by_its_trend(trend, verdict):
-    (row,) = judged({"learning_rate": over_levels(trend)})
-    assert row["id"] == "tunnel_learning_rate"
-    assert row["sentence"] == "Tunnels are wider at higher learning rates"
-    assert row["verdict"] == verdict
-    assert (row["seeds"], row["points"], row["diverged"]) == (8, 32, 0)
-    widths = over_levels(trend)["width_accuracy"].mean("direction").values
-    assert Interval(row["estimate"], row["low"], row["high"]) == bootstrap_trend(
-        widths, [0.1, 0.2, 0.4, 0.8], 0.95, 300
-    )
+def test_a_sweep_is_the_change_between_its_ends_seed_by_seed():
+    store = over_levels(2.0, levels=(0.4, 0.1, 0.2))  # not in order
+    (claim,) = claimed({"learning_rate": store})
+    assert claim.id == "tunnel_learning_rate"
+    widths_of = np.degrees(store["width_accuracy"]).mean("direction").values
+    wanted = Intervals().mean(widths_of[0] - widths_of[1])
+    assert (claim.estimate.estimate, claim.estimate.low) == pytest.approx((wanted.estimate, wanted.low))
+    assert (claim.estimate.units, claim.left_out) == (8, 0)
 
 
-def test_diverged_runs_are_left_out_and_counted():
-    store = over_levels(1.0)
+def test_a_sweep_has_a_specification_for_each_definition_as_trained_and_balanced():
+    (claim,) = claimed({"learning_rate": over_levels(2.0)})
+    assert len(claim.specifications) == 2 * len(DEFINITIONS) - 1
+    assert claim.specification == "accuracy 90% of the optimum's; as trained"
+    assert claim.specification not in claim.specifications
+    assert "loss 25% of the way to chance; balanced layers" in claim.specifications
+    for other in claim.specifications.values():
+        assert other.estimate == pytest.approx(claim.estimate.estimate, abs=0.2)  # all leave at once
+
+
+def test_runs_that_are_no_optima_are_left_out_and_counted():
+    store = over_levels(2.0)
     store["diverged"][3, :3] = True
+    store = store.assign(unfit=store["diverged"] & False)
+    store["unfit"][0, 7] = True
     store["width_accuracy"][3, :3] = -100.0  # whatever was measured there
-    (row,) = judged({"learning_rate": store})
-    assert (row["points"], row["diverged"], row["seeds"]) == (29, 3, 8)
-    assert row["verdict"] == "supported"
-    assert row["estimate"] > 0.9
-    assert row["effect"] > 10
+    (claim,) = claimed({"learning_rate": store})
+    assert (claim.left_out, claim.estimate.units) == (4, 4)
+    assert claim.estimate.estimate == pytest.approx(6, abs=2)
 
 
-def test_effect_is_the_difference_of_the_ends_in_units_of_the_spread():
-    store = over_levels(0.0, levels=(4.0, 1.0, 2.0), seeds=3)  # not in order
-    width = np.array([[5.0, 6.0, 7.0], [1.0, 2.0, 3.0], [9.0, 9.0, 9.0]])
-    store["width_accuracy"][:] = width[:, :, None]
-    (row,) = judged({"width": store})
-    assert row["effect"] == pytest.approx((6 - 2) / 1.0)
-    store["width_accuracy"][:] = np.array([[5.0, 6, 7], [1.0, 3.0, 5.0], [9.0, 9, 9]])[:, :, None]
-    (row,) = judged({"width": store})
-    assert row["effect"] == pytest.approx((6 - 3) / math.sqrt((1 + 4) / 2))
-
-
-def test_effect_is_nan_without_a_spread():
-    store = over_levels(1.0)
-    store["diverged"][0, 1:] = True
-    assert math.isnan(judged({"width": store})[0]["effect"])
-    assert math.isnan(judged({"width": over_levels(1.0, noise=0.0)})[0]["effect"])
-
-
-def test_a_sweep_of_which_nothing_is_left_is_undecided():
+def test_a_sweep_of_which_nothing_is_left_is_no_estimate():
     store = over_levels(1.0)
     store["diverged"][:] = True
-    (row,) = judged({"width": store})
-    assert row["verdict"] == "undecided"
-    assert (row["points"], row["diverged"]) == (0, 32)
-    assert math.isnan(row["estimate"])
+    (claim,) = claimed({"learning_rate": store})
+    assert math.isnan(claim.estimate.estimate)
+    assert claim.left_out == 32
 
 
 def test_sweeps_that_say_nothing_are_no_claims():
-    assert judged({"momentum": over_levels(1.0), "width": over_levels(1.0, levels=(64,))}) == []
+    assert claimed({"momentum": over_levels(1.0), "width": over_levels(1.0, levels=(64,))}) == []
 
 
 def test_each_sweep_is_a_claim():
     names = ["batch_size", "dropout", "learning_rate", "weight_decay", "width"]
-    rows = judged({name: over_levels(1.0) for name in names})
-    assert sorted(row["id"] for row in rows) == [f"tunnel_{name}" for name in names]
-    assert len({row["sentence"] for row in rows}) == 5
+    assert sorted(one.id for one in claimed({name: over_levels(1.0) for name in names})) == [
+        f"tunnel_{name}" for name in names
+    ]
+
+
+def test_wider_networks_are_compared_with_what_dimension_alone_makes():
+    store = over_levels(5.0, levels=(16, 32, 64), noise=0.0)  # 40, 45, 50 degrees
+    (claim,) = claimed({"width": store}, alone(idle=[50.0, 60.0], duplicated=[48.0, 57.0]))
+    assert claim.estimate.estimate == pytest.approx(50 - 57, abs=0.3)
+    assert claim.specification.endswith("; as trained; against duplicated units")
+    first = claim.specification.rpartition("; ")[0]
+    assert claim.specifications[f"{first}; against idle weights"].estimate == pytest.approx(50 - 60, abs=0.3)
+    assert claim.specifications[f"{first}; dimension not controlled"].estimate == pytest.approx(10, abs=0.3)
+    assert len(claim.specifications) == 6 * 2 * 3 - 1
+
+
+def test_where_units_cannot_be_duplicated_further_weights_are_idle():
+    (claim,) = claimed({"width": over_levels(5.0, levels=(16, 32, 64))}, alone([50.0, 60.0], [-1.0, -1.0]))
+    assert claim.specification.endswith("against idle weights")
+    assert claim.estimate.estimate == pytest.approx(50 - 60, abs=1)
+
+
+def test_without_wider_networks_nothing_is_said_of_dimension():
+    (claim,) = claimed({"width": over_levels(5.0, levels=(4, 8, 16))})
+    assert claim.estimate.units == 0

@@ -143,7 +143,7 @@ def take(
 ) -> Measured:
     """Return what is fitted, from the stores of `measure`."""
     radii = radii.sortby("radius")
-    tunnels = tunnels.where(~tunnels["diverged"].astype(bool))
+    tunnels = tunnels.where(~tunnels["diverged"].astype(bool)).isel(angle=slice(None, None, tunnels.attrs["steps"]))
     kept = ~hyperplanes["diverged"].astype(bool)
     cuts = hyperplanes["loss"].sel(split="train", dimension=measured(hyperplanes)).where(kept)
     return Measured(
@@ -322,7 +322,7 @@ def measure(
     places = (taken.dimensions, taken.angles, taken.radii, outwards, profiles["alpha"], connectors["size"])
     for (axis, text, units), place in zip(QUANTITIES.values(), places, strict=True):
         coordinates[axis] = described((axis,), place, text, units)
-    threshold = float(tunnels.attrs["loss_threshold"])
+    threshold = float(tunnels["loss_threshold"].mean())
     attributes = {
         "parameters": taken.dim,
         "optima_radius": taken.radius,

@@ -232,6 +232,38 @@ def likenesses(data: xr.Dataset, keys: list[str], intervals: Intervals) -> dict[
     return made
 
 
+def contrasts(
+    data: xr.Dataset, keys: list[str], intervals: Intervals
+) -> dict[tuple[str, str, str], tuple[Estimate, tuple[float, float]]]:
+    """Return by how much the effects (`effects`) of two hyperparameters on a statistic differ, and both effects.
+
+    Args:
+        data: of `gather`.
+        keys: the hyperparameters, numbers all of them.
+        intervals: how they are computed; the jackknife's, over seeds.
+
+    Returns:
+        (first, second, statistic of `JUDGED`) -> (effect of the first minus that of the second, the two).
+    """
+    found = _effects(data, keys)
+    made = {}
+    for (j, first), (k, second) in itertools.combinations(enumerate(keys), 2):
+        for name in JUDGED:
+            x, y = (found[:, place, list(STATISTICS).index(name)] for place in (j, k))
+            made[first, second, name] = intervals.jackknife(x[0] - y[0], x[1:] - y[1:]), (float(x[0]), float(y[0]))
+    return made
+
+
+def tidy_contrasts(data: xr.Dataset, keys: list[str], intervals: Intervals) -> pd.DataFrame:
+    """Return `contrasts` as a table; `second` names both the second hyperparameter and the statistic."""
+    counts = _counts(data["fit"].values)
+    rows = [
+        {"quantity": "difference of effects", "first": first, "second": f"{second}: {name}", **ends_of(found), **counts}
+        for (first, second, name), (found, _effects) in contrasts(data, keys, intervals).items()
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
 def likeness(data: xr.Dataset, keys: list[str], intervals: Intervals) -> pd.DataFrame:
     """Return `likenesses` as a table, with what chance would give.
 
@@ -290,13 +322,24 @@ def _chance(data: xr.Dataset) -> float:
     return float(np.sqrt((matrix**2).sum()) / len(matrix)) if len(matrix) else np.nan
 
 
-CLAIMS = ("similar",)
+# On which two hyperparameters may act alike. One of each kind: the trace follows the top eigenvalue, and the barrier
+# the disagreement.
+JUDGED = ("angular_width", "large_scale", "top_eigenvalue", "disagreement", "test_error")
+CLAIMS = (
+    "similar",
+    "alike",
+)
 
 
 def claims(
     tunnels: InGrids, curvature: InGrids, similarity: InGrids, grids: Grids, intervals: Intervals
 ) -> Iterator[Claim]:
-    """Estimate whether two hyperparameters of a grid act in similar ways on all statistics together (`likeness`)."""
+    """Estimate whether two hyperparameters of a grid act in similar ways.
+
+    On all statistics together: the cosine of their effects (`likeness`). On each of them: by how much their effects
+    differ (`contrasts`), which is an equivalence. Two that both do nothing to a statistic act alike on it, so the
+    effects themselves are said beside.
+    """
     if not grids:
         return
     data = gather(grids, {"tunnels": tunnels, "curvature": curvature, "similarity": similarity})
@@ -304,3 +347,7 @@ def claims(
     for (first, second), found in likenesses(data, varied(grids, ordered=True), intervals).items():
         names = {"first": first, "second": second}
         yield Claim("similar", "cosine of their effects on all statistics", found, names, lost, control=control)
+    for (first, second, name), (found, effects_of) in contrasts(data, varied(grids, ordered=True), intervals).items():
+        names = {"first": first, "second": second, "statistic": name}
+        control = "effects {:.2g} and {:.2g}".format(*effects_of)
+        yield Claim("alike", "difference of their effects, sd of ranks", found, names, lost, control=control)

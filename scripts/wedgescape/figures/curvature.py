@@ -1,10 +1,11 @@
 """Draw the curvature of the training loss at optima against each hyperparameter, and beside the tunnels' widths.
 
 Columns are sweeps. Rows: trace and largest eigenvalue of the Hessian; curvature at a finite and at a vanishing angle;
-curvature of the error rate. Dots are seeds, diamonds and squares means over seeds, bars the bootstrap interval of the
-mean. A triangle on the axis marks the base setting's value; runs that diverged are counted beside a cross and are in no
-mean. Below: Spearman's rho between each statistic and the angular width of the tunnel around the same optimum, over all
-optima and over those of each sweep, with intervals bootstrapped over seeds.
+curvature of the error rate. Dots are seeds, marks means over seeds, bars the interval of the mean; hollow marks are the
+same networks with layers of equal norm. In the column of the width, dashed and dotted lines show what the base setting
+would have if its networks' units were duplicated, or further weights did nothing. A triangle on the axis marks
+the base setting's value; runs that are no optima are counted beside a cross and are in no mean. Below: Spearman's rho
+between each statistic and the angular width of the tunnel around the same optimum, within sweeps, seed by seed.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wedgescape.figures import style
+from wedgescape.figures.tunnels import HOLLOW, dimension_handles, draw_dimension
 from wedgescape.measurements.curvature import ALL, STATISTICS, correlations, tidy
 from wedgescape.measurements.tunnels import summarise
 from wedgescape.numerics.intervals import Intervals
-from wedgescape.study.places import AlongSweeps, BaseSetting, Tables
+from wedgescape.study.places import AlongSweeps, AtBase, BaseSetting, Tables
 
 CATEGORY = "6 Curvature"
 TITLE = "curvature against hyperparameters and tunnels"
@@ -51,11 +53,16 @@ NAMES = {
 
 
 def tabulate(
-    curvature: AlongSweeps, tunnels: AlongSweeps, intervals: Intervals = Intervals()
+    curvature: AlongSweeps,
+    tunnels: AlongSweeps,
+    balanced: AlongSweeps,
+    dimension: AtBase,
+    intervals: Intervals = Intervals(),
 ) -> dict[str, pd.DataFrame]:
     """Return one row per (sweep, value, seed), and how each statistic correlates with tunnels (`correlations`)."""
-    rows = pd.concat([tidy(store, sweep) for sweep, store in curvature.items()], ignore_index=True)
-    return {"curvature": rows, "curvature_correlations": correlations(curvature, tunnels, intervals)}
+    rows = [tidy(store, sweep, balanced[sweep], dimension) for sweep, store in curvature.items()]
+    related = correlations(curvature, tunnels, intervals)
+    return {"curvature": pd.concat(rows, ignore_index=True), "curvature_correlations": related}
 
 
 def draw(curvature: AlongSweeps, base: BaseSetting, tables: Tables, intervals: Intervals = Intervals()) -> Figure:
@@ -109,16 +116,21 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, shown: tuple[str, ...], base, i
     for column, colour, marker in zip(
         shown, (style.SWEEPS[sweep], style.lighter(style.SWEEPS[sweep])), "Ds", strict=False
     ):
-        kept = table.assign(**{column: table[column].where(~table["diverged"].astype(bool))})
+        kept = table.assign(**{column: table[column].where(table["fit"].astype(bool))})
         seen = kept.pivot_table(column, "value", "seed", sort=False, dropna=False, observed=False)
         style.dots(axes, positions, seen.loc[values].to_numpy(), colour, spread=4.0, s=3)
         means = summarise(table, column, intervals).set_index("value").loc[values]
         joined = all(isinstance(value, Real) for value in values)
         ends = (means["estimate"], means["low"], means["high"])
         style.intervals(axes, positions, *ends, colour, joined=joined, marker=marker)
+        if f"{column}_balanced" in table:
+            means = summarise(table, f"{column}_balanced", intervals).set_index("value").loc[values]
+            ends = (means["estimate"], means["low"], means["high"])
+            style.intervals(axes, positions, *ends, colour, 3.5, joined=False, **HOLLOW)
+            draw_dimension(axes, table, column, base)
     below = {"transform": axes.get_xaxis_transform(), "clip_on": False, "markersize": 4}
     for value, position in zip(values, positions, strict=True):
-        lost = int(table.loc[table["value"] == value, "diverged"].sum())
+        lost = int((~table.loc[table["value"] == value, "fit"].astype(bool)).sum())
         if lost:
             axes.plot(position, 0.06, "x", color=style.NEUTRAL, **below)
             place = {"xycoords": below["transform"], "textcoords": "offset points", "va": "center", "fontsize": 6.5}
@@ -180,7 +192,12 @@ def _legend(figure: Figure, store: xr.Dataset, table: pd.DataFrame, intervals: I
         Line2D([], [], color=style.NEUTRAL, linewidth=1.4, label=f"mean, {intervals.confidence:.0%} interval"),
         Line2D([], [], color="black", marker="^", linestyle="none", label="base setting"),
     ]  # fmt: skip
-    if table["diverged"].any():
-        text = "number that diverged, in no mean"
+    if table["large_scale_balanced"].notna().any():
+        handles.insert(
+            1, Line2D([], [], color=style.NEUTRAL, linestyle="none", label="the same, layers of equal norm", **HOLLOW)
+        )
+    handles += dimension_handles(table, "large_scale")
+    if not table["fit"].all():
+        text = "number that are no optima, in no mean"
         handles.append(Line2D([], [], color=style.NEUTRAL, marker="x", linestyle="none", label=text))
     figure.legend(handles=handles, loc="outside upper center", ncols=3)

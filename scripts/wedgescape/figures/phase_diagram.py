@@ -51,13 +51,14 @@ def tabulate(
     grids: Grids,
     intervals: Intervals = Intervals(),
 ) -> dict[str, pd.DataFrame]:
-    """Return all statistics, one row per (setting, seed); and correlations, effects and likeness, one per estimate."""
+    """Return all statistics, one row per (setting, seed); and what is estimated from them, one row per estimate."""
     data = _gathered(tunnels, curvature, similarity, grids)
     keys = phase_diagram.varied(grids, ordered=True)
     parts = [
         phase_diagram.correlations(data, intervals),
         phase_diagram.effects(data, keys, intervals),
         phase_diagram.likeness(data, keys, intervals),
+        phase_diagram.tidy_contrasts(data, keys, intervals),
     ]
     return {
         "phase_diagram": phase_diagram.tidy(data, phase_diagram.varied(grids)),

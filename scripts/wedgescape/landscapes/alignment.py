@@ -75,7 +75,7 @@ def hidden_layers(module: nn.Module) -> list[HiddenLayer]:
     Raises:
         InputError: if the network is no chain, or does not treat the units of each layer alike.
     """
-    steps = list(_steps(module))
+    steps = list(links(module))
     _check_links(steps)
     weighted = [place for place, (_name, layer) in enumerate(steps) if type(layer) in WEIGHTED]
     if len(weighted) < 2:
@@ -109,13 +109,13 @@ def hidden_layers(module: nn.Module) -> list[HiddenLayer]:
     return [HiddenLayer(name, units, tuple(axes)) for name, units, axes in found]
 
 
-def _steps(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+def links(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers of a chain in order, with their names."""
     if type(module).forward is not nn.Sequential.forward:
         yield name, module
         return
     for child, layer in module._modules.items():  # all, while `named_children` leaves out a layer's second
-        yield from _steps(layer, f"{name}.{child}" if name else child)
+        yield from links(layer, f"{name}.{child}" if name else child)
 
 
 def _check_links(steps: list[tuple[str, nn.Module]]) -> None:

@@ -144,6 +144,12 @@ class NetworkLandscape(Landscape):
         """How many classes the network tells apart."""
         return self._predict(models.flat(self.module)[None], self.splits["train"][0][:1]).shape[1]
 
+    def of_model(self, model: dict) -> NetworkLandscape:
+        """Return the landscape of another model, as `models.build` takes it, on the same data."""
+        shape = tuple(self.splits["train"][0].shape[1:])
+        strategy = PLAIN if self.strategy is PLAIN else None
+        return NetworkLandscape(models.build(model, shape, self.classes), self.splits, self.device, strategy)
+
     # One network at one weight vector. Under `vmap` the same lines compute K of them.
 
     def _unpack(self, points: Tensor) -> tuple[Tensor, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,14 +18,24 @@ from torch import Tensor
 from wedgescape.landscapes.base import Batch, Landscape
 from wedgescape.landscapes.operations import Case, Product, Step, Work, evaluations, hessian, times
 from wedgescape.landscapes.spans import gaussian, unit
-from wedgescape.measurements.tunnels import rotate, tangents
+from wedgescape.measurements.tunnels import (
+    AS_TRAINED,
+    BALANCED,
+    Read,
+    bisected,
+    claim_of,
+    coarse_angles,
+    made_alone,
+    rotate,
+    tangents,
+)
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
-from wedgescape.numerics.judging import Claim, change_over, fit, in_order, left_out
+from wedgescape.numerics.judging import Claim, fit, in_order
 from wedgescape.numerics.lanczos import hessian_moments
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import Variable, as_rows, labelled
-from wedgescape.study.places import AlongSweeps
+from wedgescape.study.places import AlongSweeps, AtBase, BaseSetting
 from wedgescape.study.sections import Count, Section, key
 from wedgescape.training.optima import Optima
 
@@ -253,7 +264,11 @@ def work(case: Case, settings: Settings) -> Work:
 ALL = "all"  # sweeps together
 SWEEPS = ("learning_rate", "weight_decay", "width", "dropout", "batch_size")
 LARGE_SCALE = {"curvature": "large_scale", "roughness": "large_scale_error"}
-NAMES = {"curvature": "the large-scale curvature of the loss", "roughness": "that of the error rate"}
+ANGLES = (30.0, 20.0, 40.0)  # degrees, at which curvature along rays is taken: of those where every ray is looked at
+NAMES = {
+    "curvature": "the large-scale curvature of the loss",
+    "roughness": "the large-scale curvature of the error rate",
+}
 CLAIMS = (
     "curvature_learning_rate",
     "curvature_weight_decay",
@@ -268,18 +283,52 @@ CLAIMS = (
 )
 
 
-def claims(curvature: AlongSweeps, intervals: Intervals) -> Iterator[Claim]:
+def claims(
+    curvature: AlongSweeps,
+    tunnels: AlongSweeps,
+    balanced: AlongSweeps,
+    dimension: AtBase,
+    base: BaseSetting,
+    intervals: Intervals,
+) -> Iterator[Claim]:
     """Estimate by how much the large-scale curvature of loss and of error rate changes over each sweep of numbers.
 
     The curvature of the loss is positive and skewed, so its change is in decades; that of the error rate may be zero.
+    The other ways to measure it go by the tunnels' rays, as does what dimension alone makes of it (`along_rays`).
     """
     for name, quantity in LARGE_SCALE.items():
         for sweep, store in in_order(curvature, SWEEPS):
-            values, unit = store[quantity].mean("direction"), "1/radian^2"
-            if name == "curvature":
-                values, unit = np.log10(values.where(values > 0)), "decades"
-            change = change_over(store, values, intervals)
-            yield Claim(f"{name}_{sweep}", f"change of {NAMES[name]}, {unit}", change, left_out=left_out(store))
+            angle, unit = math.degrees(store.attrs["angle"]), "1/radian^2" if name == "roughness" else "decades"
+            rays = tunnels[sweep].assign({quantity: store[quantity].mean("direction")})
+            ways: dict[str, Read] = {f"{angle:.3g}°, both sides": partial(of_directions, quantity=quantity)}
+            ways = {} if sweep == "width" else ways  # there it is compared with rays
+            ways |= {f"{one:.3g}°": partial(along_rays, angle=math.radians(one), quantity=quantity) for one in ANGLES}
+            stores = {AS_TRAINED: rays, BALANCED: balanced[sweep]}
+            yield claim_of(f"{name}_{sweep}", sweep, (NAMES[name], unit), ways, stores, dimension, base, intervals)
+
+
+def of_directions(store: xr.Dataset, quantity: str) -> xr.DataArray:
+    """Return large-scale curvatures (…, seed) as they were measured; of the loss, log10."""
+    values = store[quantity] if quantity in store else xr.full_like(store["radius"], np.nan)
+    return np.log10(values.where(values > 0)) if quantity == "large_scale" else values
+
+
+def along_rays(store: xr.Dataset, angle: float, quantity: str) -> xr.DataArray:
+    """Return large-scale curvatures (…, seed) from rays to one side: 2 [f(theta(phi)) - f(theta)] / phi^2.
+
+    A random direction is as likely as its opposite, so that the mean over directions is the same as to both sides.
+
+    Args:
+        store: with `loss` and `accuracy` along rays over `angle`.
+        angle: phi, radians; the nearest of the tunnels' coarse angles is taken.
+        quantity: `large_scale` of the loss, of which log10 is returned; or `large_scale_error`, of the error rate.
+    """
+    along = store["loss"] if quantity == "large_scale" else 1 - store["accuracy"]
+    angles = coarse_angles().numpy()
+    angle = float(angles[1:][np.abs(angles[1:] - angle).argmin()])
+    turned, at_rest = along.sel(angle=angle, method="nearest", drop=True), along.isel(angle=0, drop=True)
+    values = (2 * (turned - at_rest) / angle**2).mean("direction")
+    return np.log10(values.where(values > 0)) if quantity == "large_scale" else values
 
 
 def statistics_of(store: xr.Dataset) -> xr.Dataset:
@@ -291,26 +340,66 @@ def statistics_of(store: xr.Dataset) -> xr.Dataset:
     return xr.merge([means, top, store[[*others, *flags]]], compat="override")
 
 
-def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
-    """Return one row per (value, seed) of a sweep: its name, its value and `STATISTICS`."""
-    rows = as_rows(statistics_of(sweep), ("value", "seed"), (*STATISTICS, "diverged"))
+def tidy(
+    sweep: xr.Dataset, name: str, balanced: xr.Dataset | None = None, dimension: xr.Dataset | None = None
+) -> pd.DataFrame:
+    """Return one row per (value, seed) of a sweep: its name, its value, `STATISTICS`, controls, and `fit`.
+
+    The controls (`CONTROLLED`) are large-scale curvatures along rays (`along_rays`): of balanced networks, and of the
+    base setting's networks where more weights alone make them as large as those of a width.
+
+    Args:
+        sweep: stores of `measure` over `value`.
+        name: of the sweep.
+        balanced: the same of `measurements.balanced`.
+        dimension: of `measurements.dimension`.
+    """
+    columns = statistics_of(sweep).assign(fit=fit(sweep))
+    for quantity in LARGE_SCALE.values():
+        read = partial(along_rays, angle=sweep.attrs["angle"], quantity=quantity)
+        if balanced is not None:
+            columns[f"{quantity}_balanced"] = _plain(read(balanced), quantity)
+        if dimension is not None:
+            alone = made_alone(dimension, read, sweep if name == "width" else sweep.isel(value=[]))
+            for control in alone["control"].values.tolist():
+                columns[f"{quantity}_{control}"] = _plain(alone.sel(control=control, drop=True), quantity)
+    more = [name for name in CONTROLLED if name in columns]
+    rows = as_rows(columns, ("value", "seed"), (*STATISTICS, *more, "fit"))
     rows.insert(0, "sweep", name)
     return rows
 
 
-def paired(curvature: dict[str, xr.Dataset], tunnels: dict[str, xr.Dataset]) -> dict[str, dict[str, np.ndarray]]:
+def _plain(values: xr.DataArray, quantity: str) -> xr.DataArray:
+    return 10**values if quantity == "large_scale" else values
+
+
+CONTROLLED = tuple(
+    f"{quantity}_{control}" for quantity in LARGE_SCALE.values() for control in ("balanced", "idle", "duplicated")
+)
+
+
+def paired(
+    curvature: dict[str, xr.Dataset], tunnels: dict[str, xr.Dataset], read: Read = bisected
+) -> dict[str, dict[str, np.ndarray]]:
     """Return each statistic, and the angular width of the tunnel around the same optimum as `width`, by sweep.
+
+    The first directions of the large-scale curvature are the tunnels' rays. Where there are others, it goes by those
+    alone: what is peculiar to a ray would be in both measurements.
 
     Args:
         curvature: sweep -> stores of `measure`, joined over `value`.
         tunnels: the same of `tunnels.measure`; seeds that one of the two lacks are left out.
+        read: how the angular width follows from a store.
 
     Returns:
         Sweep -> name -> (value, seed); nan where a run is no optimum.
     """
     found = {}
     for name, store in curvature.items():
-        width = tunnels[name]["width_accuracy"].mean("direction").where(fit(tunnels[name]))
+        shared = tunnels[name].sizes["direction"]
+        if store.sizes["direction"] > shared:
+            store = store.isel(direction=slice(shared, None))
+        width = read(tunnels[name]).where(fit(tunnels[name]))
         statistics, width = xr.align(statistics_of(store).where(fit(store)), width, join="inner", exclude=["value"])
         parts = {one: statistics[one] for one in STATISTICS} | {"width": width}
         found[name] = {one: part.transpose("value", "seed").values for one, part in parts.items()}

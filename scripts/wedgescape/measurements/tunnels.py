@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
@@ -15,11 +18,11 @@ from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.operations import Case, Work, evaluations
 from wedgescape.landscapes.spans import gaussian, unit
 from wedgescape.numerics.crossings import first_crossing, halvings
-from wedgescape.numerics.intervals import Intervals, ends_of
-from wedgescape.numerics.judging import Claim, change_over, in_order, left_out
+from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
+from wedgescape.numerics.judging import Claim, change_over, fit, in_order, left_out
 from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
-from wedgescape.study.places import AlongSweeps
-from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
+from wedgescape.study.places import AlongSweeps, AtBase, BaseSetting
+from wedgescape.study.sections import Count, Fraction, Section, key
 from wedgescape.training.optima import Optima
 
 
@@ -27,18 +30,24 @@ class Settings(Section):
     """Angular width of the tunnel around an optimum."""
 
     directions: Count = key(8, "Random directions per optimum.", smoke=2)
+    steps: Count = key(
+        4,
+        "Steps into which each bracket of 10 degrees is divided where a ray leaves by any definition.",
+        smoke=2,
+    )
     accuracy_fraction: Fraction = key(
         0.9,
         "The tunnel ends where the training accuracy falls below this fraction of the optimum's.",
     )
-    loss_threshold: PositiveNumber = key(
-        0.5,
-        "By the second definition, it ends where the training loss rises above this value, in nats.",
+    loss_fraction: Fraction = key(
+        0.25,
+        "By the second definition, it ends where the training loss has risen by this fraction of the way from the "
+        "optimum's to chance, ln(classes).",
     )
     angle_error: float = key(0.25, "Largest error of the crossing's angle, in degrees.", gt=0, le=45, smoke=2.0)
 
 
-COARSE_ANGLES = 9  # 0, 11.25, … 90 degrees, among which the first crossing is bracketed
+COARSE_ANGLES = 10  # 0, 10, … 90 degrees, at which every ray is looked at
 POINTS_AT_ONCE = 64
 
 
@@ -57,6 +66,19 @@ class Width:
     open: Tensor
 
 
+@dataclass(frozen=True)
+class Profile:
+    """What rays meet on their way.
+
+    Args:
+        angles: (A,) radians, float64, from 0 to pi/2.
+        values: name -> (K, U, A), on the CPU; nan between two coarse angles between which a ray does not leave.
+    """
+
+    angles: Tensor
+    values: dict[str, Tensor]
+
+
 def tangents(optima: Tensor, count: int, seeds) -> Tensor:
     """Return random unit vectors (K, U, P) orthogonal to each optimum (K, P), drawn from K seeds."""
     draws = torch.stack([gaussian(count, optima.shape[1], "tangents", seed) for seed in seeds]).to(optima)
@@ -72,36 +94,71 @@ def rotate(optima: Tensor, directions: Tensor, angles: Tensor) -> Tensor:
     return angles.cos()[:, None] * optima + angles.sin()[:, None] * radius * directions
 
 
-def coarse_angles() -> Tensor:
-    """Return the angles (9,) among which a crossing is bracketed, radians."""
-    return torch.linspace(0, math.pi / 2, COARSE_ANGLES, dtype=torch.float64)
+def coarse_angles(steps: int = 1) -> Tensor:
+    """Return the angles at which every ray is looked at, radians; the brackets between them divided into steps."""
+    return torch.linspace(0, math.pi / 2, steps * (COARSE_ANGLES - 1) + 1, dtype=torch.float64)
 
 
-def ray_profile(landscape: Landscape, optima: Tensor, directions: Tensor) -> dict[str, Tensor]:
-    """Evaluate rays (K, U, P) from optima (K, P) at the coarse angles: name -> (K, U, 9), on the CPU."""
-    count, rays = directions.shape[:2]
-    angles = coarse_angles().to(optima)
-    parts = []
-    for some in torch.arange(count * rays * len(angles)).split(POINTS_AT_ONCE):
-        ray, place = some // len(angles), some % len(angles)
-        k, u = ray // rays, ray % rays
-        values = landscape.evaluate(rotate(optima[k], directions[k, u], angles[place]))
-        parts.append({name: value.cpu() for name, value in values.items()})
-    return {name: torch.cat([part[name] for part in parts]).reshape(count, rays, -1) for name in parts[0]}
+Inside = Callable[[dict[str, Tensor], dict[str, Tensor]], Tensor]  # (values at points, at their optima) -> (n,) bool
+
+
+def ray_profile(
+    landscape: Landscape, optima: Tensor, directions: Tensor, steps: int = 1, ends: Sequence[Inside] = ()
+) -> Profile:
+    """Evaluate rays at the coarse angles, and more closely where they leave by any of some definitions.
+
+    A ray lies in a plane, so a network of linear layers computes its first layer twice for all angles.
+
+    Args:
+        landscape: in R^P.
+        optima: (K, P).
+        directions: (K, U, P), as `angular_width` takes them.
+        steps: into which the bracket of a first crossing is divided.
+        ends: the definitions.
+    """
+    angles, (count, rays) = coarse_angles(steps), directions.shape[:2]
+    at_rest = {name: one.cpu() for name, one in landscape.evaluate(optima).items()}
+    values = {name: one.new_full((count, rays, len(angles)), math.nan) for name, one in at_rest.items()}
+    turns = torch.stack([angles.cos(), angles.sin()], 1).to(optima)
+    for k, u in itertools.product(range(count), range(rays)):
+        vectors = torch.stack([optima[k], optima[k].norm() * directions[k, u]])
+        seen, reference = {name: one[k, u] for name, one in values.items()}, {n: one[k] for n, one in at_rest.items()}
+        for name, one in at_rest.items():
+            seen[name][0] = one[k]
+
+        def look(places: Tensor, vectors=vectors, seen=seen) -> None:
+            for name, found in landscape.evaluate_combinations(vectors, turns[places.to(turns.device)]).items():
+                seen[name][places] = found.cpu()
+
+        look(torch.arange(steps, len(angles), steps))
+        coarse = {name: one[::steps] for name, one in seen.items()}
+        exits = [~inside(coarse, reference) for inside in ends]
+        firsts = {int(is_outside.int().argmax()) for is_outside in exits if is_outside.any()} - {0}
+        between = [steps * (first - 1) + step for first in sorted(firsts) for step in range(1, steps)]
+        if between:
+            look(torch.tensor(between))
+    return Profile(angles, values)
+
+
+def held(values: np.ndarray) -> np.ndarray:
+    """Return values (…, A) whose gaps hold what was seen before."""
+    place = np.where(np.isfinite(values), np.arange(values.shape[-1]), 0)
+    return np.take_along_axis(values, np.maximum.accumulate(place, -1), -1)
 
 
 def angular_width(
     landscape: Landscape,
     optima: Tensor,
     directions: Tensor,
-    inside: Callable[[dict[str, Tensor], dict[str, Tensor]], Tensor],
+    inside: Inside,
     error: float = math.radians(0.25),
-    profile: dict[str, Tensor] | None = None,
+    profile: Profile | None = None,
 ) -> Width:
     """Measure the angular width of tunnels (our definition).
 
     At an optimum theta of radius r, along theta(phi) = r (cos(phi) theta/|theta| + sin(phi) u), phi in [0, pi/2]: the
-    smallest phi at which `inside` no longer holds. It is bracketed on 9 equal angles, then bisected.
+    smallest phi at which `inside` no longer holds. It is bracketed on 10 equal angles, or on those of the profile, then
+    bisected.
 
     Args:
         landscape: in R^P, a network's or a toy one.
@@ -116,9 +173,10 @@ def angular_width(
     """
     count, rays = directions.shape[:2]
     reference = landscape.evaluate(optima)
-    on_grid = None
+    on_grid, grid = None, coarse_angles()
     if profile is not None:
-        seen = {name: values[:, :, 1:] for name, values in profile.items()}
+        grid = profile.angles
+        seen = {name: torch.from_numpy(held(values.numpy()))[:, :, 1:] for name, values in profile.values.items()}
         optimum = {name: value.cpu()[:, None, None] for name, value in reference.items()}
         on_grid = inside(seen, optimum).reshape(count * rays, -1)
 
@@ -131,7 +189,6 @@ def angular_width(
             found.append(inside(values, {name: value[k] for name, value in reference.items()}).cpu())
         return torch.cat(found)
 
-    grid = coarse_angles()
     halve = halvings(float(grid[1]), error)
     crossing = first_crossing(holds, grid, count * rays, halve, on_grid)
     place, is_open = crossing.place.reshape(count, rays), crossing.open.reshape(count, rays)
@@ -147,10 +204,105 @@ def keeps_accuracy(fraction: float):
 
 
 def keeps_loss(threshold: float):
-    """Inside: the loss is at most a threshold (nats for networks), the second definition."""
+    """Inside: the loss is at most a threshold, for landscapes where there is no chance."""
     return lambda values, _optimum: values["loss"] <= threshold
 
 
+def excess(loss, fraction: float, chance: float):
+    """Return the loss that lies a fraction of the way from an optimum's loss to chance: L + f (chance - L)."""
+    return loss + fraction * (chance - loss)
+
+
+def keeps_excess(fraction: float, chance: float):
+    """Inside: the loss has risen by at most a fraction of the way to chance, the second definition."""
+    return lambda values, optimum: values["loss"] <= excess(optimum["loss"], fraction, chance)
+
+
+# Widths from profiles
+
+
+@dataclass(frozen=True)
+class Definition:
+    """Where a tunnel ends, as read off the profiles of rays.
+
+    Args:
+        quantity: accuracy, which must stay above a fraction of the optimum's; or loss, which may rise by a fraction of
+            the way to chance.
+        fraction: of it.
+    """
+
+    quantity: str
+    fraction: float
+
+    def __str__(self) -> str:
+        """What stands in tables and beside the specification curve."""
+        way = "of the optimum's" if self.quantity == "accuracy" else "of the way to chance"
+        return f"{self.quantity} {self.fraction:.0%} {way}"
+
+    def inside(self, chance: float) -> Inside:
+        """Return whether points are inside.
+
+        Args:
+            chance: the loss of a uniform guess.
+        """
+        return keeps_accuracy(self.fraction) if self.quantity == "accuracy" else keeps_excess(self.fraction, chance)
+
+    def outside(self, store: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+        """Return the quantity along rays (…, angle), turned so that it falls, and the value below which it is outside.
+
+        Args:
+            store: with `loss` and `accuracy` over angles from 0 on, and the attribute `chance_loss`.
+        """
+        values, at_rest = store[self.quantity], store[self.quantity].isel(angle=0, drop=True)
+        if self.quantity == "accuracy":
+            return values, self.fraction * at_rest
+        return -values, -excess(at_rest, self.fraction, store.attrs["chance_loss"])
+
+
+DEFINITIONS = tuple(Definition("accuracy", fraction) for fraction in (0.8, 0.9, 0.95)) + tuple(
+    Definition("loss", fraction) for fraction in (0.1, 0.25, 0.5)
+)
+
+
+def all_ends(settings: Settings, chance: float) -> list[Inside]:
+    """Return where tunnels end by any definition, those of the config among them."""
+    own = (Definition("accuracy", settings.accuracy_fraction), Definition("loss", settings.loss_fraction))
+    return [definition.inside(chance) for definition in dict.fromkeys((*own, *DEFINITIONS))]
+
+
+def widths(store: xr.Dataset, definition: Definition) -> xr.DataArray:
+    """Return angular widths (…, seed), degrees, averaged over rays: linear interpolation of each ray's profile.
+
+    Args:
+        store: with profiles of rays over `angle`, as `measure` returns it, perhaps over further dimensions.
+        definition: of the tunnel's end.
+    """
+    values, edge = definition.outside(store)
+    values = values.transpose(..., "angle")
+    edge = edge.transpose(*values.dims[:-1])
+    found = crossings(np.degrees(store["angle"].values), held(values.values), edge.values)
+    return edge.copy(data=found).mean("direction")
+
+
+def crossings(angles: np.ndarray, values: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """Return where values (…, A) along angles (A,) first fall below an edge (…); the last angle where they never do."""
+    is_outside = ~(values >= edge[..., None])
+    place = np.clip(is_outside.argmax(-1), 1, None)[..., None]
+    before, after = (np.take_along_axis(values, one, -1)[..., 0] for one in (place - 1, place))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        part = np.clip((before - edge) / (before - after), 0, 1)
+    low, high = angles[place[..., 0] - 1], angles[place[..., 0]]
+    found = np.where(np.isfinite(part), low + part * (high - low), (low + high) / 2)
+    found = np.where(is_outside.any(-1), found, angles[-1])
+    found = np.where(is_outside[..., 0], 0.0, found)  # outside by its own edge
+    return np.where(np.isnan(values[..., 0]), np.nan, found)
+
+
+GAPS = "where it does not leave, every 10 degrees alone"
+ALONG = {
+    "loss": Variable(("seed", "direction", "angle"), f"training loss along each ray; {GAPS}", "nat"),
+    "accuracy": Variable(("seed", "direction", "angle"), f"training accuracy along each ray; {GAPS}", "1"),
+}
 VARIABLES = {
     "width_accuracy": Variable(
         ("seed", "direction"), "angular width of the tunnel by the accuracy threshold, training split", "radian"
@@ -160,11 +312,13 @@ VARIABLES = {
     ),
     "open_accuracy": Variable(("seed", "direction"), "rays that stay inside up to pi/2 by the accuracy threshold"),
     "open_loss": Variable(("seed", "direction"), "rays that stay inside up to pi/2 by the loss threshold"),
+    "loss_threshold": Variable(("seed",), "the loss threshold", "nat"),
     "radial_cosine": Variable(("seed", "direction"), "cosine between a ray and its optimum: 0", "1"),
-    "loss": Variable(("seed", "direction", "angle"), "mean cross-entropy on the training split along each ray", "nat"),
-    "accuracy": Variable(("seed", "direction", "angle"), "accuracy on the training split along each ray", "1"),
+    **ALONG,
     "radius": Variable(("seed",), "Euclidean norm of the optimum", "weights"),
+    "parameters": Variable((), "number of weights", "1"),
 }
+ANGLE = ("angle between a point of a ray and its optimum", "radian")
 
 
 def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
@@ -178,24 +332,30 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         A dataset over (seed, direction): both widths, and loss and accuracy along the rays over `angle`. The widths of
         runs that diverged are nan.
     """
-    points = optima.points
+    points, chance = optima.points, optima.chance_loss
     rays = tangents(points, settings.directions, optima.seeds)
-    profile = ray_profile(optima.landscape, points, rays)
+    profile = ray_profile(optima.landscape, points, rays, settings.steps, all_ends(settings, chance))
     values = {
-        **profile,
+        **profile.values,
         "radial_cosine": (rays * unit(points)[:, None]).sum(-1).cpu(),
         "radius": points.norm(dim=1).cpu(),
+        "loss_threshold": excess(optima.landscape.losses(points).cpu(), settings.loss_fraction, chance),
+        "parameters": points.shape[1],
     }
-    rules = {"accuracy": keeps_accuracy(settings.accuracy_fraction), "loss": keeps_loss(settings.loss_threshold)}
-    for name, inside in rules.items():
+    for name, inside in zip(("accuracy", "loss"), all_ends(settings, chance), strict=False):
         width = angular_width(optima.landscape, points, rays, inside, math.radians(settings.angle_error), profile)
         values |= {f"width_{name}": width.angle, f"open_{name}": width.open}
-    angle = described(("angle",), coarse_angles(), "angle between a point of a ray and its optimum", "radian")
-    coordinates = {"seed": optima.seeds, "direction": range(settings.directions), "angle": angle}
+    coordinates = {
+        "seed": optima.seeds,
+        "direction": range(settings.directions),
+        "angle": described(("angle",), profile.angles, *ANGLE),
+    }
     attributes = {
         "angle_error": width.error,
         "accuracy_fraction": settings.accuracy_fraction,
-        "loss_threshold": settings.loss_threshold,
+        "loss_fraction": settings.loss_fraction,
+        "chance_loss": chance,
+        "steps": settings.steps,
         "directions": "tangents(optima, directions, seeds) regenerates the rays",
     }
     return optima.flagged(labelled(VARIABLES, values, coordinates, attributes))
@@ -203,12 +363,28 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
 
 def work(case: Case, settings: Settings) -> Work:
     """Count the losses at all rays' points that both widths take."""
-    rays, grid = case.seeds * settings.directions, coarse_angles()
-    halve = halvings(float(grid[1]), math.radians(settings.angle_error))
-    return evaluations(case.model, rays * (len(grid) + 2 * halve) + 2 * case.seeds, ["train"])
+    halve = halvings(float(coarse_angles(settings.steps)[1]), math.radians(settings.angle_error))
+    points = case.seeds * settings.directions * (angles_of_ray(settings) + 2 * halve)
+    return evaluations(case.model, points + 4 * case.seeds, ["train"])
+
+
+def angles_of_ray(settings: Settings) -> int:
+    """Return at how many angles a ray is looked at, about: definitions often share the bracket where it leaves."""
+    return COARSE_ANGLES - 1 + 3 * (settings.steps - 1)
+
+
+# Claims
 
 
 SWEEPS = ("learning_rate", "weight_decay", "width", "dropout", "batch_size")
+AS_TRAINED, BALANCED = "as trained", "balanced layers"
+# What the widest networks of a sweep are compared with; the first that can be had is registered.
+CONTROLS = {
+    "duplicated": "against duplicated units",
+    "idle": "against idle weights",
+    "none": "dimension not controlled",
+}
+Read = Callable[[xr.Dataset], xr.DataArray]  # a store -> one number per network (…, seed)
 
 
 CLAIMS = (
@@ -220,27 +396,154 @@ CLAIMS = (
 )
 
 
-def claims(tunnels: AlongSweeps, intervals: Intervals) -> Iterator[Claim]:
-    """Estimate by how much angular width (accuracy threshold, mean over rays) changes over each sweep of numbers."""
+def claims(
+    tunnels: AlongSweeps, balanced: AlongSweeps, dimension: AtBase, base: BaseSetting, intervals: Intervals
+) -> Iterator[Claim]:
+    """Estimate by how much angular width (accuracy threshold, mean over rays) changes over each sweep of numbers.
+
+    Of the sweep over width: by how much it is larger at the largest width than dimension alone makes it (`dimension`).
+    """
     for sweep, store in in_order(tunnels, SWEEPS):
-        width = store["width_accuracy"].mean("direction") * (180 / math.pi)
-        change = change_over(store, width, intervals)
-        yield Claim(f"tunnel_{sweep}", "change of the angular width, degrees", change, left_out=left_out(store))
+        stores = {AS_TRAINED: store, BALANCED: balanced[sweep]}
+        own = Definition("accuracy", store.attrs["accuracy_fraction"])
+        ways: dict[str, Read] = {
+            str(one): partial(widths, definition=one) for one in dict.fromkeys((own, *DEFINITIONS))
+        }
+        if sweep != "width":  # there, what it is compared with was not bisected
+            ways[str(own)] = bisected
+        yield claim_of(
+            f"tunnel_{sweep}", sweep, ("the angular width", "degrees"), ways, stores, dimension, base, intervals
+        )
 
 
-def tidy(sweep: xr.Dataset, name: str) -> pd.DataFrame:
-    """Return one row per (value, seed): the sweep's name and value, and the widths in degrees, averaged over rays."""
-    means = sweep[["width_accuracy", "width_loss"]].mean("direction") * (180 / math.pi)
-    table = xr.merge([means, sweep[["diverged"]]], compat="override")
-    rows = as_rows(table, ("value", "seed"), ("width_accuracy", "width_loss", "diverged"))
+def bisected(store: xr.Dataset) -> xr.DataArray:
+    """Return angular widths (…, seed) by the accuracy threshold, degrees: bisected, or else as `widths`."""
+    if "width_accuracy" in store:
+        return store["width_accuracy"].mean("direction") * (180 / math.pi)
+    return widths(store, Definition("accuracy", store.attrs["accuracy_fraction"]))
+
+
+def claim_of(
+    rule: str,
+    sweep: str,
+    what: tuple[str, str],
+    ways: dict[str, Read],
+    stores: dict[str, xr.Dataset],
+    dimension: xr.Dataset,
+    base: dict,
+    intervals: Intervals,
+) -> Claim:
+    """Return the claim of how a number changes over a sweep, with all other ways to measure it.
+
+    Args:
+        rule: its name.
+        sweep: over what.
+        what: changes, and its unit.
+        ways: name -> how the number follows from a store; the first is registered.
+        stores: name of how networks were trained or scaled -> the sweep's stores; the first is registered.
+        dimension: of `measurements.dimension`.
+        base: the base setting's hyperparameters.
+        intervals: how they are computed.
+    """
+    lost, controls = left_out(next(iter(stores.values()))), [""]
+    text, said = f"change of {what[0]}, {what[1]}", ""
+    if sweep == "width":
+        controls = [name for name in CONTROLS if has_control(dimension, name)]
+        text = f"{what[0]} beyond what dimension alone makes it, {what[1]}"
+    found: dict[tuple[str, str, str], Estimate] = {}
+    for (way, read), (kind, store), control in itertools.product(ways.items(), stores.items(), controls):
+        if control:
+            found[way, kind, control] = intervals.mean(beyond_dimension(store, dimension, base, read, kind, control))
+        else:
+            found[way, kind, control] = change_over(store, read(store), intervals)
+    first = next(iter(found))
+    if sweep == "width":
+        said = "; ".join(f"{CONTROLS[one]} {found[(*first[:2], one)].estimate:.3g}" for one in controls)
+    others = {_label(*key): one for key, one in found.items() if key != first and one.units}
+    return Claim(rule, text, found[first], {}, lost, others, said, _label(*first))
+
+
+def _label(way: str, kind: str, control: str) -> str:
+    """Return the name of a specification: its choices."""
+    return "; ".join((way, kind, *([CONTROLS[control]] if control else ())))
+
+
+def has_control(dimension: xr.Dataset, control: str) -> bool:
+    """Return whether there are networks that are as large as the widest by this control alone."""
+    return control == "none" or bool(np.isfinite(dimension["loss"].sel(control=control)).any())
+
+
+def beyond_dimension(
+    sweep: xr.Dataset, dimension: xr.Dataset, base: dict, read: Read, kind: str, control: str
+) -> xr.DataArray:
+    """Return by how much a number of the widest networks exceeds what dimension alone makes it (seed).
+
+    Args:
+        sweep: stores over `value`, the widths.
+        dimension: of `measurements.dimension`: the base setting's networks with as many weights.
+        base: the base setting's hyperparameters; where no width is larger, nothing is left.
+        read: a store -> the number (…, seed).
+        kind: of the networks: as trained, or balanced.
+        control: one of `CONTROLS`; none compares with the base setting's networks as they are.
+    """
+    numbers = read(sweep).where(fit(sweep))
+    values = sweep["value"].values.astype(float)
+    widest = numbers.isel(value=int(values.argmax()), drop=True)
+    narrow, scalings = np.flatnonzero(values == base["width"]), dimension["scaling"].values
+    if values.max() <= base["width"] or (not len(narrow) if control == "none" else kind not in scalings):
+        return widest.isel(seed=[])
+    if control == "none":
+        return widest - numbers.isel(value=int(narrow[0]), drop=True)
+    alone = read(dimension).where(fit(dimension))
+    return widest - alone.sel(scaling=kind, control=control, width=int(values.max()), drop=True)
+
+
+# Tables
+
+
+def made_alone(dimension: xr.Dataset, read: Read, sweep: xr.Dataset) -> xr.DataArray:
+    """Return a number (control, value, seed) of the base setting's networks, as large as those of a sweep over width.
+
+    Args:
+        dimension: of `measurements.dimension`.
+        read: a store -> the number (…, seed).
+        sweep: stores over `value`, the widths; nan where a width is not larger than the base setting's.
+    """
+    alone = read(dimension).sel(scaling=AS_TRAINED, drop=True).where(fit(dimension)).rename(width="value")
+    alone = alone.assign_coords(value=alone["value"].values.astype(float))
+    found = alone.reindex(value=sweep["value"].values.astype(float), seed=sweep["seed"].values)
+    return found.assign_coords(value=sweep["value"].values)
+
+
+WIDTHS = ("width_accuracy", "width_loss", "width_balanced", "width_idle", "width_duplicated", "fit")
+
+
+def tidy(sweep: xr.Dataset, name: str, balanced: xr.Dataset, dimension: xr.Dataset) -> pd.DataFrame:
+    """Return one row per (value, seed) of a sweep: its name, its value, widths in degrees (means over rays), `fit`.
+
+    By both thresholds; by the accuracy threshold also of balanced networks, and of the base setting's networks where
+    more weights alone make them as large as those of a width.
+
+    Args:
+        sweep: stores of `measure` over `value`.
+        name: of the sweep.
+        balanced: the same of `measurements.balanced`.
+        dimension: of `measurements.dimension`.
+    """
+    columns = sweep[["width_accuracy", "width_loss"]].mean("direction") * (180 / math.pi)
+    columns = columns.assign(width_balanced=bisected(balanced), fit=fit(sweep))
+    alone = made_alone(dimension, bisected, sweep if name == "width" else sweep.isel(value=[]))
+    for control in alone["control"].values.tolist():
+        columns[f"width_{control}"] = alone.sel(control=control, drop=True)
+    rows = as_rows(columns, ("value", "seed"), WIDTHS)
     rows.insert(0, "sweep", name)
     return rows
 
 
 def summarise(table: pd.DataFrame, column: str, intervals: Intervals) -> pd.DataFrame:
-    """Return one row per (sweep, value): mean over seeds that did not diverge, with its interval."""
+    """Return one row per (sweep, value): mean over seeds whose runs are optima, with its interval."""
     rows = []
     for (sweep, value), group in table.groupby(["sweep", "value"], sort=False):
-        interval = intervals.mean(group.loc[~group["diverged"].astype(bool), column])
+        interval = intervals.mean(group.loc[group["fit"].astype(bool), column])
         rows.append({"sweep": sweep, "value": value, **ends_of(interval), "seeds": len(group)})
     return pd.DataFrame(rows)

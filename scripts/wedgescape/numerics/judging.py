@@ -27,6 +27,7 @@ class Claim:
         left_out: number of runs that are in no statistic: diverged, or unfit.
         specifications: other ways to measure the same -> their estimate, in the same unit.
         control: what would have been seen if the sentence were false, and what was seen there.
+        specification: the choices behind the estimate itself, named as among `specifications`.
     """
 
     rule: str
@@ -36,6 +37,7 @@ class Claim:
     left_out: int = 0
     specifications: Mapping[str, Estimate] = field(default_factory=dict)
     control: str = ""
+    specification: str = "registered"
 
     @property
     def id(self) -> str:
@@ -185,7 +187,7 @@ def _specifications(claim: Claim, rule: Rule, intervals: Intervals) -> list[dict
             **{part: getattr(one, part) for part in ("estimate", "low", "high", "units")},
             "verdict": verdict(one, rule, p_value(one, rule), intervals.confidence)[0],
         }
-        for name, one in {"registered": claim.estimate, **claim.specifications}.items()
+        for name, one in {claim.specification: claim.estimate, **claim.specifications}.items()
     ]
 
 

@@ -57,10 +57,14 @@ def arguments(file: File, function: str, snakemake, tell: Tell = print, **given)
             found[name] = Intervals(job["sections"]["claims.confidence"], job["sections"]["claims.resamples"])
         elif annotation == "Verdicts":
             found[name] = pd.read_csv(snakemake.input.verdicts[0])
+        elif annotation == "Specifications":
+            found[name] = pd.read_csv(snakemake.input.specifications[0])
         elif annotation == "BaseSetting":
             found[name] = job["context"]["base"]
         elif annotation == "Grids":
             found[name] = job["context"]["grids"]
+        elif annotation == "Widths":
+            found[name] = job["context"]["widths"]
         elif annotation == "SettingName":
             found[name] = snakemake.wildcards.setting
         elif section := file.section(annotation):

@@ -29,7 +29,7 @@ REPORT = LIBRARY.parents[1] / "workflow/report"  # captions
 
 # What a function may take beside stores and sections of the config.
 NETWORKS = ("Optima", "AllOptima", "OptimaOfMethods", "Weights")
-GIVEN = ("Intervals", "Tell", "BaseSetting", "Grids", "Verdicts", "Tables", "SettingName")
+GIVEN = ("Intervals", "Tell", "BaseSetting", "Grids", "Widths", "Verdicts", "Specifications", "Tables", "SettingName")
 
 PARTS = {"measurement": ("VARIABLES", "measure", "work", "claims"), "figure": ("CATEGORY", "TITLE", "draw")}
 NO_FIGURES = ("__init__", "style", "publish", "scenes", "comparison")  # of a study

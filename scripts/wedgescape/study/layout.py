@@ -89,7 +89,9 @@ class Layout:
             for name, place in file.reads(*functions).items()
             for measurement in [measurement_of(name, place)]
         }
-        return found | ({"verdicts": [self.verdicts]} if "Verdicts" in file.kinds(*functions) else {})
+        tables = {"Verdicts": self.verdicts, "Specifications": self.specifications}
+        kinds = file.kinds(*functions)
+        return found | {kind.lower(): [path] for kind, path in tables.items() if kind in kinds}
 
     def measured_from(self, file: File, setting: str) -> dict[str, str | list[str]]:
         """The inputs of a measurement at a setting: name -> path or paths."""
@@ -139,6 +141,8 @@ class Layout:
                 grid: {"keys": list(values), "settings": {name: study.settings[name] for name in study.grids[grid]}}
                 for grid, values in zip(study.grids, study.config["grids"], strict=True)
             }
+        if "Widths" in kinds:
+            found["widths"] = [study.settings[setting]["width"] for setting in study.sweeps.get("width", [])]
         if "OfMethods" in kinds:
             found["methods"] = {"base": study.base} | {method: study.methods[method] for method in COMPARED}
         several = (set(PLACES) - {"AtSetting", "AtBase"}) & set(kinds)

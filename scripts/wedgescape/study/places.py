@@ -27,10 +27,12 @@ AtAllSettings: TypeAlias = "dict[str, xr.Dataset]"  # setting -> store, at all s
 
 BaseSetting: TypeAlias = dict  # the base setting's hyperparameters, by their keys in `sweeps`
 Grids: TypeAlias = dict  # grid -> `keys` that it varies, and `settings`: name -> hyperparameters
+Widths: TypeAlias = "list[int]"  # the values of the sweep over width; none without one
 SettingName: TypeAlias = str  # of the setting that the job is about
 Tell: TypeAlias = "Callable[[str], None]"  # receives a line of progress
 Tables: TypeAlias = dict  # what `tabulate` returned: name -> table
 Verdicts: TypeAlias = "pd.DataFrame"  # the table of all verdicts
+Specifications: TypeAlias = "pd.DataFrame"  # the table of the other ways to measure what claims are about
 Weights: TypeAlias = "xr.Dataset"  # the weights store of the job's setting, without its landscape
 
 PLACES = (
