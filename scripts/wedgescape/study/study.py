@@ -78,13 +78,7 @@ class Study:
     def _method_training(self, method: str) -> dict:
         training = self.training(self.base)
         changes = methods.at_equal_budget(self.config["training"], self.config["ensembles"])[method]
-        continued = {"starts": training} if method in methods.CONTINUED else {}
-        return training | {"training": training["training"] | changes} | continued
-
-    @property
-    def continued(self) -> list[str]:
-        """Names of the settings whose trainings continue from the base setting's optima."""
-        return [self.methods[method] for method in methods.CONTINUED]
+        return training | {"training": training["training"] | changes}
 
     @property
     def dataset(self) -> str:

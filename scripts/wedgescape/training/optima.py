@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -128,6 +129,12 @@ class Optima:
         return training_of(self.weights.attrs)
 
     @property
+    def chance_loss(self) -> float:
+        """The loss of equal probabilities for all classes, ln C nats; nan of a landscape without classes."""
+        labels = getattr(self.landscape, "splits", {}).get("train", (None, None))[1]
+        return math.nan if labels is None else math.log(int(labels.max()) + 1)
+
+    @property
     def layout(self) -> list[dict]:
         """Name, shape and offset of each parameter in the flat vector."""
         return json.loads(self.weights.attrs["layout"])
@@ -173,4 +180,5 @@ class Optima:
         return store.assign(diverged=described(("seed",), flags, "the run diverged")).assign_coords(seed=seeds)
 
 
+AllOptima: TypeAlias = Optima  # those of all seeds of the base setting, of which sweeps have the first ones
 OptimaOfMethods: TypeAlias = dict[str, Optima]  # method of finding solutions -> its networks (`study.methods`)
