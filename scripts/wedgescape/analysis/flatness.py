@@ -99,9 +99,7 @@ CLAIMS = (
 )
 
 
-def claims(
-    tunnels: OfMethods, curvature: OfMethods, predictions: OfMethods, intervals: Intervals
-) -> Iterator[Claim]:
+def claims(tunnels: OfMethods, curvature: OfMethods, predictions: OfMethods, intervals: Intervals) -> Iterator[Claim]:
     """Estimate by how much weight averages and sharpness-aware solutions are flatter and better than one solution.
 
     Differences seed by seed; of curvatures, which are positive and skewed, in decades; of the test error over seeds and
