@@ -534,7 +534,7 @@ def claims(ensembles: AtBase, intervals: Intervals) -> Iterator[Claim]:
     gains = gain(store["nll"]).transpose("ensemble", "seed").values
     alike = store["disagreement"].transpose("ensemble", "seed").values
     yield Claim("gain_disagreement", "Spearman's rho over methods", intervals.correlation(gains, alike), left_out=lost)
-    heights = relative_barrier(ensembles["methods"]).sel(split="train")
+    heights = relative_barrier(store).sel(split="train")
     test = store.sel(split="test")
     ratios = np.log10(test["average_loss"] / test["members_loss"])
     for method in ON_ONE_WAY:
@@ -546,6 +546,5 @@ def claims(ensembles: AtBase, intervals: Intervals) -> Iterator[Claim]:
 
 
 def relative_barrier(methods: xr.Dataset) -> xr.DataArray:
-    """Return the groups' largest barriers as a share of the way from the members' mean loss to that of chance."""
-    store = groups_of(methods)
-    return (store["barrier"] / (store.attrs["chance_loss"] - store["members_loss"])).rename("relative_barrier")
+    """Return the largest barriers of groups as a share of the way from their members' mean loss to chance."""
+    return (methods["barrier"] / (methods.attrs["chance_loss"] - methods["members_loss"])).rename("relative_barrier")

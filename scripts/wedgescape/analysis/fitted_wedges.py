@@ -144,7 +144,8 @@ def take(
 ) -> Measured:
     """Return what is fitted, from the stores of `measure`."""
     radii = radii.sortby("radius")
-    tunnels, kept = tunnels.where(fit(tunnels)), fit(hyperplanes)
+    tunnels = tunnels.where(fit(tunnels)).isel(angle=slice(None, None, tunnels.attrs.get("steps", 1)))
+    kept = fit(hyperplanes)
     cuts = hyperplanes["loss"].sel(split="train", dimension=measured(hyperplanes)).where(kept)
     return Measured(
         dim=int(hyperplanes.attrs["parameters"]),
@@ -467,9 +468,10 @@ def claims(spectrum: AtBase, fitted_wedges: AtBase, intervals: Intervals) -> Ite
     as that of a threshold which a seed never reached, is left out.
     """
     density = spectrum["density"]
-    total = density.attrs["parameters"]
     share, least, most = (
-        intervals.mean(np.log10(density[f"short_directions{end}"].values / total)) for end in ("", "_low", "_high")
+        # Fewer than one short direction counts as one: none at all has no logarithm.
+        intervals.mean(np.log10(np.maximum(density[f"short_directions{end}"], 1) / density.attrs["parameters"]))
+        for end in ("", "_low", "_high")
     )
     other = {"the least that quadrature allows": least, "the most that quadrature allows": most}
     quantity = "log10(share of eigenvalues above the threshold)"

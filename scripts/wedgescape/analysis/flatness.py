@@ -99,7 +99,7 @@ CLAIMS = (
 )
 
 
-def claims(tunnels: OfMethods, curvature: OfMethods, predictions: OfMethods, intervals: Intervals) -> Iterator[Claim]:
+def claims(tunnels: OfMethods, curvature: OfMethods, training: OfMethods, intervals: Intervals) -> Iterator[Claim]:
     """Estimate by how much weight averages and sharpness-aware solutions are flatter and better than one solution.
 
     Differences seed by seed; of curvatures, which are positive and skewed, in decades; of the test error over seeds and
@@ -111,20 +111,20 @@ def claims(tunnels: OfMethods, curvature: OfMethods, predictions: OfMethods, int
         for name, unit in UNITS.items():
             found = intervals.mean(differences(data, name, method))
             yield Claim(f"{method}_{name}", f"difference of {NAMES[name]}, {unit}", found, left_out=lost)
-        found = intervals.examples(error_differences(data["fit"], predictions, method))
+        found = intervals.examples(error_differences(data["fit"], training, method))
         yield Claim(f"{method}_test_error", "difference of the test error, fraction", found, left_out=lost)
 
 
-def error_differences(kept: xr.DataArray, predictions: dict[str, xr.Dataset], method: str) -> np.ndarray:
+def error_differences(kept: xr.DataArray, training: dict[str, xr.Dataset], method: str) -> np.ndarray:
     """Return by how much more often than one solution of the same budget a method is wrong: (seed, example), -1 to 1.
 
     Args:
         kept: (method, seed), the networks that are optima.
-        predictions: name of a method -> `correct` (seed, example) on the test split.
+        training: name of a method -> `correct` (seed, example) on the test split.
         method: one of them.
     """
     right = [
-        predictions[name]["correct"].astype(float).where(kept.sel({"method": name}, drop=True))
+        training[name]["correct"].astype(float).where(kept.sel({"method": name}, drop=True))
         for name in (method, REFERENCE)
     ]
     return (right[1] - right[0]).transpose("seed", "example").values
