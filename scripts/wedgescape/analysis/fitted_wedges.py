@@ -191,7 +191,7 @@ def short_directions(taken: Measured, intervals: Intervals) -> dict[str, Short]:
     spreads = [_point_squares(taken, part).mean() for part in ([] if few else _leave_one_out(taken.randoms.T))]
     return {
         "cut_line": Short(intervals.mean(lines), lines, routes.means_without(lines)),
-        "cut_threshold": Short(taken.threshold, taken.thresholds, routes.means_without(thresholds)),
+        "cut_threshold": Short(taken.threshold, taken.thresholds, np.exp(routes.means_without(np.log(thresholds)))),
         "tunnel_spread": Short(
             routes.short_interval(intervals.mean(variances), across),
             np.array([routes.short_of(variance, across) for variance in variances]),

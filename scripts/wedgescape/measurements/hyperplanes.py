@@ -294,11 +294,12 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
 
 
 def mean_threshold(store: xr.Dataset, intervals: Intervals) -> Interval:
-    """Return the mean threshold over seeds with its interval, without seeds that are no optima in the full space.
+    """Return the geometric mean of thresholds over seeds with its interval, without seeds that are no optima.
 
     Nan with an unbounded interval where a seed never reached its target: a mean over the others would be too low.
     """
     kept = fit(store).values
     if (store["censored"].values[kept] == "above").any():
         return Interval(np.nan, -np.inf, np.inf)
-    return intervals.mean(store["threshold"].values[kept])
+    found = intervals.mean(np.log(store["threshold"].values[kept]))
+    return Interval(*(float(np.exp(end)) for end in (found.estimate, found.low, found.high)))
