@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import torch
-
 from wedgescape.landscapes.networks import network_landscape
 from wedgescape.provenance.frame import digest, job
 from wedgescape.provenance.origins import origin
-from wedgescape.stores.zarr_stores import open_store, open_weights, write_store
+from wedgescape.stores.zarr_stores import open_store, write_store
 from wedgescape.training.checkpoints import Checkpoint
 from wedgescape.training.train import train
 
@@ -20,9 +18,6 @@ with job(snakemake) as log:
     name = digest({"settings": settings, "seeds": seeds, "code": code, "data": data.attrs["sha256"]})
     folder = Path(snakemake.config["results"]) / "checkpoints"
     checkpoint = Checkpoint(folder / f"{name}.pt", snakemake.config["checkpoint_minutes"])
-    starts = None
-    if snakemake.input.starts:
-        starts = torch.from_numpy(open_weights(snakemake.input.starts)["theta"].values).to(landscape.device)
-    store = train(landscape, data, settings, seeds, checkpoint, log.info, starts)
+    store = train(landscape, data, settings, seeds, checkpoint, log.info)
     write_store(store, snakemake.output[0], origin(snakemake))
     checkpoint.remove()

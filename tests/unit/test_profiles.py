@@ -15,15 +15,15 @@ from wedgescape.landscapes.models import filter_normalised, layout
 from wedgescape.landscapes.wedges import WedgeLandscape
 from wedgescape.measurements import profiles
 from wedgescape.measurements.profiles import Settings, measure
+from wedgescape.measurements.tunnels import keeps_loss
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.stores.attributes import Origin
 from wedgescape.stores.zarr_stores import write_store
-from wedgescape.study.settings import Rules
 from wedgescape.training.optima import Optima
 
 SETTINGS = Settings(
     random=2, hessian_top=2, hessian_bottom=1, components=1, reach=4.0, points=12, line_points=9,
-    accuracy_fraction=0.9, loss_threshold=0.5, length_error=0.01,
+    accuracy_fraction=0.9, loss_fraction=0.5, length_error=0.01,
 )  # fmt: skip
 NO_CONNECTORS = xr.Dataset()  # there is none of a single optimum
 
@@ -41,7 +41,10 @@ def test_a_profile_of_a_quadratic_is_its_parabola(quadratic):
 
 
 def test_lengths_along_hessian_directions_are_sqrt_of_two_tau_over_lambda(quadratic):
-    """At the minimum of x^T H x / 2 shifted to norm 1, a ray along an eigenvector ends at sqrt(2 tau / lambda)."""
+    """At the minimum of x^T H x / 2 shifted to norm 1, a ray along an eigenvector ends at sqrt(2 tau / lambda).
+
+    Without classes the way to chance is 1 nat, so that tau is the loss fraction.
+    """
     landscape = quadratic([0.5, 2.0, 8.0, 32.0], centre=0.5)
     optimum = landscape.centre[None]
     store = measure(Optima.of(landscape, optimum), NO_CONNECTORS, settings(hessian_bottom=1))
@@ -127,11 +130,11 @@ def test_rise_and_barrier_of_a_straight_line(loss, rise, height):
 
 
 def test_a_point_outside_by_its_own_threshold_goes_nowhere(quadratic):
-    landscape = quadratic([1.0, 2.0], centre=3.0)
-    optima = Optima.of(landscape, torch.ones(1, 2, dtype=torch.float64))
-    store = measure(optima, NO_CONNECTORS, settings(hessian_top=1))
-    assert not store["length_loss"].any()
-    assert not store["open_loss"].any()
+    landscape, point = quadratic([1.0, 2.0], centre=3.0), torch.ones(2, dtype=torch.float64)
+    grid = profiles.relative_lengths(4.0, 12)
+    crossing = profiles.lengths_inside(landscape, point, landscape.eigenvectors.T, keeps_loss(0.5), grid, 3)
+    assert crossing.place.tolist() == [0.0] * 4
+    assert not crossing.open.any()
 
 
 def a_store(lengths, opened=()):
@@ -144,15 +147,18 @@ def a_store(lengths, opened=()):
     variables = {
         "length_accuracy": (("direction", "seed", "sign"), table),
         "open_accuracy": (("direction", "seed", "sign"), is_open),
-        "pair_barrier": (("pair", "split"), np.array([[0.2, 0.0], [0.4, 0.0]])),
+        "pair_barrier": (("pair", "split"), np.array([[0.2, 0.0], [0.4, 0.0], [9.0, 9.0]])),
+        "members": (("pair", "end_of_line"), [[0, 1], [1, 0], [1, 2]]),
+        "pair_loss": (("pair", "split", "alpha"), np.full((3, 2, 3), 0.3)),
         "init_rise": (("seed", "split"), np.array([[0.005, 0.5], [0.2, 0.5], [np.nan, np.nan]])),
+        "init_loss": (("seed", "split", "alpha"), np.full((3, 2, 3), 0.3)),
         "diverged": (("seed",), [False, False, True]),
     }
     coordinates = {
         "direction": names, "kind": ("direction", [profiles.kind_of(name) for name in names]), "seed": [0, 1, 2],
         "sign": [1, -1], "split": ["train", "test"],
     }  # fmt: skip
-    return xr.Dataset(variables, coordinates)
+    return xr.Dataset(variables, coordinates, {"chance_loss": 2.3})
 
 
 def test_kinds_are_averaged_over_logarithms_and_sides_kept_apart_where_they_differ():
@@ -164,18 +170,50 @@ def test_kinds_are_averaged_over_logarithms_and_sides_kept_apart_where_they_diff
     assert means["seeds"].tolist() == [2, 2, 2]
 
 
+def claimed(store):
+    return {claim.id: claim for claim in profiles.claims(store, Intervals(resamples=200))}
+
+
 def test_claims_of_profiles():
-    store = a_store({"random_1": (1.0, 4.0), "random_2": (2.0, 2.0), "radial": (8.0, 0.5)})
-    rules = Rules(minimum_barrier=0.1, maximum_rise=0.01, minimum_fraction=0.5)
-    rows = {row["id"]: row for row in profiles.claims(store, rules, Intervals(resamples=200))}
-    assert rows["long_radial_outwards"]["estimate"] == pytest.approx(np.log(4.0))
-    assert rows["long_radial_inwards"]["estimate"] == pytest.approx(-np.log(4.0))
-    assert rows["linear_barrier"]["estimate"] == pytest.approx(0.3)
-    assert rows["monotonic_interpolation"]["estimate"] == 0.5
-    verdicts = [row["verdict"] for row in rows.values()]
-    assert verdicts == ["supported", "contradicted", "supported", "undecided"]
-    assert {row["diverged"] for row in rows.values()} == {1}
-    assert {row["seeds"] for row in rows.values()} == {2}
+    found = claimed(a_store({"random_1": (1.0, 4.0), "random_2": (2.0, 2.0), "radial": (8.0, 0.5)}))
+    assert found["long_radial_outwards"].estimate.estimate == pytest.approx(np.log10(4.0))
+    assert found["long_radial_inwards"].estimate.estimate == pytest.approx(-np.log10(4.0))
+    assert found["linear_barrier"].estimate.estimate == pytest.approx(0.3 / 2.0)  # of the way from 0.3 to 2.3 nats
+    assert found["linear_barrier"].estimate.units == 2  # without the pair of the seed that diverged
+    assert found["monotonic_interpolation"].estimate.estimate == 0.5  # 0.005 of 2 nats is no rise, 0.2 is one
+    assert {claim.left_out for claim in found.values()} == {1}
+
+
+@pytest.mark.parametrize(
+    ("opened", "low", "high"),
+    [
+        ((), True, True),
+        (("radial",), True, False),
+        (("random_1",), False, True),
+        (("radial", "random_2"), False, False),
+    ],
+)
+def test_a_length_beyond_the_reach_is_a_bound(opened, low, high):
+    """What does not end may be longer: no verdict may come of an end that was not seen."""
+    lengths = {"random_1": (1.0, 4.0), "random_2": (2.0, 2.0), "radial": (8.0, 8.0)}
+    estimate = claimed(a_store(lengths, opened))["long_radial_outwards"].estimate
+    assert estimate.estimate == pytest.approx(np.log10(4.0))
+    assert (np.isfinite(estimate.low), np.isfinite(estimate.high)) == (low, high)
+    assert estimate.p_at_most(0.05) < 1 or not low
+    assert estimate.p_at_least(9.0) < 1 or not high
+
+
+def test_open_kinds_have_no_upper_end_in_the_table():
+    store = a_store({"random_1": (1.0, 4.0), "random_2": (2.0, 2.0), "radial": (8.0, 0.5)}, opened=["radial"])
+    means = profiles.summarise(profiles.by_kind(store), Intervals()).set_index("name")
+    assert np.isinf(means.loc["radial, outwards", "high"])
+    assert np.isfinite(means.loc["random", "high"])
+
+
+def test_loss_thresholds_lie_a_fraction_of_the_way_to_chance():
+    losses = torch.tensor([0.0, 0.3])
+    assert profiles.loss_thresholds(losses, 2.3, 0.5).tolist() == pytest.approx([1.15, 1.3])
+    assert profiles.loss_thresholds(losses, math.nan, 0.5).tolist() == pytest.approx([0.5, 0.8])
 
 
 def test_largest_rise_tells_a_monotone_line_from_a_bumpy_one():
@@ -229,6 +267,9 @@ def test_a_network_s_store_is_complete_and_measuring_changes_nothing(mlp, weight
     # The line to another optimum ends in its loss.
     np.testing.assert_allclose(store["pair_loss"].sel(split="train").isel(alpha=-1), np.roll(own, -1), atol=1e-6)
     assert store["pair"].values.tolist() == ["0-1", "1-3", "3-0"]
+    assert store["members"].values.tolist() == [[0, 1], [1, 3], [3, 0]]
+    assert store.attrs["chance_loss"] == pytest.approx(math.log(3))
+    np.testing.assert_allclose(sound["loss_threshold"], own + 0.5 * (math.log(3) - own), rtol=1e-6)
     # The centre is as far as it is.
     away = (points - torch.tensor(weights["theta"].values).mean(0)).norm(dim=1) / points.norm(dim=1)
     np.testing.assert_allclose(sound["target"].sel(direction="connector"), away, rtol=1e-5)

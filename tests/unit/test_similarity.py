@@ -139,7 +139,8 @@ def points_of_seeds(weights):
 
 
 def at_one_setting(landscape, points, seeds, diverged, positions):
-    return measure(Optima.of(landscape, points, seeds, diverged=diverged), Settings(points=positions))
+    settings = Settings(neighbours=1, points=positions)
+    return measure(Optima.of(landscape, points, seeds, diverged=diverged), settings)
 
 
 def test_measure_compares_the_seeds_of_a_network(mlp, points_of_seeds):
@@ -155,9 +156,13 @@ def test_measure_compares_the_seeds_of_a_network(mlp, points_of_seeds):
         part = store.sel(split=split)
         np.testing.assert_allclose(part["loss"], values["loss"])
         np.testing.assert_allclose(part["error"], 1 - values["accuracy"], atol=1e-7)
-        np.testing.assert_allclose(part["barrier"], barrier_along(mlp, optima, optima.roll(-1, 0), 11, split))
+        pairs = np.array([[0, 1], [0, 3], [1, 2], [2, 3]])  # each with its neighbours in a circle
+        lines = barrier_along(mlp, optima[pairs[:, 0]], optima[pairs[:, 1]], 11, split)
+        np.testing.assert_array_equal(store["members"], pairs)
+        np.testing.assert_allclose(part["pair_barrier"], lines)
+        np.testing.assert_allclose(part["barrier"], [lines[(pairs == seed).any(1)].mean() for seed in range(4)])
+    assert store["pair"].values.tolist() == ["0-1", "0-3", "1-2", "2-3"]
     assert (store["barrier"].sel(split="train") > 0.05).all()
-    assert store["next"].values.tolist() == [1, 2, 3, 0]
     assert 0 < float(store["jensen_shannon"].values[0, 1]) < math.log(2)
     assert all(variable.attrs["description"] for variable in store.data_vars.values())
 
@@ -169,7 +174,8 @@ def test_diverged_runs_are_kept_flagged_and_in_no_pair(mlp, points_of_seeds):
     store = at_one_setting(mlp, lost, [4, 5, 6, 7], [False, True, False, False], 7)
     whole = at_one_setting(mlp, optima[[0, 2, 3]], [4, 6, 7], [False] * 3, 7)
     assert store["diverged"].values.tolist() == [False, True, False, False]
-    assert store["next"].values.tolist() == [6, -1, 7, 4]
+    assert store["members"].values.tolist() == [[4, 6], [4, 7], [6, 7]]
+    np.testing.assert_array_equal(store["pair_barrier"], whole["pair_barrier"])
     for name in ("barrier", "loss", "error", *COMPARISONS):
         assert store[name].sel(seed=5).isnull().all()
         kept = store[name].sel(seed=[4, 6, 7])
@@ -180,6 +186,6 @@ def test_diverged_runs_are_kept_flagged_and_in_no_pair(mlp, points_of_seeds):
 def test_too_few_sound_runs_leave_no_pair(mlp, points_of_seeds, sound):
     store = at_one_setting(mlp, points_of_seeds, range(4), [k >= sound for k in range(4)], 7)
     assert store["barrier"].isnull().all()
-    assert (store["next"] == -1).all()
+    assert store.sizes["pair"] == 0
     assert int(store["disagreement"].notnull().sum()) == sound
     assert int(store["loss"].notnull().sum()) == 2 * sound

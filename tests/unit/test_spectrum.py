@@ -7,7 +7,7 @@ import torch
 from wedgescape.landscapes.spans import gaussian, random_directions
 from wedgescape.measurements.spectrum import GRID, Settings, at_random_points, measure, spectra_at
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
-from wedgescape.numerics.lanczos import density, directions_above, hessian_moments, lanczos, spectrum
+from wedgescape.numerics.lanczos import density, directions_above, gaps, hessian_moments, lanczos, resolution, spectrum
 from wedgescape.training.optima import Optima
 
 DIM = 120
@@ -128,6 +128,47 @@ def test_short_directions_are_counted_exactly_where_the_spectrum_has_a_gap(quadr
     np.testing.assert_allclose(errors, 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("top", [0, 4])
+@pytest.mark.parametrize("steps", [3, 8, 20])
+def test_quadrature_says_between_which_numbers_the_truth_must_lie(quadratic, steps, top):
+    """For each probe's own measure the bounds hold exactly, however few the steps."""
+    landscape, thresholds = quadratic(SPECTRUM), np.linspace(-1, 10, 230) + 1e-7
+    known = pairs_of(landscape, top)
+    drawn = probes(5)
+    found = spectrum(landscape, ZERO, drawn, steps, known)
+    low, high = resolution(found, thresholds)
+    parts = drawn.numpy() @ landscape.eigenvectors.numpy()  # along each eigenvector
+    parts[:, DIM - top :] = 0
+    masses = (parts**2 / (parts**2).sum(1, keepdims=True)).mean(0) * (DIM - top)
+    truth = np.array([masses[t < SPECTRUM].sum() + (SPECTRUM[DIM - top :] > t).sum() for t in thresholds])
+    assert (low <= truth + 1e-6).all()
+    assert (truth <= high + 1e-6).all()
+    counts, _errors = directions_above(found, thresholds)
+    assert (low <= counts + 1e-9).all()
+    assert (counts <= high + 1e-9).all()
+
+
+def test_more_steps_resolve_more_and_nothing_is_resolved_inside_a_cluster(quadratic):
+    landscape, thresholds = quadratic(SPECTRUM), np.array([0.15, 1.0])
+    widths = []
+    for steps in (5, 15, 40):
+        low, high = resolution(spectrum(landscape, ZERO, probes(5), steps, pairs_of(landscape, 0)), thresholds)
+        widths.append(high - low)
+    assert (np.diff(np.array(widths)[:, 0]) < 0).all()
+    assert widths[-1][0] > 1  # in the middle of a hundred eigenvalues that lie close together
+    assert widths[-1][1] < 4  # in the gap between 0.3 and 2, but for the eigenvalues next to it: 2 is a double one
+    exact = resolution(spectrum(landscape, ZERO, probes(5), 5, pairs_of(landscape, 4)), [7.5])
+    assert [float(one[0]) for one in exact] == [2, 2]  # two of the four that are known
+
+
+def test_gaps_are_the_distances_of_ritz_values():
+    from wedgescape.numerics.lanczos import Spectrum
+
+    values = np.array([[0.0, 1.0, 3.0], [0.0, 2.0, np.nan]])
+    found = Spectrum(np.array([9.0]), values, np.full((2, 3), 1 / 3), 10)
+    assert gaps(found, np.array([-1.0, 0.5, 1.5, 2.5, 5.0])).tolist() == [0, 1.5, 2, 1, 0]
+
+
 def test_counts_lie_within_their_errors(quadratic):
     landscape, misses = quadratic(SPECTRUM), []
     for key in range(24):
@@ -157,6 +198,10 @@ def test_a_network_is_measured_as_its_dense_hessian_says(mlp, points):
         assert float(store["short_directions"][k]) == pytest.approx((wanted > 0.02).sum(), abs=4 * error + 0.5)
         assert float(store["short_fraction"][k]) == pytest.approx(float(store["short_directions"][k]) / mlp.dim)
         assert store["directions_above"][k].diff("threshold").max() <= 0
+    for name in ("directions_above", "short_directions"):
+        assert (store[f"{name}_low"] <= store[name] + 1e-9).all()
+        assert (store[name] <= store[f"{name}_high"] + 1e-9).all()
+    assert store["ritz_gap"].dims == ("seed", "grid")
 
 
 def test_all_of_a_small_space_may_be_known(quadratic):
@@ -235,3 +280,31 @@ def test_moments_are_those_of_the_dense_hessian(mlp):
         error = float(store["trace_error"][0, column])
         assert abs(float(store["trace"][0, column]) - float(matrix.trace())) < 4 * error
         assert float(store["frobenius"][0, column]) == pytest.approx(float(matrix.norm()), rel=0.1)
+
+
+def gauss_newton_trace(landscape, point):
+    """Trace of the mean over examples of J^T (diag p - p p^T) J, with the Jacobian J of the logits."""
+    images, _labels = landscape.splits["train"]
+
+    def logits(weights):
+        parameters = dict(zip(landscape.names, (part[0] for part in landscape._unpack(weights[None])), strict=True))
+        return torch.func.functional_call(landscape.module, parameters, (images,))
+
+    jacobian = torch.func.jacrev(logits)(point).double()  # (N, C, P)
+    p = logits(point).double().softmax(1)
+    squares = (p[:, :, None] * jacobian**2).sum((1, 2)) - (p[:, :, None] * jacobian).sum(1).square().sum(1)
+    return float(squares.mean())
+
+
+@pytest.mark.parametrize("radius", [1.0, 4.0, 12.0])
+def test_the_trace_of_a_network_of_relus_is_that_of_its_gauss_newton_part(mlp, radius):
+    """Logits are linear in each weight alone, so that the rest of the Hessian has an empty diagonal."""
+    settings = Settings(radii=[1.0], points=2, probes=400)
+    store = at_random_points(mlp, radius, settings)
+    for column, way in enumerate(random_directions(2, mlp.dim, "random points")):
+        wanted = gauss_newton_trace(mlp, radius * way)
+        dense = float(mlp.hvp(radius * way, torch.eye(mlp.dim)).double().trace())
+        assert dense == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+        assert wanted >= 0
+        error = float(store["trace_error"][0, column])
+        assert float(store["trace"][0, column]) == pytest.approx(wanted, abs=4 * error)

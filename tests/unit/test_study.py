@@ -128,40 +128,7 @@ def test_grids_over_the_same_keys_have_names_of_their_own():
     assert len(study.settings) == 1 + 2 + 2 + 1
 
 
-# Methods at one budget
-
-
-def test_every_method_has_the_same_budget_of_gradients():
-    study = study_of("ensembles: {members: 4, cycle_epochs: 6}", training={"epochs": 30, "warmup_epochs": 2}, seeds=5)
-    assert list(study.methods) == ["longer", "sam", "swa", "snapshots", "fge"]
-    for method, point in study.methods.items():
-        assert point == f"{BASE}_method~{method}"
-        training = study.training(point)
-        gradients = 2 if training["training"]["sharpness_radius"] else 1
-        before = training["starts"]["training"]["epochs"] if "starts" in training else 0
-        assert before + gradients * training["training"]["epochs"] == 4 * 30
-        assert (point in study.continued) == ("starts" in training)
-        assert training.get("starts", study.training(BASE)) == study.training(BASE)
-        assert training["model"] == study.training(BASE)["model"]
-
-
-def test_methods_change_what_they_are_known_for():
-    study = study_of(
-        "ensembles: {members: 4, cycle_epochs: 6, swa_rate: 0.2, sharpness_radius: 0.3}",
-        training={"epochs": 30, "learning_rate": 0.5, "warmup_epochs": 2},
-        seeds=5,
-    )
-    found = {method: study.training(point)["training"] for method, point in study.methods.items()}
-    base = study.training(study.base)["training"]
-    changed = {method: {key: value for key, value in found[method].items() if value != base[key]} for method in found}
-    going_on = {"epochs": 90, "warmup_epochs": 0.0, "snapshot_epochs": 30}
-    assert changed == {
-        "longer": {"epochs": 120},
-        "sam": {"epochs": 60, "sharpness_radius": 0.3},
-        "swa": going_on | {"schedule": "constant", "learning_rate": 0.1, "average_epochs": 90},
-        "snapshots": going_on | {"schedule": "cyclic_cosine", "cycles": 3},
-        "fge": going_on | {"schedule": "triangular", "cycles": 15},
-    }
+# Defaults
 
 
 def test_default_members_are_those_that_the_seeds_allow():

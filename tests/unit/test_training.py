@@ -221,18 +221,6 @@ def test_averaged_weights_are_the_mean_of_the_last_epochs_to_1e_6(train_small, m
     np.testing.assert_array_equal(averaged["train_loss"][:, :-1], members["train_loss"][:, :-1])
 
 
-def test_a_training_may_go_on_from_other_weights(network, data, weights, mlp):
-    settings = training_of(weights.attrs)
-    settings["training"] |= {"epochs": 2, "snapshot_epochs": 1, "warmup_epochs": 0.0}
-    starts = torch.tensor(weights["theta"].values)[2:]
-    store = train(network(), data, settings, [2, 3], starts=starts)
-    np.testing.assert_array_equal(store["theta_init"], starts)
-    np.testing.assert_array_equal(store["trajectory"].sel(step=0), starts)
-    np.testing.assert_array_equal(store["train_loss"][:, 0], weights["train_loss"][2:, -1])
-    assert (store["distance_from_init"][:, 0] == 0).all()
-    assert (store["distance_from_init"][:, -1] > 0).all()
-
-
 # The recipe
 
 

@@ -1,7 +1,6 @@
 rule train:
     input:
         data=rules.prepare_data.output,
-        starts=lambda wildcards: layout.starts(wildcards.setting, wildcards.seeds),
     output:
         f"{RESULTS}/weights/{{setting}}/seeds~{{seeds}}.zarr.zip",
     log:

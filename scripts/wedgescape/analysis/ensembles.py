@@ -1,9 +1,10 @@
 """Ensembles: methods of finding solutions, compared at one budget (docs/science.md, Ensembles).
 
-A group is what all methods make of one seed. It starts at the seed's optimum at the base setting, or at the seed's
-initialisation if a method trains from there. Every method has M times E epochs of gradients for a group, where E is
-what one optimum takes, and yields M networks, the members of an ensemble, or a single one. The dimension over methods
-is called `ensemble`, because `method` is a keyword of xarray's `sel`.
+A group is one seed, from whose initialisation every method trains, and M - 1 further seeds for its independent
+solutions. No two groups share a seed, so groups are independent, and within one methods are compared. Every method has
+M times E epochs of gradients for a group, where E is what one optimum takes, and yields M networks, the members of an
+ensemble, or a single one. The dimension over methods is called `ensemble`, because `method` is a keyword of xarray's
+`sel`; groups have the name of the seed that leads them.
 
 All networks are points of one landscape. If it has batch norms, it recomputes their statistics for each point that it
 evaluates (`networks.NetworkLandscape`): also for averages, for samples of a tunnel and for positions on a curve.
@@ -23,10 +24,9 @@ from torch import Tensor
 
 from wedgescape.analysis.members import (
     Found,
+    budgeted_curves,
     curve_steps,
-    gradient_epochs,
-    next_curves,
-    next_optima,
+    disjoint_groups,
     trained,
     tunnel_samples,
 )
@@ -40,13 +40,14 @@ from wedgescape.measurements.tunnels import Settings as TunnelSettings
 from wedgescape.measurements.tunnels import coarse_angles, rotate, tangents
 from wedgescape.numerics.crossings import halvings
 from wedgescape.numerics.intervals import Intervals
-from wedgescape.numerics.judging import Claim
+from wedgescape.numerics.judging import Claim, fit
 from wedgescape.numerics.randomness import stream
 from wedgescape.numerics.scores import SCORES, mixture, score
 from wedgescape.stores.zarr_stores import Variable, as_rows, labelled
+from wedgescape.study.methods import gradient_epochs
 from wedgescape.study.places import AtBase
 from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
-from wedgescape.training.optima import Optima, OptimaOfMethods
+from wedgescape.training.optima import AllOptima, Optima, OptimaOfMethods
 
 
 class Settings(Section):
@@ -61,14 +62,21 @@ class Settings(Section):
     )
     seeds: Count = key(
         12,
-        "Ensembles of each method: one begins at each of the first N seeds (at all seeds, if there are fewer).",
+        "Ensembles of each method, at most: no two share a seed, so there are as many as the seeds allow.",
         smoke=2,
     )
     sharpness_radius: PositiveNumber = key(0.05, "Radius of sharpness-aware minimisation.")
-    swa_rate: PositiveNumber = key(
-        0.5, "Constant learning rate of weight averaging, as a fraction of `training.learning_rate`."
+    last_fraction: Fraction = key(
+        0.25,
+        "Last fraction of the budget, in which weight averaging has a constant rate, and in which the members' cycles "
+        "of fast geometric ensembling lie. Before, the rate follows `training.schedule`.",
     )
-    cycle_epochs: PositiveNumber = key(4.0, "Epochs per cycle of a fast geometric ensemble.", smoke=1.0)
+    high_rate: PositiveNumber = key(
+        0.5,
+        "Constant rate of weight averaging, and highest rate of those cycles, as a fraction of "
+        "`training.learning_rate`.",
+    )
+    low_rate: PositiveNumber = key(0.01, "Lowest rate of those cycles, as such a fraction; at most `high_rate`.")
     tunnel_fraction: Fraction = key(
         0.5,
         "Angle at which samples of a tunnel are drawn, as a fraction of the tunnel's angular width along each ray.",
@@ -96,7 +104,7 @@ AVERAGES = {
     "average_loss": Variable(BY_SPLIT, "mean cross-entropy at the average of the members' weights", "nat"),
     "members_accuracy": Variable(BY_SPLIT, "accuracy, mean over the members", "1"),
     "average_accuracy": Variable(BY_SPLIT, "accuracy at the average of the members' weights", "1"),
-    "barrier": Variable(BY_SPLIT, "largest barrier on the straight lines from each member to the next", "nat"),
+    "barrier": Variable(BY_SPLIT, "largest barrier on the straight lines between all pairs of members", "nat"),
 }
 BY_GROUP = (
     {
@@ -109,6 +117,7 @@ BY_GROUP = (
     }
     | AVERAGES
 )
+OF_EXAMPLES = ("disagrees", "example_nll")
 METHODS = (
     BY_GROUP
     | {
@@ -116,6 +125,13 @@ METHODS = (
         for name, (text, units) in ALIKE.items()
     }
     | {
+        "disagrees": Variable(
+            ("ensemble", "seed", "example"), "share of pairs of members that predict different classes", "1"
+        ),
+        "example_nll": Variable(
+            ("ensemble", "seed", "example"), "negative log-likelihood by all members together, test split", "nat"
+        ),
+        "members": Variable(("seed", "member"), "seeds of a group's independent solutions; the first leads the group"),
         "epochs": Variable(("ensemble",), "epochs of gradients that a group has cost", "epoch"),
         "group_diverged": Variable(("ensemble", "seed"), "a run of the group diverged"),
         "tunnel_width": Variable(
@@ -187,6 +203,21 @@ def mean_over_pairs(matrix: Tensor) -> float:
     return float(matrix[rows, columns].mean())
 
 
+def disagreeing_pairs(probabilities: Tensor) -> np.ndarray:
+    """Return for each example the share (N,) of pairs of members (M, N, C) that predict different classes."""
+    classes = probabilities.argmax(2).cpu().numpy()
+    pairs = itertools.combinations(range(len(classes)), 2)
+    return np.mean([classes[one] != classes[other] for one, other in pairs], axis=0)
+
+
+def example_nll(probabilities: Tensor, labels: Tensor) -> np.ndarray:
+    """Return -ln p of the label of each example (N,), from probabilities (N, C); finite, as `scores.score` has it."""
+    probabilities = probabilities.cpu().double()
+    probabilities = probabilities / probabilities.sum(1, keepdim=True)
+    smallest = torch.finfo(torch.float64).eps
+    return -probabilities.gather(1, labels.cpu()[:, None])[:, 0].clamp_min(smallest).log().numpy()
+
+
 def measure_methods(
     landscape: Landscape, found: dict[str, Found], seeds: Sequence[int], bins: int, points: int
 ) -> xr.Dataset:
@@ -197,16 +228,22 @@ def measure_methods(
         found: method -> what it found from each of G starts.
         seeds: G, of the starts.
         bins: of the calibration error.
-        points: on the straight line from each member to the next, ends included.
+        points: on the straight line between two members, ends included.
 
     Returns:
-        Scores over (ensemble, seed, size), similarities over (ensemble, seed), and averages and barriers over
-        (ensemble, seed, split). They are nan if a method yields one network, and in groups of which a run diverged.
+        Scores over (ensemble, seed, size), similarities over (ensemble, seed), averages and barriers over
+        (ensemble, seed, split), and `OF_EXAMPLES`. They are nan if a method yields one network, and in groups of which
+        a run diverged.
         Matrices over (network, other) hold all members of all methods in the first group.
     """
     methods, counts = list(found), [one.members.shape[1] for one in found.values()]
     sizes = {"ensemble": len(methods), "seed": len(seeds), "size": max(counts), "split": len(SPLITS)}
-    values = {name: np.full([sizes[dim] for dim in variable.dims], np.nan) for name, variable in BY_GROUP.items()}
+    sizes["example"] = len(landscape.splits["test"][1])
+    kept = BY_GROUP | {name: METHODS[name] for name in OF_EXAMPLES}
+    values = {
+        name: np.full([sizes[dim] for dim in variable.dims], np.nan, np.float32 if name in OF_EXAMPLES else float)
+        for name, variable in kept.items()
+    }
     diverged = np.zeros((len(methods), len(seeds)), dtype=bool)
     for index, one in enumerate(found.values()):
         for group in range(len(seeds)):
@@ -235,11 +272,14 @@ def _measure_group(landscape: Landscape, one: Found, group: int, bins: int, poin
     """Return `BY_GROUP` of one method and group, without similarities and averages if the method yields one network."""
     members, averaged = one.members[group], one.averaged[group]
     probabilities = landscape.predictions(members, "test")
-    values: dict = scores_by_size(probabilities, landscape.splits["test"][1], bins)
+    labels = landscape.splits["test"][1]
+    values: dict = scores_by_size(probabilities, labels, bins)
+    values["example_nll"] = example_nll(mixture(probabilities), labels)
     if len(averaged) > 1:
         predicted = probabilities if one.iterates is None else landscape.predictions(averaged, "test")
         for name, compare in COMPARISONS.items():
             values[name] = mean_over_pairs(compare(predicted if name in FUNCTIONS else averaged))
+        values["disagrees"] = disagreeing_pairs(predicted)
         both = [weight_average(landscape, averaged, one.mean[group], points, split) for split in SPLITS]
         values |= {name: np.array([part[name] for part in both]) for name in AVERAGES}
     return values
@@ -248,7 +288,8 @@ def _measure_group(landscape: Landscape, one: Found, group: int, bins: int, poin
 def weight_average(landscape: Landscape, members: Tensor, average: Tensor, points: int, split: str) -> dict[str, float]:
     """Compare the average (P,) of members (M, P) with them; names as in `AVERAGES`."""
     alone, together = landscape.evaluate(members, split), landscape.evaluate(average[None], split)
-    barriers = barrier_along(landscape, members[:-1], members[1:], points, split)
+    first, second = torch.triu_indices(len(members), len(members), offset=1)
+    barriers = barrier_along(landscape, members[first], members[second], points, split)
     return {
         "members_loss": float(alone["loss"].mean()),
         "average_loss": float(together["loss"]),
@@ -305,7 +346,7 @@ def to_first(compare: Callable[[Tensor], Tensor], members: Tensor) -> Tensor:
 
 
 def measure(
-    optima: Optima,
+    optima: AllOptima,
     methods: OptimaOfMethods,
     settings: Settings,
     tunnels: TunnelSettings,
@@ -317,12 +358,12 @@ def measure(
     - `longer`, `sam`, `swa`: single networks (`methods.at_equal_budget`).
     - `snapshots`, `fge`: M members each.
     - `tunnel`: M samples of the tunnel around `longer`.
-    - `connector`: M positions, evenly in t, on a quadratic Bezier curve from the seed's optimum to the next seed's.
-      Both optima and the curve's training stay within the budget; if necessary, the training is cut short.
-    - `independent`: the seed's optimum and those of the seeds after it; after the last seed follows the first.
+    - `connector`: M positions, evenly in t, on a quadratic Bezier curve between the first two optima of the group. It
+      is trained for what those leave of the budget, in whole steps.
+    - `independent`: the M optima of the group.
 
     Args:
-        optima: of the base setting. No group begins at a run that diverged.
+        optima: of the base setting, all seeds. Runs that diverged are in no group.
         methods: the networks of each method of the same name, over at least the same seeds.
         settings: of the measurement.
         tunnels: where a tunnel ends.
@@ -336,20 +377,26 @@ def measure(
         InputError: if fewer runs than an ensemble has members did not diverge.
     """
     sound, landscape, count = optima.sound(at_least=settings.members), optima.landscape, settings.members
-    base, points = sound.first(settings.seeds), sound.points
-    seeds, groups, epochs = base.seeds, len(base), gradient_epochs(base.training["training"])
-    found = trained(methods, seeds, epochs)
+    by_seed, epochs = sound.by_seed, gradient_epochs(sound.training["training"])
+    shared = [seed for seed in sound.seeds if all(seed in networks.seeds for networks in methods.values())]
+    groups = disjoint_groups(shared, sound.seeds, count, settings.seeds)
+    seeds = [group[0] for group in groups]
+    independent = torch.stack([torch.stack([by_seed[seed] for seed in group]) for group in groups])
+    base = Optima(landscape, sound.weights.sel(seed=seeds))
+    found = trained(methods, seeds)
     centres = found["longer"].members[:, 0]
     samples, widths = tunnel_samples(landscape, centres, seeds, count, settings.tunnel_fraction, tunnels)
-    curve, cost, steps = next_curves(landscape, points, sound.seeds, groups, (count - 2) * epochs, curves)
+    pairs = [group[:2] for group in groups]
+    curve, cost, steps = budgeted_curves(landscape, independent[:, :2], pairs, (count - 2) * epochs, curves)
     found |= {
         "tunnel": Found(samples, found["longer"].epochs),
         "connector": Found(curve(torch.linspace(0, 1, count)), 2 * epochs + cost),
-        "independent": Found(next_optima(points, groups, count), count * epochs),
+        "independent": Found(independent, count * epochs),
     }
     compared = measure_methods(landscape, found, seeds, settings.bins, similarity.points)
     compared = compared.assign_attrs(connector_steps=steps, tunnel_fraction=settings.tunnel_fraction)
-    compared = compared.merge(labelled(METHODS, {"tunnel_width": widths}, {}))
+    compared = compared.assign_attrs(chance_loss=optima.chance_loss)
+    compared = compared.merge(labelled(METHODS, {"tunnel_width": widths, "members": groups}, {}))
 
     relative, t = torch.linspace(0, BEYOND, PLACES), torch.linspace(0, 1, PLACES)
     ray, angles = tangents(centres, 1, seeds)[:, 0], (relative * widths[:, :1]).to(centres)
@@ -368,7 +415,8 @@ def measure(
 
 def work(case: Case, settings: Settings) -> Work:
     """Count all methods' predictions, scores, likeness and averages, and networks along paths."""
-    config, model, members, groups = case.study.config, case.model, settings.members, min(settings.seeds, case.seeds)
+    config, model, members = case.study.config, case.model, settings.members
+    groups = min(settings.seeds, case.seeds, (config.get("base_seeds") or case.seeds) // members)
     training, points = config["training"], config["similarity"]["points"]
     single, several = 3, 5  # longer, sam, swa; snapshots, fge, tunnel, connector, independent
     averaged = several + 1  # and the iterates of swa
@@ -378,7 +426,7 @@ def work(case: Case, settings: Settings) -> Work:
     if training["snapshot_epochs"]:
         snapshots = len(range(0, training["epochs"], training["snapshot_epochs"])) + 1
     places = 2 * PLACES + snapshots
-    lines = members + 1 + (members - 1) * points
+    lines = members + 1 + math.comb(members, 2) * points
     grid = coarse_angles()
     ray = len(grid) - 1 + halvings(float(grid[1]), math.radians(config["tunnels"]["angle_error"]))
     curves = CurveSettings(**config["curves"])
@@ -395,8 +443,8 @@ def work(case: Case, settings: Settings) -> Work:
 
 
 def groups_of(part: xr.Dataset) -> xr.Dataset:
-    """Return a part over groups alone: no group begins at a seed whose run at the base setting diverged."""
-    return part.isel(seed=~part["diverged"].values)
+    """Return a part over groups alone: runs at the base setting that are no optima are in no group."""
+    return part.isel(seed=fit(part).values)
 
 
 def tidy(methods: xr.Dataset) -> pd.DataFrame:
@@ -453,9 +501,10 @@ def summarise(values: xr.DataArray, intervals: Intervals) -> np.ndarray:
 
 
 SEQUENTIAL = ("snapshots", "fge", "tunnel", "connector")  # members of one training, or around one solution
-IN_ONE_TUNNEL = ("swa", "snapshots", "fge", "tunnel")
+ON_ONE_WAY = ("swa", "snapshots", "fge")  # of one training; samples of a tunnel lie around one point by construction
 CLAIMS = (
     "diversity",
+    "ensemble_nll",
     "gain_disagreement",
     "one_tunnel",
     "average",
@@ -463,26 +512,39 @@ CLAIMS = (
 
 
 def claims(ensembles: AtBase, intervals: Intervals) -> Iterator[Claim]:
-    """Estimate how methods of making ensembles differ in the light of tunnels, on groups that each begin at one seed.
+    """Estimate how methods of making ensembles differ, on groups of which no two share a seed.
 
-    Diversity: the difference of the mean disagreement over pairs of members from that of independent solutions, per
-    group. Gain: each group's rank correlation over methods of (members' mean loss minus the ensemble's) and
-    disagreement. One tunnel: the largest barrier of the training loss between members. Averages: log10 of the training
-    loss at the average of the members' weights over that of independent solutions'.
+    Differences from independent solutions are taken within groups, which begin at one seed: of the disagreement of
+    pairs of members, and of the negative log-likelihood of the whole ensemble, over groups and test examples. Gain:
+    each group's rank correlation over methods of (members' mean loss minus the ensemble's) and disagreement. One
+    tunnel: the largest barrier of the training loss between any two members, as a share of the way from the members'
+    loss to chance. Averages: log10 of the test loss at the average of the members' weights over the members' mean.
     """
     store = groups_of(ensembles["methods"])
-    lost = int(store["group_diverged"].sum())
-    disagreement, train = store["disagreement"], store.sel(split="train")
+    lost, members = int(store["group_diverged"].sum()), store["members"].values
     for method in SEQUENTIAL:
-        difference = disagreement.sel(ensemble=method) - disagreement.sel(ensemble="independent")
-        found = intervals.mean(difference)
-        yield Claim("diversity", "difference of disagreement", found, {"method": method}, lost)
+        names = {"method": method}
+        differs, nll = (
+            (store[name].sel(ensemble=method) - store[name].sel(ensemble="independent")).transpose("seed", "example")
+            for name in OF_EXAMPLES
+        )
+        yield Claim("diversity", "difference of disagreement", intervals.examples(differs), names, lost)
+        quantity = "difference of negative log-likelihood, nats"
+        yield Claim("ensemble_nll", quantity, intervals.examples(nll), names, lost)
     gains = gain(store["nll"]).transpose("ensemble", "seed").values
-    alike = disagreement.transpose("ensemble", "seed").values
+    alike = store["disagreement"].transpose("ensemble", "seed").values
     yield Claim("gain_disagreement", "Spearman's rho over methods", intervals.correlation(gains, alike), left_out=lost)
-    for method in IN_ONE_TUNNEL:
-        found = intervals.mean(train["barrier"].sel(ensemble=method))
-        yield Claim("one_tunnel", "largest barrier between members, nats", found, {"method": method}, lost)
-        ratio = np.log10(train["average_loss"].sel(ensemble=method) / train["average_loss"].sel(ensemble="independent"))
-        quantity = "log10(training loss, of the average / of independent solutions')"
-        yield Claim("average", quantity, intervals.mean(ratio), {"method": method}, lost)
+    heights = relative_barrier(store).sel(split="train")
+    test = store.sel(split="test")
+    ratios = np.log10(test["average_loss"] / test["members_loss"])
+    for method in ON_ONE_WAY:
+        names = {"method": method}
+        found = intervals.sets(heights.sel(ensemble=method), members)
+        yield Claim("one_tunnel", "largest barrier between members, share of the way to chance", found, names, lost)
+        quantity = "log10(test loss, of the average / of the members)"
+        yield Claim("average", quantity, intervals.sets(ratios.sel(ensemble=method), members), names, lost)
+
+
+def relative_barrier(methods: xr.Dataset) -> xr.DataArray:
+    """Return the largest barriers of groups as a share of the way from their members' mean loss to chance."""
+    return (methods["barrier"] / (methods.attrs["chance_loss"] - methods["members_loss"])).rename("relative_barrier")

@@ -31,7 +31,8 @@ from wedgescape.landscapes import wedges
 from wedgescape.landscapes.operations import Case, Start, Work
 from wedgescape.measurements.hyperplanes import mean_threshold, measured
 from wedgescape.numerics.intervals import Interval, Intervals, ends_of
-from wedgescape.numerics.judging import Claim
+from wedgescape.numerics.judging import Claim, fit, left_out
+from wedgescape.numerics.ranges import Leaving, largest_difference
 from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
 from wedgescape.study.places import AtBase, AtSetting
 
@@ -143,8 +144,8 @@ def take(
 ) -> Measured:
     """Return what is fitted, from the stores of `measure`."""
     radii = radii.sortby("radius")
-    tunnels = tunnels.where(~tunnels["diverged"].astype(bool)).isel(angle=slice(None, None, tunnels.attrs["steps"]))
-    kept = ~hyperplanes["diverged"].astype(bool)
+    tunnels = tunnels.where(fit(tunnels)).isel(angle=slice(None, None, tunnels.attrs["steps"]))
+    kept = fit(hyperplanes)
     cuts = hyperplanes["loss"].sel(split="train", dimension=measured(hyperplanes)).where(kept)
     return Measured(
         dim=int(hyperplanes.attrs["parameters"]),
@@ -163,24 +164,55 @@ def take(
     )
 
 
-def short_directions(taken: Measured, intervals: Intervals) -> dict[str, tuple[Interval, np.ndarray]]:
-    """Return s with its interval, and each seed's s, by every route; at most D."""
+@dataclass(frozen=True)
+class Short:
+    """What a route says about s.
+
+    Args:
+        whole: s from all units, with its interval.
+        seeds: (K,), each seed's own; none by random points, which belong to no seed.
+        without: (K,) or (N,), s from all units but each seed, or each random point.
+    """
+
+    whole: Interval
+    seeds: np.ndarray
+    without: np.ndarray
+
+
+def short_directions(taken: Measured, intervals: Intervals) -> dict[str, Short]:
+    """Return s by every route; at most D."""
     dim, across = taken.dim, taken.dim - 1  # rays are orthogonal to their optimum
     # Cuts on which the loss hardly falls would make s more than D.
     lines = np.minimum(routes.cut_line(taken.dimensions, taken.cuts)[0], dim)
     variances = routes.ray_variances(taken.crossings, taken.crossing_error)
-    squares = routes.at_radius(taken.radii, routes.point_squares(taken.radii, taken.randoms), taken.radius)
-    of_seeds = np.array([routes.short_of(variance, across) for variance in variances])
+    squares = _point_squares(taken, taken.randoms)
+    thresholds = taken.thresholds if np.isfinite(taken.threshold.estimate) else np.full(len(taken.thresholds), np.nan)
+    few = taken.randoms.shape[1] < 3
+    spreads = [_point_squares(taken, part).mean() for part in ([] if few else _leave_one_out(taken.randoms.T))]
     return {
-        "cut_line": (intervals.mean(lines), lines),
-        "cut_threshold": (taken.threshold, taken.thresholds),
-        "tunnel_spread": (routes.short_interval(intervals.mean(variances), across), of_seeds),
-        # Points belong to no seed.
-        "point_spread": (
+        "cut_line": Short(intervals.mean(lines), lines, routes.means_without(lines)),
+        "cut_threshold": Short(taken.threshold, taken.thresholds, np.exp(routes.means_without(np.log(thresholds)))),
+        "tunnel_spread": Short(
+            routes.short_interval(intervals.mean(variances), across),
+            np.array([routes.short_of(variance, across) for variance in variances]),
+            np.array([routes.short_of(variance, across) for variance in routes.means_without(variances)]),
+        ),
+        "point_spread": Short(
             routes.short_interval(routes.variance_interval(squares, intervals.confidence), dim),
             np.empty(0),
+            np.array([routes.short_of(spread, dim) for spread in spreads]),
         ),
     }
+
+
+def _point_squares(taken: Measured, losses: np.ndarray) -> np.ndarray:
+    """Return what averages to the variance of log |u_S| over random points as far out as the optima: (N,)."""
+    return routes.at_radius(taken.radii, routes.point_squares(taken.radii, losses), taken.radius)
+
+
+def _leave_one_out(values: np.ndarray) -> list[np.ndarray]:
+    """Return values (N, R) without each of the N in turn, transposed: N arrays (R, N - 1)."""
+    return [np.delete(values, place, axis=0).T for place in range(len(values))]
 
 
 def wedge_fits(taken: Measured, shorts: dict[str, float]) -> dict[str, Fit]:
@@ -223,6 +255,8 @@ VARIABLES = {
     "fraction_low": Variable(("route",), "lower end of its interval", "1"),
     "fraction_high": Variable(("route",), "upper end of its interval", "1"),
     "fraction_seed": Variable(("route", "seed"), "s / D of one seed", "1"),
+    "fraction_without": Variable(("route", "seed"), "s / D from all seeds but this one", "1"),
+    "fraction_without_point": Variable(("point",), "s / D by point_spread from all points but this one", "1"),
     "slope": Variable(("route",), "kappa", "nat/weight"),
     "thickness": Variable(("route",), "eps; 0 where a route tells nothing of it", "weights"),
     "onset": Variable(("seed",), "sin(phi) where the loss along rays sets in", "1"),
@@ -285,22 +319,28 @@ def measure(
     start_radii = training["norm"].isel(epoch=0).sel(seed=hyperplanes["seed"]).values
     taken = take(tunnels, hyperplanes, spectrum["radii"], start_radii, intervals)
     shorts = short_directions(taken, intervals)
-    fits = wedge_fits(taken, {route: interval.estimate for route, (interval, _seeds) in shorts.items()})
+    fits = wedge_fits(taken, {route: short.whole.estimate for route, short in shorts.items()})
     seeds = {"tunnel_spread": tunnels["seed"].values, "point_spread": np.empty(0, int)}
-    of_seeds = [
-        xr.DataArray(values, {"seed": seeds.get(route, hyperplanes["seed"].values)}, ("seed",)).reindex(
-            seed=tunnels["seed"].values
-        )
-        for route, (_interval, values) in shorts.items()
-    ]
-    along = np.array([[ends_of(interval)[end] for end in ENDS] for interval, _seeds in shorts.values()]) / taken.dim
+
+    def over_seeds(name: str) -> np.ndarray:
+        """Return one of a `Short`'s arrays (route, seed), nan where a route says nothing of a seed."""
+        rows = []
+        for route, short in shorts.items():
+            known = seeds.get(route, hyperplanes["seed"].values)
+            values = getattr(short, name)[: len(known)]
+            rows.append(xr.DataArray(values, {"seed": known}, ("seed",)).reindex(seed=tunnels["seed"].values))
+        return np.stack(rows)
+
+    along = np.array([[ends_of(short.whole)[end] for end in ENDS] for short in shorts.values()]) / taken.dim
     kinks = onsets(taken)
     deviations = routes.point_deviations(taken.radii, taken.randoms)
     values = {
         "fraction": along[:, 0],
         "fraction_low": along[:, 1],
         "fraction_high": along[:, 2],
-        "fraction_seed": np.stack(of_seeds) / taken.dim,
+        "fraction_seed": over_seeds("seeds") / taken.dim,
+        "fraction_without": over_seeds("without") / taken.dim,
+        "fraction_without_point": shorts["point_spread"].without / taken.dim,
         "slope": [wedge.slope for wedge in fits.values()],
         "thickness": [wedge.thickness for wedge in fits.values()],
         "onset": kinks[:, 1] / kinks[:, 0],
@@ -421,18 +461,41 @@ CLAIMS = (
 
 
 def claims(spectrum: AtBase, fitted_wedges: AtBase, intervals: Intervals) -> Iterator[Claim]:
-    """Estimate the share of short directions of the Hessian, and by how much the routes to a wedge's share differ."""
-    share = spectrum["density"]["short_fraction"].values
-    found = intervals.mean(np.log10(share[np.isfinite(share)]))
-    yield Claim("short_hessian", "log10(share of eigenvalues above the threshold)", found)
-    seeds = fitted_wedges["fraction_seed"].transpose("route", "seed")
-    seeds = seeds.where(seeds > 0).dropna("route", how="all").dropna("seed")
-    if seeds.sizes["route"] > 1:
-        logs = np.log10(seeds)
-        centre = logs.mean("seed")
-        ends = centre["route"].values[[int(centre.argmax("route")), int(centre.argmin("route"))]]
-        found = intervals.mean(logs.sel(route=ends[0]) - logs.sel(route=ends[1]))
-        yield Claim("short_agreement", f"log10(s by {ends[0]} / s by {ends[1]})", found)
+    """Estimate the share of short directions of the Hessian, and by how much the routes to a wedge's share differ.
+
+    The routes differ by the largest of all differences between two of them, in decades; which two that is was not
+    chosen beforehand, and the interval allows for it (`ranges.largest_difference`). A route without an estimate, such
+    as that of a threshold which a seed never reached, is left out.
+    """
+    density = spectrum["density"]
+    share, least, most = (
+        # Fewer than one short direction counts as one: none at all has no logarithm.
+        intervals.mean(np.log10(np.maximum(density[f"short_directions{end}"], 1) / density.attrs["parameters"]))
+        for end in ("", "_low", "_high")
+    )
+    other = {"the least that quadrature allows": least, "the most that quadrature allows": most}
+    quantity = "log10(share of eigenvalues above the threshold)"
+    yield Claim("short_hessian", quantity, share, left_out=left_out(density), specifications=other)
+    found = logarithms(fitted_wedges)
+    if len(found) > 1:
+        quantity = f"largest |log10(s / s)| between two of {len(found)} routes"
+        lost = left_out(fitted_wedges)
+        yield Claim("short_agreement", quantity, largest_difference(found, intervals), left_out=lost)
+
+
+def logarithms(store: xr.Dataset) -> dict[str, Leaving]:
+    """Return log10 of s by each route that has an estimate, and what it is without each seed or random point."""
+    found = {}
+    for route in store["route"].values.tolist():
+        part = store.sel(route=route)
+        without, units = part["fraction_without"].values, part["seed"].values.tolist()
+        if route == "point_spread":
+            without = store["fraction_without_point"].values
+            units = [f"point {place}" for place in range(len(without))]
+        one = Leaving(float(np.log10(part["fraction"])), np.log10(without), units)
+        if np.isfinite(one.estimate) and one.count > 1:
+            found[route] = one
+    return found
 
 
 def agreement(store: xr.Dataset) -> tuple[bool, float]:

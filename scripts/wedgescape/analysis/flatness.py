@@ -66,7 +66,7 @@ def differences(data: xr.Dataset, statistic: str, method: str) -> np.ndarray:
 
 
 def paired_differences(data: xr.Dataset, intervals: Intervals) -> pd.DataFrame:
-    """Return one row per (statistic, method): `differences` with their interval, and the number of seeds.
+    """Return one row per (statistic, method): `differences` with their interval, and how many seeds have one.
 
     Args:
         data: of `gather`, `REFERENCE` among its methods.
@@ -81,12 +81,11 @@ def paired_differences(data: xr.Dataset, intervals: Intervals) -> pd.DataFrame:
 
 
 SOLUTIONS = {"swa": "weight averages", "sam": "sharpness-aware solutions"}
-UNITS = {"angular_width": "degrees", "large_scale": "decades", "top_eigenvalue": "decades", "test_error": "fraction"}
+UNITS = {"angular_width": "degrees", "large_scale": "decades", "top_eigenvalue": "decades"}
 NAMES = {
     "angular_width": "the tunnel's angular width",
     "large_scale": "the large-scale curvature",
     "top_eigenvalue": "the largest eigenvalue",
-    "test_error": "the test error",
 }
 CLAIMS = (
     "swa_angular_width",
@@ -100,10 +99,11 @@ CLAIMS = (
 )
 
 
-def claims(tunnels: OfMethods, curvature: OfMethods, intervals: Intervals) -> Iterator[Claim]:
+def claims(tunnels: OfMethods, curvature: OfMethods, training: OfMethods, intervals: Intervals) -> Iterator[Claim]:
     """Estimate by how much weight averages and sharpness-aware solutions are flatter and better than one solution.
 
-    Differences seed by seed; of curvatures, which are positive and skewed, in decades.
+    Differences seed by seed; of curvatures, which are positive and skewed, in decades; of the test error over seeds and
+    test examples, since a handful of images may make all of it.
     """
     data = gather(tunnels, curvature)
     for method in SOLUTIONS:
@@ -111,3 +111,20 @@ def claims(tunnels: OfMethods, curvature: OfMethods, intervals: Intervals) -> It
         for name, unit in UNITS.items():
             found = intervals.mean(differences(data, name, method))
             yield Claim(f"{method}_{name}", f"difference of {NAMES[name]}, {unit}", found, left_out=lost)
+        found = intervals.examples(error_differences(data["fit"], training, method))
+        yield Claim(f"{method}_test_error", "difference of the test error, fraction", found, left_out=lost)
+
+
+def error_differences(kept: xr.DataArray, training: dict[str, xr.Dataset], method: str) -> np.ndarray:
+    """Return by how much more often than one solution of the same budget a method is wrong: (seed, example), -1 to 1.
+
+    Args:
+        kept: (method, seed), the networks that are optima.
+        training: name of a method -> `correct` (seed, example) on the test split.
+        method: one of them.
+    """
+    right = [
+        training[name]["correct"].astype(float).where(kept.sel({"method": name}, drop=True))
+        for name in (method, REFERENCE)
+    ]
+    return (right[1] - right[0]).transpose("seed", "example").values

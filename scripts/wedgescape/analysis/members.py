@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from wedgescape.measurements.curves import Settings as CurveSettings
 from wedgescape.measurements.curves import train_curves
 from wedgescape.measurements.tunnels import Settings as TunnelSettings
 from wedgescape.measurements.tunnels import angular_width, keeps_accuracy, rotate, tangents
+from wedgescape.study.methods import gradient_epochs
 from wedgescape.training.optima import Optima
 
 
@@ -36,7 +38,7 @@ class Found:
 
     @property
     def averaged(self) -> Tensor:
-        """The points (G, m, P) whose average is taken, in the order in which barriers lie between them."""
+        """The points (G, m, P) whose average is taken, and between which barriers are sought."""
         return self.members if self.iterates is None else self.iterates
 
     @property
@@ -45,29 +47,39 @@ class Found:
         return self.averaged.double().mean(1).to(self.members) if self.average is None else self.average
 
 
-def gradient_epochs(training: dict) -> float:
-    """Return the epochs of gradients that a training takes; a sharpness-aware step takes two gradients."""
-    return training["epochs"] * (2 if training["sharpness_radius"] else 1)
+def disjoint_groups(leaders: Sequence[int], others: Sequence[int], members: int, count: int) -> list[list[int]]:
+    """Return up to `count` groups of M seeds of which no two share one, so that groups are independent.
+
+    Each is led by a seed from which every method starts; the M - 1 others belong to independent solutions alone.
+
+    Args:
+        leaders: seeds that may lead a group; the first do, as many as there are groups.
+        others: all seeds, in the order in which groups take those that do not lead.
+        members: M.
+        count: of groups, at most.
+    """
+    count = min(count, len(leaders), len(others) // members)
+    rest = [seed for seed in others if seed not in leaders[:count]]
+    return [[leaders[k], *rest[k * (members - 1) : (k + 1) * (members - 1)]] for k in range(count)]
 
 
-def trained(methods: dict[str, Optima], seeds: Sequence[int], epochs: float) -> dict[str, Found]:
+def trained(methods: dict[str, Optima], seeds: Sequence[int]) -> dict[str, Found]:
     """Return what the trainings found: `longer`, `sam`, `swa`, `snapshots`, `fge`.
 
     Args:
         methods: method -> its networks, over at least the groups' seeds. Runs that diverged become nan.
         seeds: G, of the groups.
-        epochs: that the base setting's optima took, from which some trainings continued.
     """
     found = {}
     for method, all_networks in methods.items():
         networks = all_networks.of_seeds(seeds)
-        spent = gradient_epochs(networks.training["training"]) + (epochs if "starts" in networks.training else 0)
+        spent = gradient_epochs(networks.training["training"])
         diverged = torch.from_numpy(networks.diverged).to(networks.landscape.device)[:, None, None]
         theta, way = networks.points[:, None].masked_fill(diverged, math.nan), networks.trajectories
         if way is not None:
             way = way.masked_fill(diverged, math.nan)
         if method in ("snapshots", "fge"):
-            found[method] = Found(way, spent)
+            found[method] = Found(way[:, np.asarray(networks.steps) > 0], spent)  # the initialisation is no member
         else:
             found[method] = Found(theta, spent, way, theta[:, 0]) if method == "swa" else Found(theta, spent)
     return found
@@ -100,29 +112,30 @@ def tunnel_samples(
     return rotate(centres, rays.flatten(0, 1), angles).unflatten(0, (-1, count)), widths
 
 
-def curve_steps(curves: CurveSettings, examples: int, epochs: float) -> tuple[int, float]:
-    """Return how many steps of a curve's training fit into epochs of gradients, and the epochs that they cost."""
-    cost = curves.samples * (curves.batch_size or examples) / examples  # epochs per step
-    steps = min(curves.steps, int(epochs / cost))
-    return steps, steps * cost
+def curve_steps(curves: CurveSettings, examples: int, epochs: int) -> tuple[int, float]:
+    """Return how many whole steps of a curve's training epochs of gradients pay for, and the epochs that they cost."""
+    cost = curves.samples * (curves.batch_size or examples)  # gradients per step
+    steps = epochs * examples // cost
+    return steps, steps * cost / examples
 
 
-def next_curves(
-    landscape: Landscape, optima: Tensor, seeds: Sequence[int], groups: int, epochs: float, curves: CurveSettings
+def budgeted_curves(
+    landscape: Landscape, ends: Tensor, pairs: Sequence[Sequence[int]], epochs: int, curves: CurveSettings
 ) -> tuple[Callable[[Tensor], Tensor], float, int]:
-    """Train quadratic Bezier curves from each of the first G optima to the next, within epochs of gradients per curve.
+    """Train quadratic Bezier curves between pairs of optima, as long as epochs of gradients per curve last.
+
+    Args:
+        landscape: in R^P.
+        ends: (G, 2, P).
+        pairs: G pairs of seeds.
+        epochs: of gradients.
+        curves: how they are trained, but for the number of steps.
 
     Returns:
         A function from positions t (T,) to weights (G, T, P), the epochs that one curve has cost, and its steps.
     """
     steps, cost = curve_steps(curves, landscape.examples, epochs)
-    starts, ends = next_optima(optima, groups, 2).unbind(1)
-    curve = CurveLandscape(landscape, starts, ends, "bezier", 1, curves.samples)
-    pairs = list(zip(seeds, [*seeds[1:], seeds[0]], strict=True))[:groups]
+    starts, stops = ends.unbind(1)
+    curve = CurveLandscape(landscape, starts, stops, "bezier", 1, curves.samples)
     middle = train_curves(curve, pairs, curves, steps)
     return lambda t: curve.at(middle, t.to(starts)), cost, steps
-
-
-def next_optima(optima: Tensor, groups: int, count: int) -> Tensor:
-    """Return for each of the first G of K optima (K, P) itself and those after it, cyclically: (G, count, P)."""
-    return torch.stack([optima[[(first + k) % len(optima) for k in range(count)]] for first in range(groups)])

@@ -50,6 +50,13 @@ def share_cdf(deviation, short: float, dim: float) -> np.ndarray:
     return beta.cdf(np.exp(2 * np.asarray(deviation) + digamma(a) - digamma(a + b)), a, b)
 
 
+def means_without(values) -> np.ndarray:
+    """Return the means (n,) of values (n,) without each of them in turn; nan for what is nan, which is in no mean."""
+    values = np.asarray(values, dtype=float)
+    count = int(np.isfinite(values).sum())
+    return (np.nansum(values) - values) / (count - 1) if count > 1 else np.full(len(values), np.nan)
+
+
 # One function a route.
 
 

@@ -1,9 +1,10 @@
 """Draw weight averages beside their members, the barriers between members, and the gain of ensembles.
 
 (a) Training and (b) test loss at the average of a group's members against their own mean loss; on the line they are
-equal. (c) The largest barrier on the straight lines from each member to the next. (d) What an ensemble gains in
-log-likelihood over its members against their disagreement, with Spearman's rho. Dots are groups, diamonds means with
-the bootstrap interval.
+equal. (c) The largest barrier on the straight lines between all pairs of members, as a share of the way from the
+members' loss to chance. (d) What an ensemble gains in log-likelihood over its members against their disagreement, with
+the mean over groups of Spearman's rho over methods. Dots are groups, of which no two share a seed, diamonds means with
+the interval.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wedgescape.analysis.ensembles import gain, several, summarise, tidy_averages
+from wedgescape.analysis.ensembles import gain, relative_barrier, several, summarise, tidy_averages
 from wedgescape.figures import style
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.study.places import AtBase
@@ -25,7 +26,7 @@ TITLE = "weight averages, barriers and gains"
 
 SPREAD = 0.44  # rows, over which the groups of a method are spread
 SIZES = {"swa": 7.5, "snapshots": 5.5, "fge": 3.5}  # points, of their diamonds, which would hide each other
-SMALL_BARRIER = 1e-3  # nats, below which the axis is linear
+SMALL_BARRIER = 1e-3  # of the way to chance, below which the axis is linear
 LETTERS = {"train": ("a", "Training loss"), "test": ("b", "Test loss")}
 
 
@@ -41,7 +42,7 @@ def draw(ensembles: AtBase, intervals: Intervals = Intervals()) -> Figure:
     for panel, (split, (letter, text)) in zip(axes[0], LETTERS.items(), strict=True):
         _draw_averages(panel, store.sel(split=split), intervals)
         style.title(panel, letter, text, "dashed: equal; colours as in c")
-    _draw_barriers(axes[1, 0], store["barrier"].sel(split="train"), intervals)
+    _draw_barriers(axes[1, 0], relative_barrier(store).sel(split="train"), intervals)
     style.title(axes[1, 0], "c", "Barriers between members")
     _draw_gains(axes[1, 1], store, intervals)
     style.title(axes[1, 1], "d", "Gain of ensembles")
@@ -84,7 +85,7 @@ def _draw_barriers(axes: Axes, values: xr.DataArray, intervals: Intervals) -> No
     axes.set_yticks(range(len(means)), [style.METHOD_NAMES[method] for method in values["ensemble"].values])
     for label, method in zip(axes.get_yticklabels(), values["ensemble"].values, strict=True):
         label.set_color(style.METHODS[method])
-    axes.set(ylim=(len(means) - 0.5, -0.5), xlabel="largest barrier, training loss (nats)")
+    axes.set(ylim=(len(means) - 0.5, -0.5), xlabel="largest barrier / way to chance, training loss")
     axes.grid(axis="y", color=style.FAINT, linewidth=0.3)
 
 

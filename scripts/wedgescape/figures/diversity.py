@@ -3,7 +3,7 @@
 (a) On which fraction of test examples two networks predict different classes and (b) the angle between their weights,
 for all members of all methods in the first group. (c-e) How far predictions are from those at the start of a path,
 against the angle between the weights: out of a tunnel, along a connector, and back along the training. Thin lines are
-seeds, thick ones means with the bootstrap interval. Dotted: the mean over pairs of independent solutions.
+groups, thick ones means with the interval. Dotted: the mean over pairs of independent solutions.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def draw(ensembles: AtBase, intervals: Intervals = Intervals()) -> Figure:
     style.log_axis(panels[0])
     panels[0].set_ylabel("difference from the start")
     handles = [Line2D([], [], color=style.NEUTRAL, linestyle=line, label=label) for line, label in MEASURES.values()]
-    label = f"disagreement of each of {paths.sizes['seed']} seeds"
+    label = f"disagreement of each of {paths.sizes['seed']} groups"
     handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=0.4, label=label))
     handles.append(Line2D([], [], color=style.NEUTRAL, linestyle="-.", linewidth=0.8, label="test error there"))
     look = {"color": style.METHODS["independent"], "linestyle": ":"}

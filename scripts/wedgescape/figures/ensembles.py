@@ -1,8 +1,8 @@
 """Draw how good ensembles are, at one budget of gradients for every method.
 
 Columns are scores on the test split. (a-d) Against the number of members: means over groups, and over subsets of a
-group's members, with the bootstrap interval over groups; methods that yield one network are dashed lines. (e-h) All
-members together: dots are groups, diamonds means with their intervals.
+group's members, with the interval over groups; methods that yield one network are dashed lines. (e-h) All members
+together: dots are groups, of which no two share a seed, diamonds means with their intervals.
 """
 
 from __future__ import annotations
@@ -59,10 +59,11 @@ def draw(ensembles: AtBase, intervals: Intervals = Intervals()) -> Figure:
     )
     for label, method in zip(axes[1, 0].get_yticklabels(), store["ensemble"].values, strict=True):
         label.set_color(style.METHODS[method])
+    count = store.sizes["seed"]
     handles = [
         Line2D([], [], color=style.NEUTRAL, marker="D", label=f"mean, {intervals.confidence:.0%} interval"),
         Line2D([], [], color=style.NEUTRAL, linestyle="--", label="one network"),
-        Line2D([], [], color=style.NEUTRAL, marker=".", linestyle="none", label=f"each of {store.sizes['seed']} seeds"),
+        Line2D([], [], color=style.NEUTRAL, marker=".", linestyle="none", label=f"each of {count} groups"),
     ]
     title = (
         "One budget of gradients for every method. High accuracy is good; of the other scores, low. Colours as in e."

@@ -1,11 +1,11 @@
 """Draw how far networks descend in random hyperplanes of d dimensions, and how many dimensions are enough.
 
-(a) The test accuracy at the end of a descent over what the same seed reaches in the full space, against d; marks on the
-dashed line are the thresholds, the means over seeds. (b) The training loss there; at the right, the full space's. Thin
-lines are seeds, thick ones their mean, bands the bootstrap interval of the mean. (c) The threshold of each seed (dots)
+(a) The training accuracy at the end of a descent over what the same seed reaches in the full space, against d; marks on
+the dashed line are the thresholds, geometric means over seeds. (b) The training loss there; at the right, the full space's.
+Thin lines are seeds, thick ones their mean, bands the interval of the mean. (c) The threshold of each seed (dots)
 against the number P of parameters, with means and intervals. A seed that never reached it is an open triangle at the
-largest d tried; then no mean is drawn, since that of the others would be too low. Seeds that diverged in the full space
-are left out and counted.
+largest d tried, a lower bound; then no mean is drawn, since that of the others would be too low. Seeds that are no
+optima in the full space are left out and counted.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from matplotlib.lines import Line2D
 from wedgescape.figures import style
 from wedgescape.measurements.hyperplanes import mean_threshold, measured, tidy
 from wedgescape.numerics.intervals import Interval, Intervals
+from wedgescape.numerics.judging import fit, left_out
 from wedgescape.study.places import AtWidths
-from wedgescape.study.settings import Rules
 
 CATEGORY = "4 Geometry"
 TITLE = "descents in random hyperplanes"
@@ -39,8 +39,8 @@ def tabulate(hyperplanes: AtWidths) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def draw(hyperplanes: AtWidths, rules: Rules = Rules(), intervals: Intervals = Intervals()) -> Figure:
-    """Draw the figure, with the fraction of the parameters below which a threshold is judged small."""
+def draw(hyperplanes: AtWidths, intervals: Intervals = Intervals()) -> Figure:
+    """Draw the figure."""
     stores = sorted(hyperplanes.values(), key=lambda store: store.attrs["parameters"])
     figure, axes = style.panels(1, 3, style.TWO_COLUMNS, HEIGHT)
     accuracy, loss, threshold = axes[0]
@@ -61,8 +61,8 @@ def draw(hyperplanes: AtWidths, rules: Rules = Rules(), intervals: Intervals = I
         color=style.NEUTRAL,
     )
     for store, look in zip(stores, looks, strict=True):
-        kept = store.isel(seed=np.flatnonzero(~store["diverged"].values.astype(bool)))
-        relative = (kept["accuracy"] / kept["full_accuracy"]).sel(split="test")
+        kept = store.isel(seed=np.flatnonzero(fit(store).values))
+        relative = (kept["accuracy"] / kept["full_accuracy"]).sel(split="train")
         mean = mean_threshold(store, intervals)
         _draw_along(accuracy, relative, look["color"], intervals)
         _draw_along(loss, kept["loss"].sel(split="train"), look["color"], intervals)
@@ -71,7 +71,7 @@ def draw(hyperplanes: AtWidths, rules: Rules = Rules(), intervals: Intervals = I
         _draw_thresholds(threshold, kept, mean, look)
     for panel in (accuracy, loss):
         _dimension_axis(panel, stores)
-    accuracy.set(ylabel="test accuracy / full space's", ylim=(0, 1.02))
+    accuracy.set(ylabel="training accuracy / full space's", ylim=(0, 1.02))
     loss.set_ylabel("training loss (nats)")
     style.log_axis(loss)
     middle = np.exp(np.mean([np.log(store["full_loss"].sel(split="train").mean()) for store in stores]))
@@ -85,7 +85,7 @@ def draw(hyperplanes: AtWidths, rules: Rules = Rules(), intervals: Intervals = I
         fontsize=6.5,
         color=style.NEUTRAL,
     )
-    _finish_thresholds(threshold, [store.attrs["parameters"] for store in stores], rules.maximum_threshold_fraction)
+    _finish_thresholds(threshold, [store.attrs["parameters"] for store in stores])
     threshold.set_ylabel(f"dimensions {name} that are enough")
     for panel, letter, text in zip(axes[0], "abc", ("Accuracy", "Loss", f"Threshold {name}"), strict=True):
         style.title(panel, letter, text)
@@ -130,13 +130,13 @@ def _draw_thresholds(axes: Axes, store: xr.Dataset, mean: Interval, look: dict) 
         axes.annotate(share, place, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=6.5)
 
 
-def _finish_thresholds(axes: Axes, parameters: list[int], rule: float) -> None:
-    """Lay out the axes and draw the whole space and the rule that the threshold is judged by."""
-    lowest = min(axes.dataLim.y0, 0.5 * rule * min(parameters))
+def _finish_thresholds(axes: Axes, parameters: list[int]) -> None:
+    """Lay out the axes and draw the whole space and a tenth of it."""
+    lowest = min(axes.dataLim.y0, 0.05 * min(parameters))
     style.value_axis(axes, parameters)
     ends = np.array(axes.get_xlim())
     middle = math.sqrt(min(parameters) * max(parameters))
-    for share, text in ((1.0, "$d = P$"), (rule, f"${style.number(100 * rule)}$ % of $P$")):
+    for share, text in ((1.0, "$d = P$"), (0.1, "$d = P / 10$")):
         axes.plot(ends, share * ends, **GUIDE)
         axes.text(
             middle,
@@ -156,7 +156,7 @@ def _finish_thresholds(axes: Axes, parameters: list[int], rule: float) -> None:
 
 
 def _legend(figure: Figure, stores: list[xr.Dataset], looks: list[dict], intervals: Intervals, name: str) -> None:
-    seeds = max(store.sizes["seed"] for store in stores)
+    seeds = max(int(fit(store).sum()) for store in stores)
     handles = [
         Line2D([], [], label=f"width {store.attrs['width']}", markersize=4, **look)
         for store, look in zip(stores, looks, strict=True)
@@ -168,7 +168,7 @@ def _legend(figure: Figure, stores: list[xr.Dataset], looks: list[dict], interva
     if any((store["censored"].values == "above").any() for store in stores):
         look = {"color": style.NEUTRAL, "linestyle": "none", "marker": "^", "markerfacecolor": "none"}
         handles.append(Line2D([], [], label=f"{name} not reached", **look))
-    lost = sum(int(store["diverged"].sum()) for store in stores)
+    lost = sum(left_out(store) for store in stores)
     if lost:
-        handles.append(Line2D([], [], linestyle="none", label=f"diverged: {lost}"))
+        handles.append(Line2D([], [], linestyle="none", label=f"no optima: {lost}"))
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 7), columnspacing=1.2)

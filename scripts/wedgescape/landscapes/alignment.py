@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -177,11 +177,13 @@ class Matching:
         orders: for each hidden layer, which unit of the second network takes each place.
         objective: inner products of all weights, at the beginning and after every pass.
         converged: whether the last pass changed nothing.
+        reached: the objectives at which all attempts ended, the best one first.
     """
 
     orders: list[np.ndarray]
     objective: list[float]
     converged: bool
+    reached: list[float]
 
     @property
     def moved(self) -> list[float]:
@@ -190,23 +192,34 @@ class Matching:
 
 
 def match_weights(first: np.ndarray, second: np.ndarray, layers: Sequence[HiddenLayer], passes: int = 100,
-                  key: Sequence[int] = ()) -> Matching:  # fmt: skip
+                  attempts: int = 1, key: Sequence[int] = ()) -> Matching:  # fmt: skip
     """Match a network's hidden units to another's by weights (Ainsworth et al. 2022, algorithm 1).
 
     Seeks the permutations that maximise the inner product of the two weight vectors, and so minimise their distance.
     One layer at a time that is a linear assignment, solved exactly; layers take turns in random order until a pass
-    changes none. The objective never falls, and ends in a local maximum.
+    changes none. The objective never falls, and ends in a local maximum. Which one depends on the order of layers and
+    on where the search begins, so there are several attempts, and the best one by the objective is taken. The first
+    begins with units in their places, the others after random permutations.
 
     Args:
         first: (P,), whose units keep their places.
         second: (P,), whose units are permuted.
         layers: of both.
         passes: over all layers, at most.
-        key: of the random stream of the order.
+        attempts: how many.
+        key: of the random streams.
     """
-    first, moving = first.astype(np.float64), second.astype(np.float64)
-    orders = [np.arange(layer.units) for layer in layers]
-    draw = stream("alignment", *key)
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    found = [_match_once(first, second, layers, passes, attempt, key) for attempt in range(attempts)]
+    best = max(found, key=lambda one: one.objective[-1])  # the first of equally good ones
+    return replace(best, reached=sorted((one.objective[-1] for one in found), reverse=True))
+
+
+def _match_once(first: np.ndarray, second: np.ndarray, layers: Sequence[HiddenLayer], passes: int, attempt: int,
+                key: Sequence[int]) -> Matching:  # fmt: skip
+    draw = stream("alignment", *key, attempt)
+    orders = [draw.permutation(layer.units) if attempt else np.arange(layer.units) for layer in layers]
+    moving = permute(second, layers, orders) if attempt else second
     objective, changed = [float(first @ moving)], True
     for _pass in range(passes):
         changed = False
@@ -222,11 +235,13 @@ def match_weights(first: np.ndarray, second: np.ndarray, layers: Sequence[Hidden
         objective.append(float(first @ moving))
         if not changed:
             break
-    return Matching(orders, objective, not changed)
+    return Matching(orders, objective, not changed, objective[-1:])
 
 
-def matched(first: Tensor, second: Tensor, layers: Sequence[HiddenLayer], passes: int, key: Sequence[int]):
+def matched(
+    first: Tensor, second: Tensor, layers: Sequence[HiddenLayer], passes: int, attempts: int, key: Sequence[int]
+) -> tuple[Tensor, Matching]:
     """Return weights (P,) with their units matched to those of the first weights (P,), and the `Matching`."""
     weights = second.cpu().numpy()
-    matching = match_weights(first.cpu().numpy(), weights, layers, passes, key)
+    matching = match_weights(first.cpu().numpy(), weights, layers, passes, attempts, key)
     return torch.from_numpy(permute(weights, layers, matching.orders)).to(second), matching

@@ -48,9 +48,9 @@ def measure(
         return optima.flagged(left_out(error))
 
     def arrange(seeds: Sequence[int], corners: Tensor) -> Tensor:
-        first, passes = corners[0], alignment.passes
+        first, limits = corners[0], (alignment.passes, alignment.attempts)
         others = zip(seeds[1:], corners[1:], strict=True)
-        return torch.stack([first, *(matched(first, other, layers, passes, (seeds[0], k))[0] for k, other in others)])
+        return torch.stack([first, *(matched(first, other, layers, *limits, (seeds[0], k))[0] for k, other in others)])
 
     return optima.flagged(unaligned.measure_sets(sound, connectors, arrange)[list(VARIABLES)])
 

@@ -17,9 +17,9 @@ from wedgescape.landscapes.alignment import hidden_layers, matched
 from wedgescape.landscapes.base import SPLITS
 from wedgescape.landscapes.lines import barrier, interpolate
 from wedgescape.landscapes.operations import Case, MultiplyAdd, Work, evaluations, times
-from wedgescape.measurements.curves import draw_pairs
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.judging import Claim, fit
+from wedgescape.numerics.pairs import draw_pairs
 from wedgescape.stores.zarr_stores import Variable, labelled
 from wedgescape.study.places import AtBase, AtWidths
 from wedgescape.study.sections import Count, Section, key
@@ -31,7 +31,7 @@ class Settings(Section):
 
     pairs: Count = key(
         6,
-        "Number of random pairs of optima, which share as few seeds as possible; all pairs, if there are fewer.",
+        "Random pairs of optima, at most, of which every optimum is in equally many; all pairs, if there are fewer.",
         smoke=2,
     )
     points: int = key(
@@ -42,6 +42,12 @@ class Settings(Section):
     )
     passes: Count = key(
         100, "Largest number of passes of matching over all hidden layers; it ends as soon as one changes nothing."
+    )
+    attempts: Count = key(
+        4,
+        "Number of matchings, each with its own random order of layers. The one that brings the weights closest is "
+        "taken.",
+        smoke=2,
     )
 
 
@@ -55,7 +61,10 @@ VARIABLES = {
     "distance": Variable(ON_LINES[:2], "Euclidean distance between the two optima", "weights"),
     "cosine": Variable(ON_LINES[:2], "cosine of the angle between the two optima, seen from the origin", "1"),
     "moved": Variable(("pair", "layer"), "fraction of units that moved", "1"),
-    "passes": Variable(("pair",), "passes of matching"),
+    "passes": Variable(("pair",), "passes of the matching that was taken"),
+    "attempt_cosine": Variable(
+        ("pair", "attempt"), "cosine of the angle between the two optima after each matching, in falling order", "1"
+    ),
     "converged": Variable(("pair",), "the last pass changed nothing"),
     "members": Variable(("pair", "end"), "the seeds of a pair"),
 }
@@ -88,7 +97,8 @@ def _measure(optima: Optima, settings: Settings) -> xr.Dataset:
     if not chosen:
         return left_out(f"{len(optima)} runs stayed finite, and a pair needs 2")
     starts, before = (torch.stack([by_seed[pair[end]] for pair in chosen]) for end in (0, 1))
-    found = [matched(by_seed[one], by_seed[other], layers, settings.passes, (one, other)) for one, other in chosen]
+    limits = settings.passes, settings.attempts
+    found = [matched(by_seed[one], by_seed[other], layers, *limits, (one, other)) for one, other in chosen]
     after = torch.stack([weights for weights, _matching in found])
     t = torch.linspace(0, 1, settings.points, dtype=torch.float64)
     seen = [
@@ -100,6 +110,7 @@ def _measure(optima: Optima, settings: Settings) -> xr.Dataset:
         for name in ("loss", "accuracy")
     )
     first, second = starts.cpu().double(), torch.stack([before, after]).cpu().double()  # (pair, P), (stage, pair, P)
+    norms = [points.norm(dim=1).numpy() for points in (first, second[0])]
     values = {
         "loss": loss,
         "accuracy": accuracy,
@@ -109,6 +120,7 @@ def _measure(optima: Optima, settings: Settings) -> xr.Dataset:
         "moved": [match.moved for _weights, match in found],
         "passes": [len(match.objective) - 1 for _weights, match in found],
         "converged": [match.converged for _weights, match in found],
+        "attempt_cosine": [match.reached for _weights, match in found] / np.prod(norms, axis=0)[:, None],
         "members": chosen,
     }
     coordinates = {
@@ -146,7 +158,8 @@ def matching(case: Case) -> Work:
     except InputError:
         return Work()
     one_pass = sum(layer.units * math.prod(axis.shape) for layer in layers for axis in layer.axes)
-    return Work({MultiplyAdd(): PASSES * one_pass})
+    attempts = case.study.config["alignment"]["attempts"]
+    return Work({MultiplyAdd(): attempts * PASSES * one_pass})
 
 
 CLAIMS = (
@@ -162,23 +175,22 @@ def claims(
     """Estimate how much of what separates optima is a matter of the order of their units.
 
     At each width, the barrier of the training loss after matching over the one before, in decades, over pairs of seeds;
-    how the barrier after matching changes from the narrowest to the widest network, on the same pairs; for the largest
-    m, the training loss at the centroid of matched optima over that of the unmatched. Networks that no matching fits
-    are left out.
+    how the barrier after matching changes from the narrowest to the widest network, on pairs of the same seeds; for the
+    largest m, the training loss at the centroid of matched optima over that of the unmatched. A barrier that is gone
+    after matching counts as `FLOOR` of the one before. Networks that no matching fits are left out.
     """
     stores = aligned(alignment)
     if not stores:
         return
-    for store in stores:
-        height = store["barrier"].sel(split="train")
-        ratio = _decades(height.sel(alignment="after"), height.sel(alignment="before"))
+    after = [floored(store["barrier"].sel(split="train")) for store in stores]
+    for store, height in zip(stores, after, strict=True):
+        ratio = _decades(height, store["barrier"].sel(split="train", alignment="before"))
         found, names = intervals.pairs(ratio, store["members"].values), {"width": store.attrs["width"]}
         yield Claim("aligned_barrier", "log10(barrier after / before matching)", found, names, int((~fit(store)).sum()))
     if len(stores) > 1:
-        ends = [store["barrier"].sel(split="train", alignment="after") for store in (stores[-1], stores[0])]
-        pairs = min(end.sizes["pair"] for end in ends)
-        change = _decades(*(end[:pairs] for end in ends))
-        found = intervals.pairs(change, stores[0]["members"].values[:pairs])
+        shared = [pair for pair in stores[0]["pair"].values if pair in stores[-1]["pair"].values]
+        change = _decades(after[-1].sel(pair=shared), after[0].sel(pair=shared))
+        found = intervals.pairs(change, stores[0]["members"].sel(pair=shared).values)
         yield Claim("aligned_width", "log10(barrier after matching, widest / narrowest network)", found)
     size = int(aligned_connectors["size"].max())
     before, after = (
@@ -186,6 +198,14 @@ def claims(
     )
     found = intervals.sets(_decades(after, before), aligned_connectors["members"].sel(size=size).values)
     yield Claim("aligned_centroid", "log10(loss at the centroid after / before matching)", found, {"size": size})
+
+
+FLOOR = 1e-4  # of the barrier before matching
+
+
+def floored(heights: xr.DataArray) -> xr.DataArray:
+    """Return the barriers (alignment, pair) after matching, at least `FLOOR` of those before: zero has no logarithm."""
+    return np.maximum(heights.sel(alignment="after"), FLOOR * heights.sel(alignment="before"))
 
 
 def _decades(first: xr.DataArray, second: xr.DataArray) -> np.ndarray:

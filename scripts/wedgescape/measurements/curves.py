@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -20,7 +19,7 @@ from wedgescape.landscapes.lines import barrier
 from wedgescape.landscapes.operations import Case, Step, Work, evaluations
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.judging import Claim
-from wedgescape.numerics.randomness import stream
+from wedgescape.numerics.pairs import draw_pairs
 from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
 from wedgescape.study.places import AtBase
 from wedgescape.study.sections import AllDifferent, Count, PositiveNumber, Section, key
@@ -38,7 +37,7 @@ class Settings(Section):
     bends: Count = key(1, "Points at which a chain bends; all of a chain but its ends is trained.")
     pairs: Count = key(
         6,
-        "Random pairs of optima, which share as few optima as possible; all pairs, if there are fewer.",
+        "Random pairs of optima, at most, of which every optimum is in equally many; all pairs, if there are fewer.",
         smoke=2,
     )
     steps: Count = key(500, "Steps of the descent that trains the curves.", smoke=20)
@@ -73,25 +72,6 @@ VARIABLES = {
     )
     for kind in ("bezier", "chain")
 }
-
-
-def draw_pairs(seeds: Iterable[int], count: int) -> list[tuple[int, int]]:
-    """Return `count` random pairs of different seeds, each pair sorted; all pairs, if there are fewer.
-
-    Pairs share as few seeds as possible: no seed is drawn again before all have been drawn.
-    """
-    seeds = sorted(int(seed) for seed in seeds)
-    draw = stream("curve pairs")
-    left = list(itertools.combinations(seeds, 2))
-    left = [left[k] for k in draw.permutation(len(left))]
-    used, drawn = dict.fromkeys(seeds, 0), []
-    for _pair in range(min(count, len(left))):
-        best = min(left, key=lambda pair: (max(used[seed] for seed in pair), sum(used[seed] for seed in pair)))
-        left.remove(best)
-        drawn.append(best)
-        for seed in best:
-            used[seed] += 1
-    return drawn
 
 
 def train_curves(curve: CurveLandscape, pairs: Sequence[Sequence[int]], settings: Settings, steps: int) -> Tensor:

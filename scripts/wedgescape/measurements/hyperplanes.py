@@ -38,7 +38,7 @@ class Settings(Section):
     batch_size: Count = key(128, "Examples per step.", smoke=64)
     accuracy_fraction: Fraction = key(
         0.9,
-        "The threshold is the d at which the test accuracy reaches this fraction of the same seed's in the full space.",
+        "The threshold is the d at which the training accuracy reaches this fraction of the same seed's optimum's.",
     )
 
 
@@ -165,7 +165,7 @@ VARIABLES = {
     "full_accuracy": Variable(ALONG[1:], "accuracy after training in the full space", "1"),
     "threshold": Variable(
         ("seed",),
-        "dimensions at which the fraction of the full space's test accuracy is reached, interpolated in log d; "
+        "dimensions at which the fraction of the full space's training accuracy is reached, interpolated in log d; "
         "nan where it never is",
         "1",
     ),
@@ -180,8 +180,9 @@ def measure(optima: Optima, settings: Settings = Settings(), tell: Tell = lambda
     """Measure how far networks descend in random hyperplanes through their initialisations, and the threshold d_90.
 
     Adam's rate falls to zero along a cosine. The threshold of a seed is the smallest d, interpolated in log d, at which
-    the test accuracy reaches a fraction of the seed's own in the full space. Hyperplanes of more and more dimensions
-    are tried until every seed has reached it; what lies beyond is not measured, nan.
+    the training accuracy reaches a fraction of that at the seed's own optimum; nothing is chosen by the test split.
+    Hyperplanes of more and more dimensions are tried until every seed has reached it; what lies beyond is not measured,
+    nan.
 
     Args:
         optima: of one setting, whose landscape also evaluates accuracy.
@@ -192,12 +193,12 @@ def measure(optima: Optima, settings: Settings = Settings(), tell: Tell = lambda
         A dataset over (dimension, seed, split).
     """
     optima = optima.first(settings.seeds)
-    landscape, test = optima.landscape, SPLITS.index("test")
+    landscape, train = optima.landscape, SPLITS.index("train")
     dimensions = capped(settings.dimensions, landscape.dim)
     recipe = _recipe(settings)
     full = [landscape.evaluate(optima.points, split) for split in SPLITS]
     full = {name: torch.stack([values[name] for values in full], 1).cpu().numpy() for name in ("loss", "accuracy")}
-    targets = settings.accuracy_fraction * full["accuracy"][:, test]
+    targets = settings.accuracy_fraction * full["accuracy"][:, train]
     found = search(
         landscape,
         optima.starts,
@@ -206,10 +207,10 @@ def measure(optima: Optima, settings: Settings = Settings(), tell: Tell = lambda
         settings.epochs * recipe.steps_per_epoch(landscape.examples),
         optima.seeds,
         # A seed that diverged in the full space has no target: nothing waits for it.
-        lambda values: (values["accuracy"][:, test] >= targets) | ~np.isfinite(targets),
+        lambda values: (values["accuracy"][:, train] >= targets) | ~np.isfinite(targets),
         tell,
     )
-    thresholds, censored = first_reaching(dimensions, found["accuracy"][:, :, test], targets)
+    thresholds, censored = first_reaching(dimensions, found["accuracy"][:, :, train], targets)
     values = {
         **{name: found[name] for name in ("loss", "accuracy", "distance")},
         **{f"full_{name}": value for name, value in full.items()},
@@ -266,7 +267,7 @@ def claims(hyperplanes: AtWidths, intervals: Intervals) -> Iterator[Claim]:
         found = intervals.bounds(np.log10(needed / dim)[kept], censored[kept])
         names = {"width": store.attrs["width"]}
         share = f"{store.attrs['accuracy_fraction']:.0%}"
-        quantity = f"log10(dimensions for {share} of the accuracy / parameters)"
+        quantity = f"log10(dimensions for {share} of the training accuracy / parameters)"
         yield Claim("hyperplane", quantity, found, names, int((~kept).sum()))
 
 
@@ -284,7 +285,7 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
         for split in SPLITS
         for name in ("loss", "accuracy")
     ]
-    relative = (store["accuracy"] / store["full_accuracy"]).sel(split="test", drop=True).rename("relative_accuracy")
+    relative = (store["accuracy"] / store["full_accuracy"]).sel(split="train", drop=True).rename("relative_accuracy")
     merged = xr.merge([*wide, relative, store[["distance", "threshold", "censored"]]])
     columns = [*(part.name for part in wide), relative.name, "distance", "threshold", "censored"]
     table = as_rows(merged, ("dimension", "seed"), columns)
@@ -293,11 +294,12 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
 
 
 def mean_threshold(store: xr.Dataset, intervals: Intervals) -> Interval:
-    """Return the mean threshold over seeds with its interval, without seeds that diverged in the full space.
+    """Return the geometric mean of thresholds over seeds with its interval, without seeds that are no optima.
 
     Nan with an unbounded interval where a seed never reached its target: a mean over the others would be too low.
     """
-    kept = ~store["diverged"].values.astype(bool)
+    kept = fit(store).values
     if (store["censored"].values[kept] == "above").any():
         return Interval(np.nan, -np.inf, np.inf)
-    return intervals.mean(store["threshold"].values[kept])
+    found = intervals.mean(np.log(store["threshold"].values[kept]))
+    return Interval(*(float(np.exp(end)) for end in (found.estimate, found.low, found.high)))

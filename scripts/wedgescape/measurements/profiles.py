@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,7 @@ from wedgescape.measurements.tunnels import keeps_accuracy, keeps_loss
 from wedgescape.numerics.crossings import Crossing, first_crossing, halvings
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import Intervals, ends_of
-from wedgescape.numerics.judging import Claim, left_out
+from wedgescape.numerics.judging import Claim, fit, left_out
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.places import AtBase, AtSetting
 from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
@@ -63,8 +65,10 @@ class Settings(Section):
     accuracy_fraction: Fraction = key(
         0.9, "A direction ends where the training accuracy falls below this fraction of the optimum's."
     )
-    loss_threshold: PositiveNumber = key(
-        0.5, "By the second definition, it ends where the training loss rises above this value, in nats."
+    loss_fraction: Fraction = key(
+        0.25,
+        "By the second definition, it ends where the training loss has risen by this fraction of the way from the "
+        "optimum's to chance, ln of the number of classes.",
     )
     length_error: Fraction = key(0.01, "Largest error of a direction's length, relative to it.", smoke=0.1)
 
@@ -232,6 +236,7 @@ VARIABLES = {
         for rule in RULES
         for name, (text, unit) in LENGTHS.items()
     },
+    "members": Variable(("pair", "end_of_line"), "the seeds of the optima that a line joins"),
     "radius": Variable(("seed",), "Euclidean norm of the optimum", "weights"),
     "target": Variable(
         ("direction", "seed"),
@@ -247,6 +252,7 @@ VARIABLES = {
         for line, (dim, text) in LINES.items()
         for name, unit in UNITS.items()
     },
+    "loss_threshold": Variable(("seed",), "training loss above which a direction ends, by the loss threshold", "nat"),
     **{
         f"{line}_{name}": Variable((dim, "split"), f"largest {meaning} on the line {text}", "nat")
         for line, (dim, text) in LINES.items()
@@ -308,8 +314,10 @@ def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings
         "sign": list(SIGNS),
         "alpha": described(("alpha",), t, "part of the way along a straight line", "1"),
     }
+    limits = loss_thresholds(landscape.losses(points), optima.chance_loss, settings.loss_fraction)
     values = {
-        **_profiles(landscape, points, directions, radius, grid, settings),
+        **_profiles(landscape, points, directions, radius, grid, limits, settings),
+        "loss_threshold": limits.cpu(),
         "radius": radius.cpu(),
         "target": torch.stack([distance.get(name, missing) for name in names]).cpu(),
         "norm": directions.double().norm(dim=2).T.cpu(),
@@ -322,26 +330,42 @@ def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings
         coordinates["end"] = described(("end",), ["top", "bottom"], text)
     if len(sound) > 1:
         values |= _lines(landscape, points, ends["optimum"], t, "pair")
-        pairs = zip(sound.seeds, np.roll(sound.seeds, -1), strict=True)
-        coordinates["pair"] = [f"{one}-{other}" for one, other in pairs]
+        values["members"] = np.stack([sound.seeds, np.roll(sound.seeds, -1)], 1)
+        coordinates["pair"] = [f"{one}-{other}" for one, other in values["members"]]
     attributes = {
         "reach": settings.reach,
+        "chance_loss": optima.chance_loss,
         "accuracy_fraction": settings.accuracy_fraction,
-        "loss_threshold": settings.loss_threshold,
+        "loss_fraction": settings.loss_fraction,
         "directions": "profiles.measure regenerates them from the weights, the seeds and the settings",
     }
     return first.flagged(labelled(VARIABLES, values, coordinates, attributes))
 
 
+def loss_thresholds(losses: Tensor, chance: float, fraction: float) -> Tensor:
+    """Return the losses (K,) that lie a fraction of the way from those of optima (K,) to chance; both in nats.
+
+    A landscape without classes has no chance level (nan); there the way is 1.
+    """
+    way = chance - losses if math.isfinite(chance) else torch.ones_like(losses)
+    return losses + fraction * way
+
+
 def _profiles(
-    landscape: Landscape, optima: Tensor, directions: Tensor, radius: Tensor, grid: Tensor, settings: Settings
+    landscape: Landscape,
+    optima: Tensor,
+    directions: Tensor,
+    radius: Tensor,
+    grid: Tensor,
+    limits: Tensor,
+    settings: Settings,
 ) -> dict[str, Tensor]:
     """Return profiles over (direction, seed, split, step) and by each rule lengths over (direction, seed, sign)."""
-    rules = {"accuracy": keeps_accuracy(settings.accuracy_fraction), "loss": keeps_loss(settings.loss_threshold)}
     steps = torch.cat([-grid.flip(0)[:-1], grid])
     halve = halvings(float(grid[2] / grid[1]) - 1, settings.length_error)
     values: dict[str, list[Tensor]] = {}
-    for point, ways, norm in zip(optima, directions, radius.double().cpu(), strict=True):
+    for point, ways, norm, limit in zip(optima, directions, radius.double().cpu(), limits.tolist(), strict=True):
+        rules = {"accuracy": keeps_accuracy(settings.accuracy_fraction), "loss": keeps_loss(limit)}
         on_steps = {split: profile(landscape, point, ways, steps * norm, split) for split in SPLITS}
         for name in on_steps["train"]:
             values.setdefault(name, []).append(torch.stack([on_steps[split][name].cpu() for split in SPLITS], 1))
@@ -402,7 +426,7 @@ def work(case: Case, settings: Settings) -> Work:
     return total
 
 
-RISE = 0.01  # nats: what counts as no rise
+RISE = 0.005  # of the way to chance: what counts as no rise
 CLAIMS = (
     "long_radial_outwards",
     "long_radial_inwards",
@@ -415,32 +439,50 @@ def claims(profiles: AtBase, intervals: Intervals) -> Iterator[Claim]:
     """Estimate how long the radial direction is, how high barriers on straight lines are, how often none is met.
 
     Radial, outwards and inwards apart: log10 of (length of the radial direction) / (geometric mean length of
-    random ones), by the accuracy threshold; beyond the reach, the reach counts. Barriers of the training loss, over
-    pairs of seeds. Monotonic: the share of seeds whose training loss nowhere rises from the initialisation to the
-    optimum.
+    random ones), by the accuracy threshold. A ray that does not end within the reach is longer: with it, the ratio is a
+    bound. Barriers of the training loss, over pairs of seeds, as a share of the way from the ends' loss to chance.
+    Monotonic: the share of seeds whose training loss nowhere rises from the initialisation to the optimum, but for
+    `RISE` of that way.
     """
     lost, store = left_out(profiles), sound_seeds(profiles)
-    logs = by_kind(store).pivot_table("log_length", "seed", "name")
+    table = by_kind(store)
+    logs, opened = (table.pivot_table(name, "seed", "name") for name in ("log_length", "open"))
+    random = KINDS["random"][0]
     for name, side in zip(KINDS["radial"], ("outwards", "inwards"), strict=True):
-        ratio = (logs[name] - logs[KINDS["random"][0]]).to_numpy() / np.log(10)
+        ratio = (logs[name] - logs[random]).to_numpy() / np.log(10)
+        found = intervals.bounds(ratio, np.where(opened[name] > 0, 1, 0))
+        if (opened[random] > 0).any():  # random ones are longer than was seen, so that the ratio may be lower
+            found = replace(found, low=-np.inf)
         quantity = "log10(length of the radial direction / of random ones)"
-        yield Claim(f"long_radial_{side}", quantity, intervals.mean(ratio), left_out=lost)
+        yield Claim(f"long_radial_{side}", quantity, found, left_out=lost)
     if "pair_barrier" in store:
-        found = intervals.pairs(store["pair_barrier"].sel(split="train").values, _pairs(store))
-        yield Claim("linear_barrier", "barrier of the training loss, nats", found, left_out=lost)
-    rises = store["init_rise"].sel(split="train").values
+        height = relative_height(store, "pair", "barrier")
+        kept = pd.Index(store["seed"].values)
+        inside = [all(seed in kept for seed in pair) for pair in store["members"].values]
+        found = intervals.pairs(np.where(inside, height, np.nan), store["members"].values)
+        yield Claim("linear_barrier", "barrier of the training loss, share of the way to chance", found, left_out=lost)
+    rises = relative_height(store, "init", "rise")
     found = intervals.share(int((rises <= RISE).sum()), len(rises))
-    yield Claim("monotonic_interpolation", f"share of seeds that rise by at most {RISE} nats", found, left_out=lost)
+    quantity = f"share of seeds that rise by at most {RISE:.1%} of the way to chance"
+    yield Claim("monotonic_interpolation", quantity, found, left_out=lost)
 
 
-def _pairs(store: xr.Dataset) -> np.ndarray:
-    seeds = store["seed"].values
-    return np.stack([seeds, np.roll(seeds, -1)], 1)
+def relative_height(store: xr.Dataset, line: str, name: str) -> np.ndarray:
+    """Return barriers or rises (n,) of the training loss on lines, over the way from their optima's loss to chance.
+
+    Args:
+        store: of `measure`, without seeds that are no optima.
+        line: one of `LINES`.
+        name: `barrier` or `rise`.
+    """
+    losses = store[f"{line}_loss"].sel(split="train")
+    ends = losses.isel(alpha=[-1] if line == "init" else [0, -1]).mean("alpha")
+    return (store[f"{line}_{name}"].sel(split="train") / (store.attrs["chance_loss"] - ends)).values
 
 
 def sound_seeds(profiles: xr.Dataset) -> xr.Dataset:
-    """Return a store without the seeds that diverged."""
-    return profiles.isel(seed=~profiles["diverged"].values.astype(bool))
+    """Return a store without the seeds that are no optima."""
+    return profiles.isel(seed=fit(profiles).values)
 
 
 def by_kind(profiles: xr.Dataset, rule: str = "accuracy") -> pd.DataFrame:
@@ -466,9 +508,13 @@ def by_kind(profiles: xr.Dataset, rule: str = "accuracy") -> pd.DataFrame:
 
 
 def summarise(table: pd.DataFrame, intervals: Intervals) -> pd.DataFrame:
-    """Return one row per kind, longest first: the geometric mean of relative lengths over seeds, with its interval."""
+    """Return one row per kind, longest first: the geometric mean of relative lengths over seeds, with its interval.
+
+    Where a ray does not end within the reach, the mean is a lower bound and its interval has no upper end.
+    """
     rows = []
     for (kind, name), group in table.groupby(["kind", "name"], sort=False):
-        ends = {end: float(np.exp(value)) for end, value in ends_of(intervals.mean(group["log_length"])).items()}
-        rows.append({"kind": kind, "name": name, **ends, "open": group["open"].mean(), "seeds": len(group)})
+        found = intervals.bounds(group["log_length"], np.where(group["open"] > 0, 1, 0))
+        ends = {end: float(np.exp(value)) for end, value in ends_of(found).items()}
+        rows.append({"kind": kind, "name": name, **ends, "open": group["open"].mean(), "seeds": found.units})
     return pd.DataFrame(rows).sort_values("estimate", ascending=False, kind="stable", ignore_index=True)

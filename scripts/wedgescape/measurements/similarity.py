@@ -19,17 +19,23 @@ from wedgescape.landscapes.base import SPLITS
 from wedgescape.landscapes.lines import barrier_along
 from wedgescape.landscapes.operations import Case, Comparison, Evaluation, Work, evaluations
 from wedgescape.numerics.judging import Claim
+from wedgescape.numerics.pairs import pairs_in_circle
 from wedgescape.stores.zarr_stores import Variable, labelled
-from wedgescape.study.sections import Section, key
+from wedgescape.study.sections import Count, Section, key
 from wedgescape.training.optima import Optima
 
 
 class Settings(Section):
     """How alike the networks of a setting are, as functions and in weight space, at every setting of a grid."""
 
+    neighbours: Count = key(
+        2,
+        "Straight lines lead from each optimum to so many on either side, in a circle of all seeds.",
+        smoke=1,
+    )
     points: int = key(
-        41,
-        "Points on the straight line from each optimum to the next at which its barrier is sought, ends included.",
+        21,
+        "Points on the straight line between two optima at which its barrier is sought, ends included.",
         ge=3,
         smoke=5,
     )
@@ -166,10 +172,13 @@ VARIABLES = {
     "weight_distance": Variable(("seed", "other"), "Euclidean distance between two seeds' weights", "weights"),
     "barrier": Variable(
         ("seed", "split"),
-        "largest excess of the loss over the chord on the straight line to the next seed that did not diverge",
+        "largest excess of the loss over the chord on the straight line to another seed, mean over this seed's lines",
         "nat",
     ),
-    "next": Variable(("seed",), "the seed that the straight line leads to; -1 where there is none"),
+    "pair_barrier": Variable(
+        ("pair", "split"), "largest excess of the loss over the chord on the straight line between two seeds", "nat"
+    ),
+    "members": Variable(("pair", "end"), "the seeds of a pair; every seed is in equally many"),
     "loss": Variable(("seed", "split"), "mean cross-entropy of the seed's network", "nat"),
     "error": Variable(("seed", "split"), "fraction of examples that the seed's network gets wrong", "1"),
 }
@@ -178,21 +187,23 @@ VARIABLES = {
 def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     """Measure how alike the networks of one setting are (our definition).
 
-    Runs that diverged are in no pair: their rows are nan, and a line leads past them to the next sound seed, the
-    last one's to the first.
+    Runs that diverged are in no pair: their rows are nan. The sound ones stand in a circle, in which straight lines
+    lead from each to its nearest neighbours, so that each is in equally many pairs.
 
     Args:
         optima: of one setting, whose landscape also predicts and evaluates accuracy.
         settings: of the measurement.
 
     Returns:
-        Comparisons over (seed, other); the barrier to the next seed and which that is, loss and error over seeds.
+        Comparisons over (seed, other); barriers over pairs and, as means, over seeds; loss and error over seeds.
     """
     landscape, sound = optima.landscape, np.flatnonzero(~optima.diverged)
     count, seeds = len(optima), np.asarray(optima.seeds)
     values = {name: np.full((count, count), np.nan) for name in COMPARISONS}
     values |= {name: np.full((count, len(SPLITS)), np.nan) for name in ("barrier", "loss", "error")}
-    values["next"] = np.full(count, -1)
+    pairs = pairs_in_circle(len(sound), settings.neighbours)
+    values["members"] = seeds[sound][pairs]
+    values["pair_barrier"] = np.full((len(pairs), len(SPLITS)), np.nan)
     if len(sound):
         kept = optima.sound().points
         probabilities = landscape.predictions(kept, "test")
@@ -202,19 +213,23 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
             seen = landscape.evaluate(kept, split)
             values["loss"][sound, column] = seen["loss"].cpu()
             values["error"][sound, column] = 1 - seen["accuracy"].cpu()
-    if len(sound) > 1:
-        values["next"][sound] = seeds[np.roll(sound, -1)]
+    if len(pairs):
+        starts, ends = (kept[end] for end in pairs.T)
         for column, split in enumerate(SPLITS):
-            lines = barrier_along(landscape, kept, kept.roll(-1, 0), settings.points, split)
-            values["barrier"][sound, column] = lines
+            lines = barrier_along(landscape, starts, ends, settings.points, split)
+            values["pair_barrier"][:, column] = lines
+            values["barrier"][sound, column] = [lines[(pairs == k).any(1)].mean() for k in range(len(sound))]
+    names = [f"{one}-{other}" for one, other in values["members"]]
     coordinates = {"seed": optima.seeds, "other": optima.seeds, "split": list(SPLITS)}
+    coordinates |= {"pair": names, "end": ["first", "second"]}
     return optima.flagged(labelled(VARIABLES, values, coordinates, {"line_points": settings.points}))
 
 
 def work(case: Case, settings: Settings) -> Work:
-    """Count predictions, comparisons of all pairs, and lines from each optimum to the next."""
+    """Count predictions, comparisons of all pairs, and lines between some."""
+    lines = len(pairs_in_circle(case.seeds, settings.neighbours))
     pairs = Work({Comparison(case.model): math.comb(case.seeds, 2), Evaluation(case.model, "test"): case.seeds})
-    return evaluations(case.model, case.seeds * (1 + settings.points)) + pairs
+    return evaluations(case.model, case.seeds + lines * settings.points) + pairs
 
 
 def claims() -> Iterator[Claim]:

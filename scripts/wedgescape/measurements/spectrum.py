@@ -1,7 +1,8 @@
 """The whole spectrum of the Hessian at optima, and loss and curvature at random points (docs/science.md, Curvature).
 
-Between points too small to compute anything and points too large to, Fort & Scherlis (2019) found a shell of unusually
-convex loss, the Goldilocks zone, in which the usual initialisations lie.
+Fort & Scherlis (2019) asked at which distances from the origin the loss has an excess of positive curvature. Where
+logits are linear in each weight alone, as in networks of linear layers and ReLUs, the trace of the Hessian is that of
+its Gauss-Newton part, which is never negative: there the sign of the trace says nothing, only its size.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from wedgescape.landscapes.spans import gaussian, random_directions
 from wedgescape.numerics.eigenpairs import hessian_eigenpairs
 from wedgescape.numerics.intervals import standard_error
 from wedgescape.numerics.judging import Claim
-from wedgescape.numerics.lanczos import density, directions_above, quadratic_forms, spectrum
+from wedgescape.numerics.lanczos import density, directions_above, gaps, quadratic_forms, resolution, spectrum
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.sections import Count, PositiveNumber, PositiveNumbers, Section, key
 from wedgescape.training.optima import Optima
@@ -67,8 +68,13 @@ VARIABLES = {
         ),
         "directions_above": Variable(("seed", "threshold"), "number of eigenvalues above", "1"),
         "directions_above_error": Variable(("seed", "threshold"), "standard error of that number", "1"),
+        "directions_above_low": Variable(("seed", "threshold"), "the least number that quadrature allows", "1"),
+        "directions_above_high": Variable(("seed", "threshold"), "the largest number that quadrature allows", "1"),
+        "ritz_gap": Variable(("seed", "grid"), "distance of neighbouring Ritz values, mean over probes", NAT),
         "short_directions": Variable(("seed",), "number of eigenvalues above short_eigenvalue", "1"),
         "short_directions_error": Variable(("seed",), "standard error of that number", "1"),
+        "short_directions_low": Variable(("seed",), "the least number that quadrature allows", "1"),
+        "short_directions_high": Variable(("seed",), "the largest number that quadrature allows", "1"),
         "short_fraction": Variable(("seed",), "the same as a fraction of P", "1"),
         "radius": Variable(("seed",), "Euclidean norm of the optimum", "weights"),
     },
@@ -134,7 +140,9 @@ def spectra_at(optima: Optima, settings: Settings) -> xr.Dataset:
     grid = np.linspace(min(lows) - 5 * width, high + 5 * width, GRID)
     thresholds = (high or 1.0) * np.logspace(-DECADES, 0, DECADES * PER_DECADE + 1)
     counts = np.array([directions_above(one, thresholds) for one in found])
-    short = np.array([directions_above(one, [settings.short_eigenvalue]) for one in found])[..., 0]
+    bounds = np.array([resolution(one, thresholds) for one in found])
+    limit = [settings.short_eigenvalue]
+    short = np.array([(*directions_above(one, limit), *resolution(one, limit)) for one in found])[..., 0]
     values = {
         "eigenvalue": [one.top for one in found],
         "residual": residuals,
@@ -143,8 +151,13 @@ def spectra_at(optima: Optima, settings: Settings) -> xr.Dataset:
         "density": [density(one, grid, width) for one in found],
         "directions_above": counts[:, 0],
         "directions_above_error": counts[:, 1],
+        "directions_above_low": bounds[:, 0],
+        "directions_above_high": bounds[:, 1],
+        "ritz_gap": [gaps(one, grid) for one in found],
         "short_directions": short[:, 0],
         "short_directions_error": short[:, 1],
+        "short_directions_low": short[:, 2],
+        "short_directions_high": short[:, 3],
         "short_fraction": short[:, 0] / dim,
         "radius": points.norm(dim=1).cpu(),
     }

@@ -178,6 +178,44 @@ def directions_above(found: Spectrum, thresholds: np.ndarray) -> tuple[np.ndarra
     return exact + counts.mean(0), np.array([standard_error(column) for column in counts.T])
 
 
+def resolution(found: Spectrum, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return between which numbers (t,) and (t,) the number of eigenvalues above thresholds (t,) must lie.
+
+    A probe's quadrature does not see where between two of its Ritz values the mass of these lies: by the inequalities
+    of Chebyshev, Markov and Stieltjes (Golub & Meurant 2010), the mass above a threshold is at least that of all Ritz
+    values above but the nearest, and at most that of all above and the nearest below. Means over probes; what the
+    probes themselves may miss is the standard error of `directions_above`. The known top counts exactly.
+    """
+    thresholds = np.asarray(thresholds, dtype=float)
+    exact = (found.top[:, None] > thresholds).sum(0)
+    ends = []
+    for values, masses in zip(found.values, found.masses, strict=True):
+        known = np.isfinite(values)
+        values, masses = values[known], masses[known]
+        below = np.searchsorted(values, thresholds, side="right")
+        beyond = np.append(np.cumsum(masses[::-1])[::-1], 0.0)  # mass of the k-th Ritz value and all above it
+        ends.append([beyond[np.minimum(below + 1, len(values))], beyond[np.maximum(below - 1, 0)]])
+    low, high = np.mean(ends, axis=0) * found.dim
+    rest = thresholds < (found.top.min() if len(found.top) else np.inf)  # elsewhere only the top is above
+    return exact + np.where(rest, low, 0), exact + np.where(rest, high, 0)
+
+
+def gaps(found: Spectrum, grid: np.ndarray) -> np.ndarray:
+    """Return how far apart the two Ritz values on either side of each eigenvalue of a grid (g,) are, mean over probes.
+
+    Finer than that, quadrature sees nothing. Beyond the Ritz values it is 0: there are none but the known eigenvalues.
+    """
+    rows = []
+    for values in found.values:
+        values = values[np.isfinite(values)]
+        place = np.searchsorted(values, grid)
+        inside = (place > 0) & (place < len(values))
+        row = np.zeros(len(grid))
+        row[inside] = np.diff(values)[place[inside] - 1]
+        rows.append(row)
+    return np.mean(rows, axis=0)
+
+
 def density(found: Spectrum, grid: np.ndarray, width: float) -> np.ndarray:
     """Return the spectral density (g,) on a grid (g,), smoothed by a Gaussian of a standard deviation; integrates to 1.
 

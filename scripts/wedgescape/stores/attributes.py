@@ -45,7 +45,7 @@ def read_attributes(path: str | Path) -> dict:
 
 
 def training_of(attributes: Mapping) -> dict:
-    """Return what determined the training of a weights store: `dataset`, `data`, `model`, `training`, `starts`.
+    """Return what determined the training of a weights store: `dataset`, `data`, `model`, `training`.
 
     Args:
         attributes: of the store.

@@ -68,11 +68,6 @@ class Layout:
         kept = [setting for setting in self.study.trainings() if Path(folder, "weights", setting).exists()]
         return {path for setting in kept for path in self.weights(setting)}
 
-    def starts(self, setting: str, seeds: str) -> list[str]:
-        """The store from which a training continues: none, or the base setting's for the methods that continue it."""
-        continues = setting in self.study.continued
-        return [f"{self.results}/weights/{self.study.base}/seeds~{seeds}.zarr.zip"] if continues else []
-
     def store(self, measurement: str, setting: str) -> str:
         """The store of a measurement at a setting."""
         return f"{self.results}/{measurement}/{setting}.zarr.zip"

@@ -1,23 +1,34 @@
 """Methods of finding solutions, each as a training of the base setting's networks at one budget.
 
-The budget is M times E epochs of gradients, where E is the base setting's number of epochs and M the number of an
-ensemble's members. Independent solutions need no training of their own: they are M of the base setting's optima.
+The budget is M times that of one of the base setting's optima, counted in epochs of gradients; M is the number of an
+ensemble's members. Every method starts from its own initialisation. Independent solutions need no training of their
+own: they are M of the base setting's optima.
 """
 
-CONTINUED = ("swa", "snapshots", "fge")  # start from the base setting's optima, which have cost E epochs
+
+def gradient_epochs(training: dict) -> int:
+    """Return the epochs of gradients that a training takes: in one, each training example has one gradient.
+
+    A sharpness-aware step takes two gradients; a training's first `plain_epochs` take none of these steps.
+    """
+    epochs = training["epochs"]
+    return 2 * epochs - training.get("plain_epochs", 0) if training["sharpness_radius"] else epochs
 
 
 def at_equal_budget(training: dict, ensembles: dict) -> dict[str, dict]:
     """Return what each method changes in the base setting's training.
 
-    - `longer`: one solution, trained from its initialisation for the whole budget.
+    - `longer`: one solution, trained for the whole budget.
     - `sam`: the same with sharpness-aware minimisation (Foret et al. 2021). Each step takes two gradients, so there are
-      half as many steps.
-    - `swa`: stochastic weight averaging (Izmailov et al. 2018): a constant rate, and the equal average of the iterates
-      at the ends of all epochs.
-    - `snapshots`: cycles of E epochs, each of which ends at a rate of zero (Huang et al. 2017).
-    - `fge`: fast geometric ensembling (Garipov et al. 2018): short triangular cycles. It keeps one member every E
-      epochs, where the rate is lowest.
+      half as many; of an odd number of epochs the first is an ordinary one.
+    - `swa`: stochastic weight averaging (Izmailov et al. 2018): the usual schedule for the first part of the budget,
+      then a constant rate, and the equal average of the iterates at the ends of these last epochs.
+    - `snapshots`: M cosine cycles of E epochs, each of which ends at a rate of zero and yields a member (Huang et al.
+      2017).
+    - `fge`: fast geometric ensembling (Garipov et al. 2018): the usual schedule for the first part, then M short
+      triangular cycles. Each yields a member at its end, where the rate is lowest, and above zero.
+
+    `last` and `plain_epochs` are no keys of the config: only methods have them (`train.recipe_of`).
 
     Args:
         training: the base setting's section of the config, complete.
@@ -26,23 +37,30 @@ def at_equal_budget(training: dict, ensembles: dict) -> dict[str, dict]:
     Returns:
         Method -> key of `training` -> its value.
     """
-    epochs, members = training["epochs"], ensembles["members"]
-    rest = (members - 1) * epochs
-    continued = {"epochs": rest, "warmup_epochs": 0.0, "snapshot_epochs": epochs, "average_epochs": None}
+    members, epochs = ensembles["members"], training["epochs"]
+    whole, gradients = members * epochs, members * gradient_epochs(training)
+    last = max(1, round(ensembles["last_fraction"] * whole))
+    high, low = ensembles["high_rate"], ensembles["low_rate"]
+
+    def ending(lowest: float) -> dict:
+        end = {"epochs": last, "cycles": members, "rates": [lowest, high]}
+        return {"epochs": whole, "snapshot_epochs": epochs, "average_epochs": None, "last": end}
+
     return {
-        "longer": {"epochs": members * epochs, "snapshot_epochs": None},
+        "longer": {"epochs": whole, "snapshot_epochs": None},
         "sam": {
-            "epochs": max(1, members * epochs // 2),
+            "epochs": (gradients + 1) // 2,
+            "plain_epochs": gradients % 2,
             "snapshot_epochs": None,
             "sharpness_radius": ensembles["sharpness_radius"],
         },
-        "swa": continued
-        | {
-            "schedule": "constant",
-            "learning_rate": ensembles["swa_rate"] * training["learning_rate"],
-            "average_epochs": rest,
+        "swa": ending(high) | {"average_epochs": last},
+        "snapshots": {
+            "epochs": whole,
+            "snapshot_epochs": epochs,
+            "average_epochs": None,
+            "schedule": "cyclic_cosine",
+            "cycles": members,
         },
-        "snapshots": continued | {"schedule": "cyclic_cosine", "cycles": members - 1},
-        "fge": continued
-        | {"schedule": "triangular", "cycles": (members - 1) * max(1, round(epochs / ensembles["cycle_epochs"]))},
+        "fge": ending(low),
     }

@@ -97,8 +97,7 @@ class Study:
     def _method_training(self, method: str) -> dict:
         training = self.training(self.base)
         changes = methods.at_equal_budget(self.config["training"], self.config["ensembles"])[method]
-        continued = {"starts": training} if method in methods.CONTINUED else {}
-        return training | {"training": training["training"] | changes} | continued
+        return training | {"training": training["training"] | changes}
 
     @property
     def _matched_settings(self) -> list[str]:
@@ -114,11 +113,6 @@ class Study:
             "stop_loss": section["loss"],  # a share of ln(classes); other trainings have no such key
         }
         return training | {"training": dict(sorted((training["training"] | changes).items()))}
-
-    @property
-    def continued(self) -> list[str]:
-        """Names of the settings whose trainings continue from the base setting's optima."""
-        return [self.methods[method] for method in methods.CONTINUED]
 
     @property
     def dataset(self) -> str:

@@ -43,6 +43,12 @@ class Recipe:
         clip_norm: * gradients longer than this are shortened to it; None for never.
         sharpness_radius: * of sharpness-aware minimisation (Foret et al. 2021): each gradient is taken this far up the
             slope, at theta + radius g / |g| on the same minibatch, which costs a second gradient; 0 for not at all.
+        plain_steps: at the beginning that are not sharpness-aware.
+        last_steps: at the end, in which the rate no longer follows the schedule, which is over by then: it rises from
+            the lowest to the highest rate and falls back, linearly, in each of `last_cycles` cycles.
+        last_cycles: of these steps.
+        last_rates: the lowest and the highest rate there, as fractions of the learning rate; constant where they are
+            equal. Before, the schedule does not fall below the lowest.
     """
 
     optimizer: str = "sgd"
@@ -57,12 +63,24 @@ class Recipe:
     cycles: int = 1
     clip_norm: float | Sequence[float] | None = None
     sharpness_radius: float | Sequence[float] = 0.0
+    plain_steps: int = 0
+    last_steps: int = 0
+    last_cycles: int = 1
+    last_rates: tuple[float, float] = (1.0, 1.0)
 
     def rate(self, step: int, steps: int) -> float:
         """Return what the learning rate is multiplied by at a step (0, 1, …) of a run of `steps`."""
+        first, (low, high) = steps - self.last_steps, self.last_rates
+        if step >= first:
+            phase = (step + 1 - first) / self.last_steps * self.last_cycles % 1.0  # 0 at the last step of a cycle
+            return low + (high - low) * (1 - abs(1 - 2 * phase))
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
-        part = (step - self.warmup_steps) / max(1, steps - self.warmup_steps)  # in [0, 1)
+        scheduled = self._scheduled((step - self.warmup_steps) / max(1, first - self.warmup_steps))
+        return max(scheduled, low) if self.last_steps else scheduled
+
+    def _scheduled(self, part: float) -> float:
+        """Return what the schedule says after a part of it, in [0, 1)."""
         phase = (part * self.cycles) % 1.0
         match self.schedule:
             case "constant":
@@ -79,7 +97,13 @@ class Recipe:
         raise ValueError(f"schedule: found {self.schedule!r}, allowed are {allowed}")
 
     def low_points(self, steps: int) -> list[int]:
-        """Return after how many steps of a run of `steps` each cycle's rate is lowest; none without cycles."""
+        """Return after how many steps of a run of `steps` each cycle's rate is lowest; none without cycles.
+
+        Of a run with `last_steps`, the cycles are those of its end.
+        """
+        if self.last_steps:
+            length = self.last_steps / self.last_cycles
+            return [steps - self.last_steps + round(length * (cycle + 1)) for cycle in range(self.last_cycles)]
         lowest = {"triangular": 0.5, "cyclic_cosine": 1.0}.get(self.schedule)
         if lowest is None:
             return []
@@ -222,7 +246,8 @@ def descend(
             if stop and bool((stopped >= 0).all()):
                 break
             gradient = landscape.gradients(points, batches[step])
-            if sharpness_aware:  # the batch is asked for again, so that the second gradient sees the same dropout
+            if sharpness_aware and step >= recipe.plain_steps:
+                # The batch is asked for again, so that the second gradient sees the same dropout.
                 gradient = landscape.gradients(points + radius * _unit(gradient), batches[step])
             if longest is not None:
                 gradient = gradient * (longest / gradient.norm(dim=1, keepdim=True).clamp_min(SMALLEST)).clamp_max(1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 import xarray as xr
@@ -40,10 +41,21 @@ STOPPED = ("epoch after which the training loss was first at most the target; -1
 
 
 def recipe_of(training: dict, examples: int) -> Recipe:
-    """Return the descent that a config's `training` section asks for; epochs become steps."""
+    """Return the descent that a config's `training` section asks for; epochs become steps.
+
+    A method (`study.methods`) may also say `plain_epochs`, the first ones, which are not sharpness-aware, and `last`:
+    the `epochs`, `cycles` and `rates` (lowest, highest) of its end.
+    """
     recipe = Recipe(**{key: value for key, value in training.items() if key in Recipe.__dataclass_fields__})
-    warmup = round(training["warmup_epochs"] * recipe.steps_per_epoch(examples))
-    return Recipe(**{**vars(recipe), "warmup_steps": warmup})
+    per_epoch, end = recipe.steps_per_epoch(examples), training.get("last", {"epochs": 0, "cycles": 1, "rates": [1, 1]})
+    return replace(
+        recipe,
+        warmup_steps=round(training["warmup_epochs"] * per_epoch),
+        plain_steps=training.get("plain_epochs", 0) * per_epoch,
+        last_steps=end["epochs"] * per_epoch,
+        last_cycles=end["cycles"],
+        last_rates=tuple(end["rates"]),
+    )
 
 
 def train(
@@ -53,14 +65,13 @@ def train(
     seeds: Sequence[int],
     checkpoint: Checkpoint | None = None,
     tell: Callable[[str], None] = lambda _text: None,
-    starts: Tensor | None = None,
 ) -> xr.Dataset:
     """Train networks from several seeds together and return their weights store.
 
     Where `average_epochs` is set, the weights are the equal average of the iterates at the ends of that many last
     epochs (Izmailov et al. 2018), and the curves' last values are those of the average; the landscape recomputes
     batch-norm statistics for it, as for any point. Where a schedule has cycles, a snapshot is taken where the rate was
-    lowest last.
+    lowest last; where its end has, at the end of each of them.
 
     Where there is a `stop_loss`, a share of ln(classes), each network is that of the first epoch after which its
     training loss is at most so large. Its curves stay at that epoch's values from there on.
@@ -72,7 +83,6 @@ def train(
         seeds: of initialisation, order of examples and dropout.
         checkpoint: where a killed run is continued from.
         tell: receives a line of progress now and then.
-        starts: (seed, P), weights to go on from; PyTorch's initialisations by default.
 
     Returns:
         `theta`, `theta_init`, curves over epochs, `diverged` and predictions on the test split, over seeds;
@@ -82,8 +92,7 @@ def train(
     recipe = recipe_of(training, landscape.examples)
     per_epoch = recipe.steps_per_epoch(landscape.examples)
     epochs = training["epochs"]
-    if starts is None:
-        starts = initial_points(landscape, data, settings["model"], list(seeds))
+    starts = initial_points(landscape, data, settings["model"], list(seeds))
     told = time.monotonic()
 
     def observe(step: int, points: Tensor) -> dict[str, Tensor]:
@@ -130,7 +139,7 @@ def train(
     final = descent.history["train_loss"][-1]
     variables = {
         "theta": described(("seed", "param"), theta.cpu(), "final weights, flat"),
-        "theta_init": described(("seed", "param"), starts.cpu(), "where the training began: the initialisation"),
+        "theta_init": described(("seed", "param"), starts.cpu(), "the initialisation"),
         **history,
         "diverged": described(("seed",), descent.diverged.cpu() | ~final.isfinite(), "the run diverged"),
         **{
@@ -167,6 +176,8 @@ def _snapshot_steps(recipe: Recipe, per_epoch: int, epochs: int, every: int | No
     """Return after how many steps snapshots are kept; with cycles, at the lowest rate before each such epoch."""
     if every is None:
         return []
+    if recipe.last_steps:
+        return recipe.low_points(per_epoch * epochs)
     steps = [per_epoch * epoch for epoch in sorted({*range(0, epochs, every), epochs})]
     low_points = recipe.low_points(per_epoch * epochs)
     return sorted({max([low for low in low_points if low <= step], default=step) for step in steps})
@@ -182,4 +193,6 @@ def work(case: Case) -> Work:
         epochs = math.ceil(STOPPED_AFTER * case.study.config["training"]["epochs"])
     looks = epochs + 1 + bool(settings["average_epochs"])
     steps = epochs * recipe.steps_per_epoch(case.data.examples["train"])
-    return Work({step: steps}) + evaluations(case.model, looks * count) + evaluations(case.model, count, ["test"])
+    plain = Work({replace(step, sharpness_aware=False): recipe.plain_steps})
+    total = Work({step: steps - recipe.plain_steps}) + plain + evaluations(case.model, looks * count)
+    return total + evaluations(case.model, count, ["test"])
