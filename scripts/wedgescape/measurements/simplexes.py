@@ -133,7 +133,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     Raises:
         InputError: if fewer runs stayed finite than the largest m.
     """
-    sound, sizes, bounds = optima.sound(at_least=max(settings.sizes)), settings.sizes, [0.0, *settings.bounds]
+    sound, sizes, bounds = optima.sound(at_least=max(settings.sizes)), settings.sizes, [0.0, *sorted(settings.bounds)]
     sides = {
         **{"size": len(sizes), "set": settings.sets, "kind": len(KINDS), "bound": len(bounds), "region": len(REGIONS)},
         **{"split": len(SPLITS), "position": settings.points, "member": max(sizes), "surface": 2},
@@ -200,10 +200,10 @@ def measure_set(
     found |= {name: np.full(shape[1], np.nan) for name in ("disagreement", "ensemble_loss", "ensemble_gain")}
     drawn, is_low = None, False
     for kind, vertices in _vertices(optima, corners, seeds, number, settings).items():
-        bounds = [bound for bound in settings.bounds if kind == "optima" or bound < 1]
+        bounds = [bound for bound in sorted(settings.bounds) if kind == "optima" or bound < 1]
         moved = _descended(landscape, vertices, bounds, distances, number, settings)
         for bound, (simplex, k, points) in zip([0.0, *bounds], moved, strict=True):
-            column = [0.0, *settings.bounds].index(bound)
+            column = [0.0, *sorted(settings.bounds)].index(bound)
             here = (KINDS.index(kind), column)
             seen = {split: {region: simplex.profile(points, k, places, split) for region, places in positions.items()}
                     for split in (SPLITS if kind == "optima" else SPLITS[:1])}  # fmt: skip
@@ -261,7 +261,9 @@ def _descended(
     recipe = Recipe("adam", settings.learning_rate, batch_size=settings.batch_size, schedule="cosine")
     hull = SimplexLandscape(landscape, vertices[None])
     yield hull, 0, hull.hulls()
-    for some in torch.tensor(bounds).to(distances).split(max(1, BYTES // (4 * hull.dim))):
+    together = max(1, BYTES // (4 * hull.dim))
+    for first in range(0, len(bounds), together):
+        some = torch.tensor(bounds[first : first + together]).to(distances)
         own = vertices.expand(len(some), -1, -1)
         simplex = SimplexLandscape(landscape, own, settings.samples, some[:, None] * distances)
         seeds = [(len(vertices) << 32) + number] * len(some)
