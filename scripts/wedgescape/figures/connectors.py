@@ -1,7 +1,8 @@
 """Draw how low the loss is between m optima: at the straight middle, and at the centre of the connector.
 
-Columns are splits, rows loss and accuracy. Every dot is a random set of m optima, diamonds their means, bars the
-bootstrap interval of the mean over sets. `optima` is the mean over the set's members.
+Beside them are two nulls: where the same search ends that starts from a random point or from an initialisation. Columns
+are splits, rows loss and accuracy. Every dot is a set of m optima, larger marks their means, bars the interval of the
+mean over sets. `optima` is the mean over the set's members.
 """
 
 from __future__ import annotations
@@ -20,9 +21,16 @@ from wedgescape.study.places import AtBase
 CATEGORY = "4 Geometry"
 TITLE = "connectors between m optima"
 
-LABELS = {"optima": "the optima", "centroid": "their linear centroid", "centre": "the connector's centre"}
-SHIFTS = {"optima": -9.0, "centroid": 0.0, "centre": 9.0}  # points
-SPREAD = 8.0  # points, of the dots of a size
+LABELS = {
+    "optima": "the optima",
+    "centroid": "their linear centroid",
+    "centre": "the connector's centre",
+    "random": "null: same search from a random point",
+    "initialisation": "null: from an initialisation",
+}
+SHIFTS = {"optima": -10.0, "centroid": -5.0, "centre": 0.0, "random": 5.0, "initialisation": 10.0}  # points
+MARKS = {"random": "s", "initialisation": "^"}  # of nulls, which share their colours with the nulls of simplexes
+SPREAD = 4.0  # points, of the dots of a size
 
 
 def tabulate(connectors: AtBase) -> pd.DataFrame:
@@ -43,10 +51,13 @@ def draw(connectors: AtBase, intervals: Intervals = Intervals()) -> Figure:
     style.log_axis(axes[0, 0])
     for panel in axes[1]:
         panel.set_xlabel("number $m$ of optima")
-    handles = [Line2D([], [], color=style.PLACES[place], marker="D", label=label) for place, label in LABELS.items()]
+    handles = [
+        Line2D([], [], color=style.PLACES[place], marker=MARKS.get(place, "D"), markersize=3, label=label)
+        for place, label in LABELS.items()
+    ]
     handles.append(Line2D([], [], color=style.NEUTRAL, marker=".", linestyle="none", label="each set"))
     handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1.4, label=f"{intervals.confidence:.0%} interval"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=5, columnspacing=1.2)
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, columnspacing=1.2)
     style.thin_labels(figure)
     return figure
 
@@ -56,4 +67,5 @@ def _draw_panel(axes: Axes, values: xr.DataArray, intervals: Intervals) -> None:
     for place, shift in SHIFTS.items():
         seen = values.sel(place=place).transpose("size", "set").values.astype(float)
         style.dots(axes, sizes, seen, style.PLACES[place], shift, SPREAD)
-        style.intervals(axes, sizes, *style.means(seen, intervals), style.PLACES[place], shift)
+        mark = MARKS.get(place, "D")
+        style.intervals(axes, sizes, *style.means(seen, intervals), style.PLACES[place], shift, marker=mark)

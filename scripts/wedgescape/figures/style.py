@@ -33,8 +33,10 @@ LAYOUT_DPI = 200  # at which text is measured, so that the layout does not depen
 
 # Okabe and Ito's palette, as seaborn's "colorblind" has it, for what stands side by side within one panel.
 SPLITS = {"train": "#0173b2", "test": "#de8f05"}
-# Centre: of a connector. Far: a point that lies far off the plane into which it is projected.
-PLACES = {"optima": "#333333", "centroid": "#d55e00", "centre": "#029e73", "far": "#ff2d2d"}
+# Centre: of a connector. Far: a point that lies far off the plane into which it is projected. The last two are nulls:
+# the same search without optima, from random points and from initialisations.
+PLACES = {"optima": "#333333", "centroid": "#d55e00", "centre": "#029e73", "far": "#ff2d2d", "random": "#8a8a8a",
+          "initialisation": "#b8899a"}  # fmt: skip
 CURVES = {"line": PLACES["centroid"], "bezier": "#6a3d9a", "chain": "#2a9d9d"}  # between two optima
 DIRECTIONS = {"long": "#56b4e9", "short": "#cc78bc"}
 # Pairs and sets of optima as they are, and with the units of their hidden layers matched.

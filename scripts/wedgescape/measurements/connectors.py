@@ -12,8 +12,8 @@ from torch import Tensor
 from wedgescape.errors import InputError
 from wedgescape.landscapes.base import SPLITS, Landscape
 from wedgescape.landscapes.operations import Case, Step, Work, evaluations
-from wedgescape.landscapes.spans import Orthogonal
-from wedgescape.numerics.intervals import Intervals
+from wedgescape.landscapes.spans import Orthogonal, random_directions
+from wedgescape.numerics.intervals import Estimate, Intervals
 from wedgescape.numerics.judging import Claim
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import Variable, labelled
@@ -41,9 +41,17 @@ class Settings(Section):
 MINUTES = 120
 JOINED = 3  # optima that the connector of a seed and its neighbours joins; two, if there are no more
 PLACES = ("optima", "centroid", "centre")
+NULLS = ("random", "initialisation")  # where the same search ends that did not start between optima
 
 
-def find_centres(landscape: Landscape, optima: Tensor, recipe: Recipe, steps: int, seeds: Sequence[int]) -> Descent:
+def find_centres(
+    landscape: Landscape,
+    optima: Tensor,
+    recipe: Recipe,
+    steps: int,
+    seeds: Sequence[int],
+    starts: Tensor | None = None,
+) -> Descent:
     """Find the centres of connectors (our definition): the linear centroid, displaced orthogonally to the hull.
 
     The search descends on the training loss from sum_i theta_i / m. Every move is orthogonal to
@@ -56,6 +64,7 @@ def find_centres(landscape: Landscape, optima: Tensor, recipe: Recipe, steps: in
         recipe: of the descent.
         steps: of the descent.
         seeds: n, of the sets' minibatches.
+        starts: (n, P), where the search starts instead of the centroids: a null, whose ends are no centres.
 
     Returns:
         The descent; its points (n, P) are the centres.
@@ -67,13 +76,15 @@ def find_centres(landscape: Landscape, optima: Tensor, recipe: Recipe, steps: in
         hull = Orthogonal(optima[:, 1:] - optima[:, :1])
     except ValueError as error:
         raise InputError(f"no connector joins {optima.shape[1]} optima of which some are equal or dependent") from error
-    return descend(landscape, optima.mean(1), recipe, steps, seeds, constraint=hull)
+    return descend(landscape, optima.mean(1) if starts is None else starts, recipe, steps, seeds, constraint=hull)
 
 
-def search(landscape: Landscape, optima: Tensor, settings: Settings, seeds: Sequence[int]) -> Tensor:
+def search(
+    landscape: Landscape, optima: Tensor, settings: Settings, seeds: Sequence[int], starts: Tensor | None = None
+) -> Tensor:
     """Return the centres (n, P) of sets of optima (n, m, P), by the search that the settings describe."""
     recipe = Recipe("adam", settings.learning_rate, batch_size=settings.batch_size, schedule="cosine")
-    return find_centres(landscape, optima, recipe, settings.steps, seeds).points
+    return find_centres(landscape, optima, recipe, settings.steps, seeds, starts).points
 
 
 def draw_sets(seeds: Sequence[int], size: int, count: int) -> list[list[int]]:
@@ -84,6 +95,31 @@ def draw_sets(seeds: Sequence[int], size: int, count: int) -> list[list[int]]:
     order = stream("connector sets", size).permutation(np.asarray(seeds, dtype=int)).tolist()
     places = range(0, min(count, len(order) // size) * size, size)
     return [sorted(order[place : place + size]) for place in places]
+
+
+def outsiders(sets: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[int | None]:
+    """Return for each set the seed that follows its last one and is not in it; None for a set of all seeds."""
+    seeds, found = list(seeds), []
+    for members in sets:
+        after = seeds.index(members[-1]) + 1
+        found.append(next((seed for seed in [*seeds[after:], *seeds[:after]] if seed not in members), None))
+    return found
+
+
+def null_starts(optima: Optima, sets: Sequence[Sequence[int]], size: int) -> dict[str, Tensor]:
+    """Return where the search for each set's centre starts as a null: name -> (n, P).
+
+    `random` is a Gaussian point, rescaled to the mean norm of the set's optima. `initialisation` is the
+    initialisation of a network outside the set; it is left out where a set has all seeds.
+    """
+    by_seed, at = optima.by_seed, {seed: place for place, seed in enumerate(optima.seeds)}
+    norms = torch.stack([torch.stack([by_seed[seed] for seed in members]).norm(dim=1).mean() for members in sets])
+    drawn = [random_directions(1, optima.landscape.dim, "connector start", size, number) for number in range(len(sets))]
+    found = {"random": norms[:, None] * torch.cat(drawn).to(norms)}
+    others = outsiders(sets, optima.seeds)
+    if None not in others:
+        found["initialisation"] = optima.starts[[at[seed] for seed in others]]
+    return found
 
 
 SETS = ("size", "set")
@@ -106,6 +142,9 @@ VARIABLES = {
 def measure(optima: Optima, settings: Settings = Settings(), everyone: AllOptima | None = None) -> xr.Dataset:
     """Measure the centres of connectors between m optima, for each m, and of each optimum with the next two.
 
+    Beside each centre stand two nulls: where the same search ends, orthogonal to the same optima's differences, that
+    starts from a random point of the optima's norm, and from the initialisation of another network.
+
     Args:
         optima: of one setting, whose landscape also evaluates accuracy.
         settings: of the measurement.
@@ -122,7 +161,7 @@ def measure(optima: Optima, settings: Settings = Settings(), everyone: AllOptima
     points, joined = sound.points, min(JOINED, len(sound))
     circle = torch.stack([points.roll(-shift, 0) for shift in range(joined)], 1)  # (K, joined, P)
     centres = {"neighbour_centre": search(sound.landscape, circle, settings, sound.seeds).cpu()}
-    store = measure_sets(joinable, settings).merge(labelled(VARIABLES, centres, {"seed": sound.seeds}))
+    store = measure_sets(joinable, settings, nulls=True).merge(labelled(VARIABLES, centres, {"seed": sound.seeds}))
     return everyone.flagged(store)
 
 
@@ -130,6 +169,7 @@ def measure_sets(
     optima: Optima,
     settings: Settings,
     arrange: Callable[[Sequence[int], Tensor], Tensor] = lambda _seeds, corners: corners,
+    nulls: bool = False,
 ) -> xr.Dataset:
     """Measure the centres of connectors between random sets of optima.
 
@@ -137,14 +177,16 @@ def measure_sets(
         optima: that did not diverge.
         settings: of the measurement.
         arrange: a set's seeds and its optima (m, P) -> the optima that are joined in their place (m, P).
+        nulls: search from random points and from initialisations too.
 
     Returns:
         loss and accuracy over (size, set, place, split), nats and fractions; place is the optima (their mean), the
-        linear centroid, the connector's centre. Centres over (size, set, param). nan where there are fewer sets than
-        `settings.sets`.
+        linear centroid, the connector's centre, and where the nulls end. Centres over (size, set, param). nan where
+        there are fewer sets than `settings.sets`.
     """
     landscape, by_seed, sizes = optima.landscape, optima.by_seed, settings.sizes
-    sides = {"place": len(PLACES), "split": len(SPLITS), "member": max(sizes), "param": landscape.dim}
+    names = [*PLACES, *(NULLS if nulls else ())]
+    sides = {"place": len(names), "split": len(SPLITS), "member": max(sizes), "param": landscape.dim}
     values = {}
     for name, variable in VARIABLES.items():
         if variable.dims[:2] == SETS:
@@ -154,12 +196,18 @@ def measure_sets(
         chosen = draw_sets(optima.seeds, size, settings.sets)
         corners = torch.stack([arrange(seeds, torch.stack([by_seed[seed] for seed in seeds])) for seeds in chosen])
         centroid = corners.mean(1)
-        centre = search(landscape, corners, settings, range(len(chosen)))
+        starts = {"centre": centroid} | (null_starts(optima, chosen, size) if nulls else {})
+        count = len(starts)
+        ends = search(landscape, corners.repeat(count, 1, 1), settings, [*range(len(chosen))] * count,
+                      torch.cat([*starts.values()]))  # fmt: skip
+        found_at = dict(zip(starts, ends.split(len(chosen)), strict=True))
+        centre = found_at["centre"]
         here = (number, slice(len(chosen)))
-        for place, points in enumerate((corners.flatten(0, 1), centroid, centre)):
+        for place, points in {"optima": corners.flatten(0, 1), "centroid": centroid, **found_at}.items():
             for column, split in enumerate(SPLITS):
                 for name, found in landscape.evaluate(points, split).items():
-                    values[name][(*here, place, column)] = found.reshape(len(chosen), -1).mean(1).cpu()
+                    means = found.reshape(len(chosen), -1).mean(1)
+                    values[name][(*here, names.index(place), column)] = means.cpu()
         shift, edges = centre - centroid, corners[:, 1:] - corners[:, :1]
         lengths = (shift.norm(dim=1)[:, None] * edges.norm(dim=2)).clamp_min(1e-30)
         values["members"][(*here, slice(size))] = chosen
@@ -167,7 +215,7 @@ def measure_sets(
         values["cosine"][here] = ((edges @ shift[:, :, None])[:, :, 0] / lengths).abs().amax(1).cpu()
         values["spread"][here] = (corners - centroid[:, None]).norm(dim=2).mean(1).cpu()
         values["centre"][here] = centre.cpu()
-    return labelled(VARIABLES, values, {"size": sizes, "place": list(PLACES), "split": list(SPLITS)})
+    return labelled(VARIABLES, values, {"size": sizes, "place": names, "split": list(SPLITS)})
 
 
 def neighbour_centres(connectors: xr.Dataset, optima: Optima) -> Tensor:
@@ -176,16 +224,18 @@ def neighbour_centres(connectors: xr.Dataset, optima: Optima) -> Tensor:
 
 
 def work(case: Case, settings: Settings) -> Work:
-    """Count the searches for the centres of random sets and of neighbours, and the losses."""
-    return work_on_sets(case, settings) + searching(case, settings, case.seeds)
+    """Count the searches for the centres of random sets and of neighbours, the nulls, and the losses."""
+    return work_on_sets(case, settings, nulls=True) + searching(case, settings, case.seeds)
 
 
-def work_on_sets(case: Case, settings: Settings) -> Work:
+def work_on_sets(case: Case, settings: Settings, nulls: bool = False) -> Work:
     """Count the searches for the centres of random sets of all sizes, and the losses."""
     total = Work()
     for size in settings.sizes:
         sets = min(settings.sets, case.all_seeds // size)
-        total += searching(case, settings, sets) + evaluations(case.model, sets * (size + 2))
+        beside = (1 + (case.all_seeds > size)) if nulls else 0
+        total += searching(case, settings, (1 + beside) * sets)
+        total += evaluations(case.model, sets * (size + 2 + beside))
     return total
 
 
@@ -194,18 +244,25 @@ def searching(case: Case, settings: Settings, sets: int) -> Work:
     return Work({Step(case.model, sets, settings.batch_size): settings.steps})
 
 
-CLAIMS = ("connector",)
+CLAIMS = ("connector", "connector_null")
 
 
 def claims(connectors: AtBase, intervals: Intervals) -> Iterator[Claim]:
-    """Estimate for each m how far a connector's centre lies below the linear centroid: a check of the search.
+    """Estimate for each m how far a connector's centre lies below the linear centroid, and below the nulls, in decades.
 
-    The centre's position is optimised, so it lies below unless the search fails.
+    The first is a check: the centre's position is optimised, so it lies below the centroid unless the search fails.
     """
-    train = connectors["loss"].sel(split="train")
+    losses = np.log10(connectors["loss"].sel(split="train"))
+
+    def below(size: int, place: str) -> tuple[Estimate, int]:
+        part, members = losses.sel(size=size), connectors["members"].sel(size=size).values
+        ratio = (part.sel(place="centre") - part.sel(place=place)).values
+        return intervals.sets(ratio, members), int((members[:, 0] >= 0).sum() - np.isfinite(ratio).sum())
+
     for size in connectors["size"].values.tolist():
-        part, members = train.sel(size=size), connectors["members"].sel(size=size).values
-        ratio = np.log10((part.sel(place="centre") / part.sel(place="centroid")).values)
-        found = intervals.sets(ratio, members)
-        lost = int((members[:, 0] >= 0).sum() - np.isfinite(ratio).sum())
+        found, lost = below(size, "centroid")
         yield Claim("connector", "log10(loss at the centre / at the centroid)", found, {"size": size}, lost)
+        found, lost = below(size, "random")
+        quantity = "log10(loss at the centre / where the same search ends from a random point)"
+        other = {"from an initialisation": below(size, "initialisation")[0]}
+        yield Claim("connector_null", quantity, found, {"size": size}, lost, other)

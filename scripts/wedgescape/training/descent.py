@@ -174,6 +174,7 @@ def descend(
     steps: int,
     seeds: Sequence[int] | None = None,
     constraint: Callable[[Tensor], Tensor] | None = None,
+    bound: Callable[[Tensor], Tensor] | None = None,
     observe: Callable[[int, Tensor], dict[str, Tensor]] | None = None,
     observe_at: Sequence[int] = (),
     keep_at: Sequence[int] = (),
@@ -189,7 +190,9 @@ def descend(
         recipe: optimiser, rates, schedule.
         steps: how many.
         seeds: K whole numbers, each the seed of a point's random streams; 0 … K-1 by default.
-        constraint: a linear map of moves (K, P) that leaves only allowed ones, e.g. `subspaces.Orthogonal`.
+        constraint: a linear map of moves (K, P) that leaves only allowed ones, e.g. `spans.Orthogonal`.
+        bound: brings points (K, P) that a step has taken out of bounds back into them, e.g.
+            `simplexes.SimplexLandscape.shorten`; may do so in place.
         observe: called with (step, points (K, P)), returns name -> (K,); collected in the history.
         observe_at: after how many steps (0 … steps) to observe.
         keep_at: after how many steps to keep the points.
@@ -255,6 +258,7 @@ def descend(
             rate = learning_rate * recipe.rate(step, steps)
             # In place, since small networks spend as long on the update's memory as on their gradients.
             points.sub_(constraint(move * rate) if constraint else move * rate)
+            points = bound(points) if bound else points
             look(step + 1)
             if checkpoint:
                 checkpoint.save({"points": points.cpu(), "moments": [moment.cpu() for moment in moments],
