@@ -169,12 +169,6 @@ class Optima:
         return training_of(self.weights.attrs)
 
     @property
-    def chance_loss(self) -> float:
-        """The loss of equal probabilities for all classes, ln C nats; nan of a landscape without classes."""
-        labels = getattr(self.landscape, "splits", {}).get("train", (None, None))[1]
-        return math.nan if labels is None else math.log(int(labels.max()) + 1)
-
-    @property
     def layout(self) -> list[dict]:
         """Name, shape and offset of each parameter in the flat vector."""
         return json.loads(self.weights.attrs["layout"])
