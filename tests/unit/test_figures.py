@@ -167,7 +167,9 @@ def test_training_draws_every_seed_and_flags_those_that_are_no_optima(lost, unfi
     assert (f"diverged: {len(lost)}" in labels) == bool(lost)
     assert (f"do not fit: {len(unfit)}" in labels) == bool(unfit)
     assert sum(line.get_marker() == "x" for line in loss.lines) == 2 * len(unfit)
-    assert f"each of {5 - len(lost) - len(unfit)} seeds" in labels
+    kept = 5 - len(lost) - len(unfit)
+    assert (f"each of {kept} seeds" in labels) == bool(kept)
+    assert not any("nan" in text.get_text() for text in accuracy.texts)
     table = plot_training.tabulate(store)
     assert len(table) == 5 * 6
     assert table["diverged"].sum() == 6 * len(lost)

@@ -51,7 +51,8 @@ def draw(training: AtBase, intervals: Intervals = Intervals()) -> Figure:
     loss.set_ylabel("loss (nats)")
     accuracy.set(ylabel="accuracy (fraction)", ylim=(None, 1.02))
     size.set(ylabel="length (weights)", ylim=(0, None))
-    _say(accuracy, ends, low=float(training["test_accuracy"][:, -1].mean()) > 0.5)
+    if not np.any([*kept_out.values()], axis=0).all():
+        _say(accuracy, ends, low=float(training["test_accuracy"][:, -1].mean()) > 0.5)
     for panel, letter, text in zip(axes[0], "abc", ("Loss", "Accuracy", "Weights"), strict=True):
         panel.set(xlabel="epoch", xlim=(training["epoch"].min(), training["epoch"].max()))
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -94,10 +95,10 @@ def _curves(
 def _legend(kept_out: dict[str, np.ndarray], intervals: Intervals) -> list[Line2D]:
     handles = [Line2D([], [], color=colour, label=split) for split, colour in style.SPLITS.items()]
     kept = int((~np.any([*kept_out.values()], axis=0)).sum())
-    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=0.5, label=f"each of {kept} seeds"))
-    handles.append(
-        Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=f"mean, {intervals.confidence:.0%} interval")
-    )
+    if kept:
+        mean = f"mean, {intervals.confidence:.0%} interval"
+        handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=0.5, label=f"each of {kept} seeds"))
+        handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1.6, label=mean))
     for name, label, look in (("diverged", "diverged", DIVERGED), ("unfit", "do not fit", UNFIT)):
         if kept_out[name].any():
             handles.append(Line2D([], [], label=f"{label}: {int(kept_out[name].sum())}", **look))

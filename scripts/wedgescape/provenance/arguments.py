@@ -45,7 +45,8 @@ def arguments(file: File, function: str, snakemake, tell: Tell = print, **given)
             found[name] = tell
         elif annotation in INPUTS:
             data = open_store(snakemake.input.data)
-            found[name] = Optima.open(data, snakemake.input[INPUTS[annotation]], *_way(snakemake))
+            without = ["trajectory", "step"] if annotation == "AllOptima" else []  # nothing reads so many of them
+            found[name] = Optima.open(data, snakemake.input[INPUTS[annotation]], *_way(snakemake), without)
         elif annotation == "OptimaOfMethods":
             data = open_store(snakemake.input.data)
             found[name] = {

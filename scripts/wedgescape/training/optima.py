@@ -50,6 +50,7 @@ class Optima:
         device: str,
         strategy: str = "auto",
         maximum_loss: float = 0.5,
+        without: Sequence[str] = (),
     ) -> Optima:
         """Open the networks of one setting.
 
@@ -59,8 +60,9 @@ class Optima:
             device: where networks are computed: auto, cpu, cuda or mps.
             strategy: how: auto or plain.
             maximum_loss: of a network that counts as an optimum, as a share of that of chance.
+            without: variables of the stores that are not read.
         """
-        weights = open_weights(stores)
+        weights = open_weights(stores, without)
         landscape = network_landscape(data, training_of(weights.attrs)["model"], device, strategy)
         return cls(landscape, weights, maximum_loss)
 
