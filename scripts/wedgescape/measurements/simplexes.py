@@ -500,7 +500,7 @@ def tidy(simplexes: xr.Dataset, intervals: Intervals = Intervals()) -> pd.DataFr
     table = xr.Dataset(
         {
             "median_train_loss": loss.median("position"),
-            "train_loss_95": loss.quantile(0.95, "position").drop_vars("quantile"),
+            "train_loss_95": loss.quantile(0.95, "position", skipna=False).drop_vars("quantile"),
             "largest_train_loss": loss.max("position"),
             "median_test_accuracy": test.median("position"),
             "smallest_test_accuracy": test.min("position"),
