@@ -270,8 +270,12 @@ def judged(centre, sets=4):
     members[1, 0] = [0, 1, 4]
     loss[1, 1:] = np.nan
     return xr.Dataset(
-        {"loss": (("size", "set", "place", "split"), loss), "members": (("size", "set", "member"), members)},
-        {"size": [2, 3], "place": [*PLACES, *NULLS], "split": ["train", "test"]},
+        {
+            "loss": (("size", "set", "place", "split"), loss),
+            "members": (("size", "set", "member"), members),
+            "diverged": (("seed",), np.zeros(2 * sets, bool)),
+        },
+        {"size": [2, 3], "place": [*PLACES, *NULLS], "split": ["train", "test"], "seed": np.arange(2 * sets)},
     )
 
 
@@ -284,6 +288,12 @@ def test_a_centre_is_compared_with_centroid_and_nulls_in_decades():
     (other,) = null.specifications.values()
     assert other.estimate == pytest.approx(np.log10(centre / 0.04).mean())
     assert (two.estimate.units, three.estimate.units, three.left_out) == (4, 1, 0)
+
+
+def test_sets_with_a_run_that_does_not_fit_are_left_out():
+    store = judged(np.full(4, 0.02))
+    store["diverged"][3] = True  # of the second set
+    assert [(claim.estimate.units, claim.left_out) for claim in claims(store)[:2]] == [(3, 1), (3, 1)]
 
 
 def test_sets_that_do_not_exist_are_not_counted_and_those_that_diverged_are():

@@ -1,4 +1,4 @@
-"""Intervals on samples whose answers are known."""
+"""Intervals on samples whose answers are known: they cover what they say, and never less on normal data."""
 
 import math
 
@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wedgescape.numerics.intervals import (
-    bootstrap_correlation,
-    bootstrap_mean,
-    bootstrap_trend,
-    exact_fraction,
-    standard_error,
-)
+from wedgescape.numerics.intervals import Intervals, rank_correlations, standard_error
 from wedgescape.numerics.randomness import stream
 
+INTERVALS = Intervals(0.95, 400)
 UNBOUNDED = (-math.inf, math.inf)
 
 
@@ -22,120 +17,179 @@ def ends(interval):
     return interval.low, interval.high
 
 
-# The fraction
+def coverage(found, truth):
+    return np.mean([one.low <= truth <= one.high for one in found])
 
 
-@pytest.mark.parametrize(("hits", "low", "high"), [(12, 0.025 ** (1 / 12), 1.0), (0, 0.0, 1 - 0.025 ** (1 / 12))])
-def test_interval_of_a_fraction_is_not_empty_where_all_trials_agree(hits, low, high):
-    """With all of n trials alike, the other end of the exact interval is where that still has 2.5 % of the chance."""
-    interval = exact_fraction(hits, 12)
-    assert interval.estimate == hits / 12
-    assert ends(interval) == pytest.approx((low, high))
+# One number per seed
 
 
-# The mean
+def test_the_mean_of_seeds_has_students_interval():
+    sample = stream("test samples").normal(3.0, 2.0, 7)
+    found = INTERVALS.mean(sample)
+    wanted = stats.ttest_1samp(sample, 0).confidence_interval(0.95)
+    assert ends(found) == pytest.approx((wanted.low, wanted.high))
+    assert (found.estimate, found.unit, found.units) == (pytest.approx(sample.mean()), "seed", 7)
+    assert found.p_at_most(1.0) == pytest.approx(stats.ttest_1samp(sample, 1.0, alternative="greater").pvalue)
+    assert found.p_at_least(1.0) == pytest.approx(stats.ttest_1samp(sample, 1.0, alternative="less").pvalue)
 
 
-def test_mean_of_two_values_has_them_as_its_interval():
-    interval = bootstrap_mean([0.0, 1.0])
-    assert vars(interval) == {"estimate": 0.5, "low": 0.0, "high": 1.0}
-
-
-def test_interval_of_the_mean_covers_the_truth_about_as_often_as_it_says():
-    """The percentile bootstrap of 20 Gaussian values is known to cover a little less: 93 % instead of 95 %."""
-    samples = stream("test samples").normal(3.0, 2.0, (400, 20))
-    intervals = [bootstrap_mean(sample, resamples=500) for sample in samples]
-    covered = np.mean([interval.low <= 3.0 <= interval.high for interval in intervals])
-    assert 0.89 < covered < 0.97
-    widths = np.mean([interval.high - interval.low for interval in intervals])
-    assert widths == pytest.approx(2 * 1.96 * 2.0 / np.sqrt(20), rel=0.05)
-    for sample, interval in zip(samples, intervals, strict=True):
-        assert interval.estimate == pytest.approx(sample.mean())
-        assert interval.low < interval.estimate < interval.high
-
-
-def test_interval_of_the_mean_narrows_with_less_confidence():
-    sample = stream("test samples").normal(size=200)
-    ratio = np.ptp(ends(bootstrap_mean(sample, 0.68))) / np.ptp(ends(bootstrap_mean(sample, 0.95)))
-    assert ratio == pytest.approx(0.994 / 1.96, rel=0.1)
-
-
-def test_values_that_are_not_finite_are_left_out():
-    assert bootstrap_mean([1.0, np.nan, 2.0, np.inf, 4.0]) == bootstrap_mean([1.0, 2.0, 4.0])
+@pytest.mark.parametrize("count", [4, 6, 12, 20])
+def test_intervals_over_seeds_cover_as_often_as_they_say(count):
+    samples = stream("test samples", count).normal(3.0, 2.0, (3000, count))
+    assert 0.94 < coverage([INTERVALS.mean(sample) for sample in samples], 3.0) < 0.96
 
 
 def test_too_few_values_say_nothing_about_spread():
-    assert math.isnan(bootstrap_mean([]).estimate)
-    assert math.isnan(bootstrap_mean([np.nan]).estimate)
-    assert bootstrap_mean([7.0]).estimate == 7
+    assert math.isnan(INTERVALS.mean([]).estimate)
     for values in ([], [np.nan], [7.0], [7.0, np.nan]):
-        assert ends(bootstrap_mean(values)) == UNBOUNDED
+        found = INTERVALS.mean(values)
+        assert ends(found) == UNBOUNDED
+        assert (found.p_at_most(0.0), found.p_at_least(0.0)) == (1.0, 1.0)
 
 
 def test_equal_values_have_no_spread():
-    assert vars(bootstrap_mean([0.5] * 7)) == {"estimate": 0.5, "low": 0.5, "high": 0.5}
+    found = INTERVALS.mean([0.5] * 7)
+    assert (found.estimate, *ends(found)) == (0.5, 0.5, 0.5)
+    assert (found.p_at_most(0.4), found.p_at_most(0.5), found.p_at_least(0.6)) == (0.0, 1.0, 0.0)
 
 
-# The trend
+def test_values_that_are_not_finite_are_left_out():
+    found = INTERVALS.mean([1.0, np.nan, 2.0, np.inf, 4.0])
+    assert (found.estimate, found.units) == (pytest.approx(7 / 3), 3)
 
 
-def noisy(noise, levels=5, seeds=12, key=0):
-    """Values (level, seed) that rise with the level, and the levels."""
-    values = np.arange(levels)[:, None] + noise * stream("test trend", key).standard_normal((levels, seeds))
-    return values, np.geomspace(0.01, 1, levels)
+# Pairs
 
 
-def pairs(values, levels):
-    where = np.isfinite(values)
-    return np.broadcast_to(np.asarray(levels)[:, None], values.shape)[where], values[where]
+def all_pairs(count):
+    return np.array([(i, j) for i in range(count) for j in range(i)])
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.3, 2.0, 20.0])
-@pytest.mark.parametrize("rounded", [False, True])
-def test_trend_is_spearmans_rho_over_all_pairs(noise, rounded):
-    values, levels = noisy(noise)
-    values = values.round() if rounded else values  # ties
-    wanted = stats.spearmanr(*pairs(values, levels)).statistic
-    assert bootstrap_trend(values, levels).estimate == pytest.approx(wanted, abs=1e-12)
+def ring(count):
+    return np.stack([np.arange(count), (np.arange(count) + 1) % count], 1)
 
 
-def test_trend_leaves_diverged_runs_out():
-    values, levels = noisy(2.0)
-    values[1, 3] = values[4, :5] = np.nan
-    interval = bootstrap_trend(values, levels)
-    assert interval.estimate == pytest.approx(stats.spearmanr(*pairs(values, levels)).statistic, abs=1e-12)
-    assert interval.low < interval.estimate < interval.high
-    infinite = np.where(np.isnan(values), np.inf, values)
-    assert bootstrap_trend(infinite, levels) == interval
+@pytest.mark.parametrize("count", [4, 6, 12, 20])
+@pytest.mark.parametrize("design", [all_pairs, ring])
+@pytest.mark.parametrize("effect", [1.0, 0.0], ids=["seeds have effects", "seeds have none"])
+def test_intervals_over_pairs_are_never_too_short(count, design, effect):
+    draw, members, found = stream("test pairs", count), design(count), []
+    for _ in range(800):
+        seeds = effect * draw.normal(size=count)
+        values = 2.0 + seeds[members].sum(1) + 0.5 * draw.normal(size=len(members))
+        found.append(INTERVALS.pairs(values, members))
+    assert coverage(found, 2.0) >= 0.93
 
 
-@pytest.mark.parametrize("noise", [0.01, 0.2, 0.5, 2.0])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_estimate_lies_within_its_interval_also_where_the_correlation_is_nearly_perfect(noise, sign):
-    for key in range(20):
-        values, levels = noisy(noise, key=key)
-        interval = bootstrap_trend(sign * values, levels, resamples=500)
-        assert interval.low - 1e-12 <= interval.estimate <= interval.high + 1e-12
-        assert interval.low >= -1 - 1e-12
-        assert interval.high <= 1 + 1e-12
+def test_pairs_taken_for_independent_would_be_far_too_short():
+    """Why the jackknife: with seed effects, an interval over 66 pairs of 12 seeds covers half of the time."""
+    draw, members = stream("test pairs", 1), all_pairs(12)
+    values = [draw.normal(size=12)[members].sum(1) for _ in range(500)]
+    assert coverage([INTERVALS.mean(value) for value in values], 0.0) < 0.7
 
 
-def test_interval_of_no_trend_covers_zero_about_as_often_as_it_says():
-    levels = np.arange(5)
-    samples = stream("test trend", 1).standard_normal((200, 5, 12))
-    intervals = [bootstrap_trend(sample, levels, resamples=300) for sample in samples]
-    assert 0.87 < np.mean([interval.low <= 0 <= interval.high for interval in intervals]) < 0.99
+def test_pairs_count_their_seeds_as_units():
+    found = INTERVALS.pairs([1.0, 2.0, 4.0, np.nan], [(0, 1), (1, 2), (0, 2), (2, 3)])
+    assert (found.estimate, found.unit, found.units) == (pytest.approx(7 / 3), "seed, in pairs", 3)
+    without = np.array([2.0, 4.0, 1.0])  # the pairs that each seed is not in
+    error = math.sqrt(2 / 3 * ((without - without.mean()) ** 2).sum())
+    assert found.high - found.estimate == pytest.approx(stats.t.ppf(0.975, 2) * error)
 
 
-def test_correlation_of_two_measurements_is_spearmans_rho():
-    x, y = stream("test trend", 5).standard_normal((2, 4, 9))
-    x[0, 2], y[3, 3], y = np.nan, np.inf, y + x
-    kept = np.isfinite(x) & np.isfinite(y)
-    interval = bootstrap_correlation(x, y)
-    assert interval.estimate == pytest.approx(stats.spearmanr(x[kept], y[kept]).statistic, abs=1e-12)
-    assert interval.low < interval.estimate < interval.high
-    assert vars(bootstrap_correlation(y, x)) == pytest.approx(vars(interval), abs=1e-12)
-    assert ends(bootstrap_correlation(x, np.ones((4, 9)))) == UNBOUNDED
+def test_two_seeds_make_one_pair_and_no_interval():
+    assert ends(INTERVALS.pairs([1.0], [(0, 1)])) == UNBOUNDED
+
+
+def test_the_jackknife_of_a_mean_is_students_interval():
+    sample = stream("test samples").normal(size=9)
+    without = [np.delete(sample, place).mean() for place in range(9)]
+    assert ends(INTERVALS.jackknife(sample.mean(), without)) == pytest.approx(ends(INTERVALS.mean(sample)))
+
+
+# Sets
+
+
+def test_disjoint_sets_are_units():
+    found = INTERVALS.sets([1.0, 2.0, np.nan], [[0, 1], [2, 3], [4, 5]])
+    assert (found.unit, found.units) == ("disjoint set", 2)
+
+
+def test_sets_that_share_a_seed_are_refused():
+    with pytest.raises(ValueError, match="share a seed"):
+        INTERVALS.sets([1.0, 2.0], [[0, 1, -1], [1, 2, -1]])
+    INTERVALS.sets([1.0, np.nan], [[0, 1, -1], [1, 2, -1]])  # a set without a value shares nothing
+
+
+# Shares
+
+
+@pytest.mark.parametrize(("hits", "low", "high"), [(12, 0.025 ** (1 / 12), 1.0), (0, 0.0, 1 - 0.025 ** (1 / 12))])
+def test_a_share_has_an_interval_also_where_all_trials_agree(hits, low, high):
+    """With all of n trials alike, the other end of the exact interval is where that still has 2.5 % of the chance."""
+    found = INTERVALS.share(hits, 12)
+    assert found.estimate == hits / 12
+    assert ends(found) == pytest.approx((low, high))
+    assert INTERVALS.share(12, 12).p_at_most(0.5) == pytest.approx(0.5**12)
+
+
+# Seeds and examples
+
+
+@pytest.mark.parametrize("count", [4, 12])
+def test_intervals_over_seeds_and_examples_are_never_too_short(count):
+    draw, found = stream("test examples", count), []
+    for _ in range(400):
+        seeds, examples = 0.1 * draw.normal(size=(count, 1)), 0.3 * draw.normal(size=(1, 120))
+        found.append(INTERVALS.examples(0.2 + seeds + examples + draw.normal(size=(count, 120))))
+    assert coverage(found, 0.2) >= 0.93
+
+
+def test_a_difference_that_rests_on_few_examples_is_not_certain():
+    """Seven predictions of 4320 differ: certain if the images are taken for fixed, open if they are drawn, too."""
+    values = np.zeros((12, 360))
+    values[[0, 1, 2, 3, 5, 7, 9], [3, 3, 3, 3, 3, 3, 3]] = -1.0
+    assert INTERVALS.mean(values.mean(1)).high < 0
+    assert INTERVALS.examples(values).high >= 0
+
+
+# Correlations
+
+
+def test_correlations_are_within_strata_and_seed_by_seed():
+    levels = np.array([1.0, 2.0, 3.0, 11.0, 12.0, 13.0])
+    x = np.repeat(levels[:, None], 5, 1)
+    y = np.repeat(np.array([3.0, 2.0, 1.0, 13.0, 12.0, 11.0])[:, None], 5, 1)  # falls within, rises between strata
+    strata = [range(3), range(3, 6)]
+    assert rank_correlations(x, y, strata) == pytest.approx(-np.ones((2, 5)))
+    found = INTERVALS.correlation(x, y, strata)
+    assert (found.estimate, found.units) == (pytest.approx(-1.0), 5)
+    assert INTERVALS.correlation(x, y).estimate > 0  # what pooling would say
+
+
+def test_two_settings_have_no_rank_correlation_and_one_that_does_not_move_has_none():
+    assert np.isnan(rank_correlations(np.ones((2, 3)), np.ones((2, 3)))).all()
+    assert np.isnan(rank_correlations(np.arange(12.0).reshape(4, 3), np.ones((4, 3)))).all()
+
+
+def test_intervals_of_no_correlation_cover_zero():
+    draws = stream("test trend", 1).standard_normal((2, 600, 5, 12))
+    found = [INTERVALS.correlation(x, y) for x, y in zip(*draws, strict=True)]
+    assert coverage(found, 0.0) >= 0.93
+
+
+# Bounds
+
+
+def test_bounds_leave_that_end_open():
+    values = [1.0, 2.0, 3.0, 4.0]
+    plain, above = INTERVALS.mean(values), INTERVALS.bounds(values, [0, 0, 0, 1])
+    assert (above.low, above.high) == (plain.low, math.inf)
+    assert (above.p_at_most(0.0), above.p_at_least(10.0)) == (plain.p_at_most(0.0), 1.0)
+    below = INTERVALS.bounds(values, [-1, 0, 0, 0])
+    assert (below.low, below.high) == (-math.inf, plain.high)
+    assert ends(INTERVALS.bounds(values, [-1, 0, 0, 1])) == UNBOUNDED
+    assert ends(INTERVALS.bounds([*values, np.nan], [0, 0, 0, 0, 1])) == ends(plain)
 
 
 def test_standard_error():
@@ -143,43 +197,6 @@ def test_standard_error():
     assert math.isnan(standard_error([1.0]))
 
 
-def test_trend_depends_on_ranks_alone():
-    values, levels = noisy(1.0)
-    assert bootstrap_trend(np.exp(values), np.log(levels)) == bootstrap_trend(values, levels)
-
-
-def test_whole_seeds_are_drawn():
-    """Seeds that all behave alike are no reason to doubt the trend, however noisy it is from level to level."""
-    column = np.array([0.0, 3.0, 1.0, 2.0, 4.0])
-    interval = bootstrap_trend(np.tile(column[:, None], 8), range(5))
-    assert interval.estimate == pytest.approx(stats.spearmanr(range(5), column).statistic)
-    assert ends(interval) == pytest.approx((interval.estimate, interval.estimate))
-
-
-@pytest.mark.parametrize(
-    ("values", "levels"),
-    [
-        ([[1.0, 2.0, 3.0]], [1.0]),
-        ([[1.0, 1.0], [1.0, 1.0]], [1.0, 2.0]),
-        ([[1.0, np.nan], [2.0, np.nan]], [1.0, 2.0]),
-        ([[np.nan, np.nan], [1.0, 2.0], [np.nan, np.nan]], [1.0, 2.0, 3.0]),
-        (np.full((3, 4), np.nan), [1.0, 2.0, 3.0]),
-    ],
-    ids=["one level", "equal values", "two values", "one level left", "nothing left"],
-)
-def test_no_trend_can_be_said_of_too_little(values, levels):
-    interval = bootstrap_trend(np.array(values), levels)
-    assert math.isnan(interval.estimate)
-    assert ends(interval) == UNBOUNDED
-
-
-def test_one_seed_has_a_trend_but_no_interval():
-    interval = bootstrap_trend(np.array([[1.0], [2.0], [3.0]]), [1, 2, 3])
-    assert interval.estimate == pytest.approx(1)
-    assert ends(interval) == UNBOUNDED
-
-
-def test_intervals_are_the_same_every_time():
-    values, levels = noisy(1.0)
-    assert bootstrap_trend(values, levels) == bootstrap_trend(values, levels)
-    assert bootstrap_mean(values[0]) == bootstrap_mean(values[0])
+def test_the_same_values_give_the_same_interval():
+    values = stream("test samples").normal(size=(6, 50))
+    assert INTERVALS.examples(values) == INTERVALS.examples(values)

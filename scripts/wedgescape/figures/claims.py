@@ -3,7 +3,7 @@
 Claims with a smallest effect of interest are drawn in units of it: between the two lines there is no effect worth
 the name, right of them the claim is supported, left of them contradicted. Claims with a threshold are drawn by how far
 their interval lies from it, in units of half its width: an interval that touches the line decides nothing. Beside each
-row are the estimate and its interval in the units of its quantity. Checks of the implementation stand apart, in italics.
+row are the estimate and its interval in the units of its quantity. Checks of the implementation stand apart.
 """
 
 from __future__ import annotations

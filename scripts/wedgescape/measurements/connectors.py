@@ -14,13 +14,13 @@ from wedgescape.landscapes.base import SPLITS, Landscape
 from wedgescape.landscapes.operations import Case, Step, Work, evaluations
 from wedgescape.landscapes.spans import Orthogonal, random_directions
 from wedgescape.numerics.intervals import Estimate, Intervals
-from wedgescape.numerics.judging import Claim
+from wedgescape.numerics.judging import Claim, only_fit
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import Variable, labelled
 from wedgescape.study.places import AtBase
 from wedgescape.study.sections import Count, PositiveNumber, Section, Sizes, key
 from wedgescape.training.descent import Descent, Recipe, descend
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import AllOptima, Optima
 
 
 class Settings(Section):
@@ -28,11 +28,13 @@ class Settings(Section):
 
     sizes: Sizes = key(
         [2, 3, 5, 7, 9, 11],
-        "Numbers m of optima that a connector joins, each at most `seeds`. Of the default, those above are dropped.",
+        "Numbers m of optima that a connector joins, at most `base_seeds`. Of the default, those above are dropped.",
         smoke=[2, 3],
-        at_most="seeds",
+        at_most="base_seeds",
     )
-    sets: Count = key(6, "Number of random sets of optima per size; all sets, if there are fewer.", smoke=2)
+    sets: Count = key(
+        4, "Number of random sets of optima per size, of which no two share one; fewer, if need be.", smoke=2
+    )
     steps: Count = key(300, "Steps of the search for a centre.", smoke=20)
     learning_rate: PositiveNumber = key(0.01, "Learning rate of the search (Adam); it falls to zero along a cosine.")
     batch_size: Count | None = key(None, "Examples per step of the search; null takes all.")
@@ -139,7 +141,7 @@ VARIABLES = {
 }
 
 
-def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
+def measure(optima: Optima, settings: Settings = Settings(), everyone: AllOptima | None = None) -> xr.Dataset:
     """Measure the centres of connectors between m optima, for each m, and of each optimum with the next two.
 
     Beside each centre stand two nulls: where the same search ends, orthogonal to the same optima's differences, that
@@ -148,6 +150,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     Args:
         optima: of one setting, whose landscape also evaluates accuracy.
         settings: of the measurement.
+        everyone: from which sets are drawn: all networks of the setting; by default the optima.
 
     Returns:
         `measure_sets`, and `neighbour_centre` over (seed, param).
@@ -155,12 +158,13 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     Raises:
         InputError: if fewer runs stayed finite than the largest m.
     """
-    sound = optima.sound(at_least=max(settings.sizes))
+    everyone = optima if everyone is None else everyone
+    sound, joinable = optima.fit(at_least=min(JOINED, len(optima))), everyone.fit(at_least=max(settings.sizes))
     points, joined = sound.points, min(JOINED, len(sound))
     circle = torch.stack([points.roll(-shift, 0) for shift in range(joined)], 1)  # (K, joined, P)
     centres = {"neighbour_centre": search(sound.landscape, circle, settings, sound.seeds).cpu()}
-    store = measure_sets(sound, settings, nulls=True).merge(labelled(VARIABLES, centres, {"seed": sound.seeds}))
-    return optima.flagged(store)
+    store = measure_sets(joinable, settings, nulls=True).merge(labelled(VARIABLES, centres, {"seed": sound.seeds}))
+    return everyone.flagged(store)
 
 
 def measure_sets(
@@ -230,8 +234,8 @@ def work_on_sets(case: Case, settings: Settings, nulls: bool = False) -> Work:
     """Count the searches for the centres of random sets of all sizes, and the losses."""
     total = Work()
     for size in settings.sizes:
-        sets = min(settings.sets, case.seeds // size)
-        beside = (1 + (case.seeds > size)) if nulls else 0
+        sets = min(settings.sets, case.all_seeds // size)
+        beside = (1 + (case.all_seeds > size)) if nulls else 0
         total += searching(case, settings, (1 + beside) * sets)
         total += evaluations(case.model, sets * (size + 2 + beside))
     return total
@@ -255,6 +259,7 @@ def claims(connectors: AtBase, intervals: Intervals) -> Iterator[Claim]:
     def below(size: int, place: str) -> tuple[Estimate, int]:
         part, members = losses.sel(size=size), connectors["members"].sel(size=size).values
         ratio = (part.sel(place="centre") - part.sel(place=place)).values
+        ratio = np.where(only_fit(connectors, members), ratio, np.nan)
         return intervals.sets(ratio, members), int((members[:, 0] >= 0).sum() - np.isfinite(ratio).sum())
 
     for size in connectors["size"].values.tolist():

@@ -19,7 +19,7 @@ from wedgescape.landscapes.curves import CurveLandscape
 from wedgescape.landscapes.lines import barrier
 from wedgescape.landscapes.operations import Case, Step, Work, evaluations
 from wedgescape.numerics.intervals import Intervals
-from wedgescape.numerics.judging import Claim
+from wedgescape.numerics.judging import Claim, only_fit
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
 from wedgescape.study.places import AtBase
@@ -128,7 +128,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     Raises:
         InputError: if fewer than two runs did not diverge.
     """
-    by_seed = optima.sound(at_least=2).by_seed
+    by_seed = optima.fit(at_least=2).by_seed
     pairs = draw_pairs(by_seed, settings.pairs)
     starts, ends = (torch.stack([by_seed[pair[end]] for pair in pairs]) for end in (0, 1))
     edges = (ends - starts)[:, None].double()
@@ -172,13 +172,14 @@ CLAIMS = ("curve",)
 def claims(curves: AtBase, intervals: Intervals) -> Iterator[Claim]:
     """Estimate for each kind of curve how far its barrier lies below that of the straight line, in decades.
 
-    Pairs whose curve diverged, and those without a barrier on the straight line, are left out and counted.
+    Pairs whose curve diverged or with a run that does not fit, and those without a barrier on the straight line, are
+    left out and counted.
     """
     barriers = curves["barrier"].sel(split="train")
     straight = barriers.sel(kind="line").values
     for kind in curves["kind"].values.tolist()[1:]:
         bent = barriers.sel(kind=kind).values
-        kept = np.isfinite(bent) & (straight > 0)
+        kept = np.isfinite(bent) & (straight > 0) & only_fit(curves, curves["members"].values)
         ratio = np.full(len(bent), np.nan)
         ratio[kept] = np.log10(np.maximum(bent[kept], FLOOR * straight[kept]) / straight[kept])
         found = intervals.pairs(ratio, curves["members"].values)

@@ -6,6 +6,7 @@ in that file alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -93,28 +94,32 @@ def load_rules(path: Path, declared: Iterable[str]) -> RuleBook:
         raise InputError(f"{path}: the rules of the verdicts cannot be read: {error}") from error
     if not isinstance(given, dict):
         raise InputError(f"{path}: found {type(given).__name__}; it must have the keys families and claims")
-    lines, declared = [], set(declared)
     claims, families = (given.get(name) if isinstance(given.get(name), dict) else {} for name in ("claims", "families"))
-    try:
-        book = RuleBook.model_validate(given)
-    except ValidationError as error:
-        book = None
-        lines += [
-            f"{dotted(one['loc'])}: {one['msg'].removeprefix('Value error, ')}"
-            for one in error.errors()
-            if one["type"] == "value_error"
-        ]
-        lines += [
-            f"{dotted(path)}: {text}"
-            for path, text in problems(error, given, RuleBook).items()
-            if not any(line.startswith(f"{dotted(path)}:") for line in lines)
-        ]
+    declared = set(declared)
+    # Rule by rule, then what is around them: the schema of a book does not say what is wrong inside a rule.
+    lines = [line for name, rule in claims.items() for line in _faults(Rule, rule, f"claims.{name}")]
+    lines += _faults(RuleBook, given | {"claims": {}}, "") if claims else _faults(RuleBook, given, "")
     lines += [f"claims.{name}: no measurement makes this claim" for name in claims if name not in declared]
     lines += [f"claims.{name}: missing; a measurement makes this claim" for name in sorted(declared - set(claims))]
     for name, rule in claims.items():
         family = rule.get("family") if isinstance(rule, dict) else None
         if isinstance(family, str) and family not in families:
-            lines.append(f"claims.{name}.family: found {family}; allowed: one of {', '.join(families)}")
-    if lines or book is None:
+            lines.append(f"claims.{name}.family: found {family}; allowed: one of {', '.join(map(str, families))}")
+    if lines:
         raise InputError("\n  ".join([f"{path}: the rules of the verdicts have problems:", *lines]))
-    return book
+    return RuleBook.model_validate(given)
+
+
+def _faults(kind: type[Section], given: object, where: str) -> list[str]:
+    """Return what is wrong with a section, a line each."""
+    if not isinstance(given, dict):
+        return [f"{where}: found {json.dumps(given, default=str)}; allowed: section"]
+    try:
+        kind.model_validate(given)
+    except ValidationError as error:
+        whole = [one["msg"].removeprefix("Value error, ") for one in error.errors() if one["type"] == "value_error"]
+        if whole:
+            return [f"{where}: {text}" for text in whole]
+        found = problems(error, given, kind).items()
+        return [f"{f'{where}.' if where else ''}{dotted(path)}: {text}" for path, text in found]
+    return []
