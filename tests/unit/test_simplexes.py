@@ -478,7 +478,7 @@ def test_sets_with_a_run_that_does_not_fit_are_left_out():
     store["unfit"][4] = True  # of the second set
     assert np.isnan(smallest_bounds(store, 3)[0]).tolist() == [False, True, False, False, False]
     assert {claim.estimate.units for claim in judged(store).values()} == {4}
-    assert judged(store)["simplex_ensemble"].left_out == 1
+    assert {claim.left_out for claim in judged(store).values()} == {1}
 
 
 def test_norms_beyond_the_optima_are_not_low():

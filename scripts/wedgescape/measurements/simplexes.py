@@ -451,12 +451,14 @@ def claims(simplexes: AtBase, intervals: Intervals) -> Iterator[Claim]:
         ways = {f"loss {fraction:g}": bounds(size, fraction=fraction) for fraction in FRACTIONS}
         ways |= {f"{share:.0%} of positions": bounds(size, wanted=share) for share in LOW_SHARES}
         quantity = "log10(smallest displacement / distance of the optima)"
-        yield Claim("simplex", quantity, bounds(size), names, 0, ways, _control(simplexes, size))
-
         members = simplexes["members"].sel(size=size).values
+        there = int((members[:, 0] >= 0).sum())
+        unfit = there - int(only_fit(simplexes, members).sum())
+        yield Claim("simplex", quantity, bounds(size), names, unfit, ways, _control(simplexes, size))
+
         inner = [inside(simplexes, size, name) for name in ("disagreement", "ensemble_loss")]
         differing, loss = (intervals.sets(values, members) for values in inner)
-        lost = int((members[:, 0] >= 0).sum() - np.isfinite(inner[0]).sum())
+        lost = there - int(np.isfinite(inner[0]).sum())
         yield Claim("simplex_disagreement", "share of test examples, inside minus optima", differing, names, lost)
         yield Claim("simplex_ensemble", "test loss of the ensemble, inside minus optima, nats", loss, names, lost)
 
@@ -469,7 +471,8 @@ def claims(simplexes: AtBase, intervals: Intervals) -> Iterator[Claim]:
         found = {name: intervals.sets(ratio.values, members) for name, ratio in ways.items()}
         registered = intervals.sets(ratios["random"].mean("bound").values, members)
         quantity = "log10(median loss of uniform positions, optima / random vertices), mean over bounds below 1"
-        yield Claim("simplex_null", quantity, registered, {"size": size}, 0, found)
+        lost = int((members[:, 0] >= 0).sum()) - registered.units
+        yield Claim("simplex_null", quantity, registered, {"size": size}, lost, found)
 
 
 def _control(simplexes: xr.Dataset, size: int) -> str:
