@@ -203,8 +203,10 @@ def test_a_study_may_begin_at_another_seed():
 
 def test_too_few_seeds_are_told_with_the_keys_to_raise():
     catalogued = catalogue()
-    assert warnings(study_of("connectors: {sizes: [2, 3]}", seeds=12), catalogued) == []
-    (text,) = warnings(study_of("connectors: {sizes: [2, 11]}\ncurvature: {seeds: 3}", seeds=12), catalogued)
+    assert warnings(study_of("connectors: {sizes: [2, 3]}\nsimplexes: {sizes: [3]}", seeds=12), catalogued) == []
+    (text,) = warnings(
+        study_of("connectors: {sizes: [2, 11]}\nsimplexes: {sizes: [3]}\ncurvature: {seeds: 3}", seeds=12), catalogued
+    )
     assert text == (
         "Some claims will stay undecided, because a verdict needs 4 independent seeds or sets. To decide them, raise "
         "curvature.seeds from 3 to 4; base_seeds from 12 to 44, 4 times the number of optima in the largest set (11 in "
