@@ -15,9 +15,18 @@ from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.spans import random_directions
 from wedgescape.landscapes.wedges import WedgeLandscape, largest_connector
 from wedgescape.measurements import connectors
-from wedgescape.measurements.connectors import Settings, draw_sets, find_centres, measure, neighbour_centres
-from wedgescape.numerics.intervals import Interval, Intervals, bootstrap_mean
-from wedgescape.study.settings import Rules
+from wedgescape.measurements.connectors import (
+    NULLS,
+    PLACES,
+    Settings,
+    draw_sets,
+    find_centres,
+    measure,
+    neighbour_centres,
+    outsiders,
+    search,
+)
+from wedgescape.numerics.intervals import Intervals
 from wedgescape.training.descent import Recipe
 from wedgescape.training.optima import Optima
 
@@ -114,21 +123,21 @@ def test_wedges_are_joined_up_to_the_number_predicted_and_not_beyond(short):
 # Sets of optima
 
 
-def test_sets_are_distinct_sorted_and_the_same_every_time():
-    sets = draw_sets(range(12), 4, 20)
-    assert len(sets) == 20
-    assert len({tuple(group) for group in sets}) == 20
-    assert all(group == sorted(set(group)) for group in sets)
-    assert all(len(group) == 4 for group in sets)
-    assert {seed for group in sets for seed in group} == set(range(12))
-    assert draw_sets(range(12), 4, 20) == sets
-    assert draw_sets(range(12), 4, 5) == sets[:5]
-
-
-def test_all_sets_are_drawn_where_there_are_no_more():
-    assert sorted(draw_sets([3, 5, 9, 11], 2, 6)) == [list(pair) for pair in itertools.combinations([3, 5, 9, 11], 2)]
-    assert sorted(draw_sets([3, 5, 9], 2, 50)) == [[3, 5], [3, 9], [5, 9]]
+def test_sets_are_disjoint_sorted_and_the_same_every_time():
+    sets = draw_sets(range(13), 4, 20)
+    assert len(sets) == 3
+    assert len({seed for group in sets for seed in group}) == 12
+    assert all(group == sorted(group) for group in sets)
+    assert draw_sets(range(13), 4, 20) == sets
+    assert draw_sets(range(13), 4, 2) == sets[:2]
     assert draw_sets([3, 5, 9], 3, 50) == [[3, 5, 9]]
+    assert draw_sets([3, 5], 3, 50) == []
+
+
+def test_an_outsider_is_the_next_seed_that_is_not_in_the_set():
+    assert outsiders([[1, 3], [5, 9]], [1, 3, 5, 9]) == [5, 1]
+    assert outsiders([[1, 9]], [1, 3, 9]) == [3]
+    assert outsiders([[1, 3]], [1, 3]) == [None]
 
 
 # The measurement
@@ -137,7 +146,8 @@ def test_all_sets_are_drawn_where_there_are_no_more():
 @pytest.fixture(scope="module")
 def measured():
     """Five optima on the sphere: sets of 2 and of 5, of which there is only one."""
-    optima = Optima.of(Sphere(), on_sphere(1, 5)[0], [10, 11, 12, 13, 14])
+    starts = 0.3 * on_sphere(1, 5, seed=9)[0]
+    optima = Optima.of(Sphere(), on_sphere(1, 5)[0], [10, 11, 12, 13, 14], starts=starts)
     store = measure(optima, Settings(sizes=[2, 5], sets=3, steps=200, learning_rate=0.03, batch_size=None))
     return optima.by_seed, store
 
@@ -147,7 +157,7 @@ def test_measured_values_are_those_of_optima_centroid_and_centre(measured):
     loss = store["loss"]
     assert loss.dims == ("size", "set", "place", "split")
     assert loss.attrs["units"] == "nat"
-    for size, count in ((2, 3), (5, 1)):
+    for size, count in ((2, 2), (5, 1)):
         for row in range(count):
             members = store["members"].sel(size=size).values[row]
             assert (members[:size] >= 10).all()
@@ -172,7 +182,7 @@ def test_sets_that_do_not_exist_are_nan(measured):
     assert store.sizes["set"] == 3
     for name in ("loss", "accuracy", "displacement", "cosine", "spread"):
         assert store[name].sel(size=5).isel(set=slice(1, None)).isnull().all()
-        assert store[name].sel(size=2).notnull().all()
+        assert store[name].sel(size=2).isel(set=slice(2)).notnull().all()
     assert (store["members"].sel(size=5).isel(set=slice(1, None)) == -1).all()
 
 
@@ -193,6 +203,26 @@ def test_centres_are_stored_for_sets_and_for_neighbours(measured):
         torch.testing.assert_close(found, alone, rtol=1e-5, atol=1e-5)
 
 
+def test_nulls_are_the_same_search_from_elsewhere(measured):
+    optima, store = measured
+    assert store["place"].values.tolist() == [*PLACES, *NULLS]
+    settings = Settings(sizes=[2, 5], sets=3, steps=200, learning_rate=0.03, batch_size=None)
+    members = store["members"].sel(size=2).values[0, :2]
+    corners = torch.stack([optima[seed] for seed in members])
+    random = random_directions(1, 40, "connector start", 2, 0) * corners.norm(dim=1).mean()
+    beginnings = dict(zip(optima, 0.3 * on_sphere(1, 5, seed=9)[0], strict=True))
+    outside = beginnings[outsiders([members.tolist()], list(optima))[0]]
+    here = store["loss"].sel(size=2, split="train").isel(set=0)
+    for place, start in {"random": random, "initialisation": outside[None]}.items():
+        end = search(Sphere(), corners[None], settings, [0], start)
+        assert float(here.sel(place=place)) == pytest.approx(float(Sphere().losses(end)), abs=1e-6)
+        edge = (corners[1] - corners[0]) / (corners[1] - corners[0]).norm()
+        assert float((end - start)[0] @ edge) == pytest.approx(0, abs=1e-5)
+    # A set of all seeds leaves nobody outside.
+    assert store["loss"].sel(size=5, place="random", split="train").isel(set=0).notnull()
+    assert store["loss"].sel(size=5, place="initialisation").isnull().all()
+
+
 def test_two_optima_are_neighbours_of_each_other():
     optima = Optima.of(Sphere(), on_sphere(1, 2)[0])
     store = measure(optima, Settings(sizes=[2], sets=1, steps=100, learning_rate=0.03))
@@ -206,7 +236,7 @@ def test_runs_that_diverged_are_joined_by_nothing_and_flagged():
     store = measure(optima, settings)
     assert store["diverged"].values.tolist() == [False, True, False, False, False]
     assert 4 not in store["members"].values
-    assert store["loss"].notnull().all()
+    assert store["loss"].sel(size=2).notnull().all()
     assert store["neighbour_centre"].sel(seed=4).isnull().all()
     sound = optima.sound()
     torch.testing.assert_close(neighbour_centres(store, sound), neighbour_centres(measure(sound, settings), sound))
@@ -225,68 +255,54 @@ def test_networks_are_joined(mlp, weights):
 # Claims
 
 
-RULES = Rules(maximum_loss_ratio=0.1)
-INTERVALS = Intervals(resamples=300)
-
-
 def claims(store):
-    return list(connectors.claims(store, RULES, INTERVALS))
+    return list(connectors.claims(store, Intervals()))
 
 
-def judged(centre, centroid=1.0, sets=4):
-    """Sets of 2 and of 3 out of five optima; the losses at the centres of the sets of 2 are given."""
-    loss = np.full((2, sets, 3, 2), 1e-3)
-    loss[:, :, 1] = centroid
+def judged(centre, sets=4):
+    """Disjoint sets of 2 and one of 3; the losses at the centres of the sets of 2 are given."""
+    loss = np.full((2, sets, 5, 2), 1e-3)
+    loss[:, :, 1], loss[:, :, 3], loss[:, :, 4] = 2.0, 0.02, 0.04
     loss[0, :, 2, 0] = centre
     loss[:, :, 2, 1] = 77.0  # of the test split, which must not matter
     members = np.full((2, sets, 3), -1)
-    members[0, :, :2] = [[0, 1], [0, 2], [1, 2], [0, 1]][:sets]
-    members[1] = [[0, 1, 4]]
+    members[0, :, :2] = np.arange(2 * sets).reshape(sets, 2)
+    members[1, 0] = [0, 1, 4]
+    loss[1, 1:] = np.nan
     return xr.Dataset(
-        {"loss": (("size", "set", "place", "split"), loss), "members": (("size", "set", "member"), members)},
-        {"size": [2, 3], "place": ["optima", "centroid", "centre"], "split": ["train", "test"]},
+        {
+            "loss": (("size", "set", "place", "split"), loss),
+            "members": (("size", "set", "member"), members),
+            "diverged": (("seed",), np.zeros(2 * sets, bool)),
+        },
+        {"size": [2, 3], "place": [*PLACES, *NULLS], "split": ["train", "test"], "seed": np.arange(2 * sets)},
     )
 
 
-@pytest.mark.parametrize(
-    ("centre", "verdict"),
-    [
-        ([0.01, 0.02, 0.03, 0.04], "supported"),
-        ([0.5, 0.6, 0.7, 0.8], "contradicted"),
-        ([0.01, 0.02, 0.5, 0.7], "undecided"),
-        ([0.1, 0.1, 0.1, 0.1], "undecided"),  # at the edge
-    ],
-)
-def test_a_connector_is_judged_by_the_ratio_of_losses(centre, verdict):
-    two, three = claims(judged(np.array(centre) * 2, centroid=2.0))
-    assert two["id"] == "connector_2"
-    assert two["sentence"] == "A low-loss connector joins 2 optima"
-    assert two["verdict"] == verdict
-    assert Interval(two["estimate"], two["low"], two["high"]) == bootstrap_mean(centre, 0.95, 300)
-    assert (two["seeds"], two["points"], two["diverged"]) == (3, 4, 0)
-    assert (three["id"], three["verdict"], three["seeds"]) == ("connector_3", "supported", 3)
-    assert three["estimate"] == pytest.approx(1e-3 / 2)
+def test_a_centre_is_compared_with_centroid_and_nulls_in_decades():
+    centre = np.array([0.2, 0.02, 0.2, 0.02])
+    two, null, three, _ = claims(judged(centre))
+    assert (two.id, null.id, three.id) == ("connector_2", "connector_null_2", "connector_3")
+    assert two.estimate == Intervals().mean(np.log10(centre / 2.0), "disjoint set")
+    assert null.estimate == Intervals().mean(np.log10(centre / 0.02), "disjoint set")
+    (other,) = null.specifications.values()
+    assert other.estimate == pytest.approx(np.log10(centre / 0.04).mean())
+    assert (two.estimate.units, three.estimate.units, three.left_out) == (4, 1, 0)
 
 
-def test_the_ratio_is_averaged_over_sets_and_not_a_ratio_of_averages():
-    store = judged([0.1, 0.4, 0.1, 0.4])
-    store["loss"][0, :, 1, 0] = [1.0, 8.0, 1.0, 8.0]
-    assert claims(store)[0]["estimate"] == pytest.approx((0.1 + 0.05) / 2)
+def test_sets_with_a_run_that_does_not_fit_are_left_out():
+    store = judged(np.full(4, 0.02))
+    store["diverged"][3] = True  # of the second set
+    assert [(claim.estimate.units, claim.left_out) for claim in claims(store)[:2]] == [(3, 1), (3, 1)]
 
 
-def test_sets_that_do_not_exist_are_no_points_and_those_that_diverged_are_counted():
+def test_sets_that_do_not_exist_are_not_counted_and_those_that_diverged_are():
     store = judged([0.01, 0.02, math.nan, math.nan])
     store["members"][0, 3] = -1  # the fourth does not exist, the third diverged
     store["loss"][0, 3] = math.nan
-    row = claims(store)[0]
-    assert (row["points"], row["diverged"]) == (2, 1)
-    assert row["estimate"] == pytest.approx(0.015)
-
-
-def test_one_set_is_not_enough_for_a_verdict():
-    row = claims(judged([0.001], sets=1))[0]
-    assert row["verdict"] == "undecided"
-    assert (row["low"], row["high"]) == (-math.inf, math.inf)
+    two = claims(store)[0]
+    assert (two.estimate.units, two.left_out) == (2, 1)
+    assert two.estimate.estimate == pytest.approx(np.log10([0.005, 0.01]).mean())
 
 
 # The figure
@@ -295,7 +311,7 @@ def test_one_set_is_not_enough_for_a_verdict():
 def test_the_table_has_a_row_for_each_value_there_is(measured):
     _, store = measured
     table = plot_connectors.tabulate(store)
-    assert len(table) == (3 + 1) * 3 * 2
+    assert len(table) == (2 * 5 + 4) * 2
     assert list(table.columns) == ["size", "set", "place", "split", "loss", "accuracy"]
     row = table.query("size == 2 and set == 1 and place == 'centroid' and split == 'test'")
     assert row["loss"].item() == float(store["loss"].sel(size=2, place="centroid", split="test")[1])
@@ -303,12 +319,12 @@ def test_the_table_has_a_row_for_each_value_there_is(measured):
 
 def centres(sizes=(2, 4, 9)):
     draw = np.random.default_rng(0)
-    dims, shape = ("size", "set", "place", "split"), (len(sizes), 5, 3, 2)
+    dims, shape = ("size", "set", "place", "split"), (len(sizes), 5, 5, 2)
     loss, accuracy = draw.uniform(0.01, 3, shape), draw.uniform(0, 1, shape)
     loss[0, 3:] = accuracy[0, 3:] = np.nan  # there were only three sets of that size
     return xr.Dataset(
         {"loss": (dims, loss), "accuracy": (dims, accuracy)},
-        {"size": list(sizes), "place": ["optima", "centroid", "centre"], "split": ["train", "test"]},
+        {"size": list(sizes), "place": [*PLACES, *NULLS], "split": ["train", "test"]},
     )
 
 

@@ -20,7 +20,6 @@ from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.attributes import Origin
 from wedgescape.stores.zarr_stores import open_store, write_store
-from wedgescape.study.settings import Rules
 from wedgescape.training.descent import Recipe, descend
 from wedgescape.training.optima import Optima
 
@@ -483,13 +482,18 @@ def test_the_figure_draws_one_pair_and_losses_that_are_not_finite(measured):
 # The verdicts
 
 
-@pytest.mark.parametrize(("factor", "verdict"), [(0.1, "supported"), (0.9, "contradicted"), (0.5, "undecided")])
-def test_a_claim_compares_barriers_pair_by_pair(measured, factor, verdict):
+def test_a_claim_compares_barriers_pair_by_pair_in_decades(measured):
     barriers = measured["barrier"].copy(data=np.ones(measured["barrier"].shape))
-    barriers[{"kind": 1}] = factor
-    barriers[{"kind": 2}] = [[np.nan, np.nan], [0.25, 0.25]]
-    bezier, chain = claims(measured.assign(barrier=barriers), Rules(maximum_loss_ratio=0.5), Intervals(0.95, 100))
-    assert (bezier["id"], bezier["estimate"], bezier["verdict"]) == ("curve_bezier", factor, verdict)
-    assert (bezier["points"], bezier["seeds"], bezier["diverged"]) == (2, 4, 0)
-    # One pair says nothing about spread.
-    assert (chain["estimate"], chain["verdict"], chain["points"], chain["diverged"]) == (0.25, "undecided", 1, 1)
+    barriers[{"kind": 1, "pair": 0}], barriers[{"kind": 1, "pair": 1}] = 0.1, 0.01
+    barriers[{"kind": 2}] = [[np.nan, np.nan], [0.0, 0.0]]
+    bezier, chain = claims(measured.assign(barrier=barriers), Intervals())
+    assert (bezier.id, chain.id) == ("curve_bezier", "curve_chain")
+    assert bezier.estimate == Intervals().pairs([-1.0, -2.0], measured["members"].values)
+    assert (bezier.estimate.units, bezier.left_out) == (4, 0)  # seeds
+    assert (chain.estimate.estimate, chain.left_out) == (pytest.approx(-4), 1)  # the floor
+
+
+def test_pairs_with_a_run_that_does_not_fit_are_left_out(measured):
+    lost = measured["members"].values[0, 0]
+    measured = measured.assign(unfit=measured["seed"] == lost)
+    assert {claim.left_out for claim in claims(measured, Intervals())} == {1}

@@ -25,7 +25,7 @@ from wedgescape.measurements import (
     planes,
     profiles,
     similarity,
-    subspaces,
+    simplexes,
     tunnels,
 )
 from wedgescape.stores.attributes import training_of
@@ -47,8 +47,7 @@ CONFIG = {
                  "length_error": 0.1},
     "curves": {"pairs": 2, "steps": 3, "points": 7, "batch_size": 16},
     "connectors": {"sizes": [2, 3], "sets": 2, "steps": 4, "batch_size": 16},
-    "subspaces": {"sizes": [3, 4], "sets": 2, "steps": 2, "subdivisions": 3, "parts": 2, "spokes": 2, "edges": 2,
-                  "refinements": 1, "tolerance": 1e-9, "batch_size": 16},
+    "simplexes": {"sizes": [2, 3], "sets": 2, "bounds": [0.3, 1.2], "steps": 2, "points": 3, "batch_size": 16},
     "curvature": {"seeds": 3, "top": 2, "trace_samples": 4, "directions": 2, "gradients": 3},
     "similarity": {"points": 5},
 }  # fmt: skip
@@ -206,11 +205,16 @@ def test_aligned_connectors_count_all_sizes(study, optima):
     assert planned(study, "measure_aligned_connectors") == optima.landscape.seen
 
 
-def test_subspaces_count_vertices_of_every_level(study, optima, monkeypatch):
-    monkeypatch.setattr(subspaces, "REFINED", 1.0)  # such is the tolerance
-    found = centres(optima, study)
-    subspaces.measure(optima, found, settings(study, connectors), settings(study, subspaces))
-    assert planned(study, "measure_subspaces") == optima.landscape.seen
+def test_simplexes_count_bounds_nulls_and_hubs(study, optima, monkeypatch):
+    monkeypatch.setattr(Optima, "chance_loss", property(lambda _optima: 1.1), raising=False)
+    simplexes.measure(optima, settings(study, simplexes))
+    assert planned(study, "measure_simplexes") == optima.landscape.seen
+
+
+def test_simplexes_that_do_not_fit_together_are_counted_alike(study, monkeypatch):
+    together = planned(study, "measure_simplexes")
+    monkeypatch.setattr(simplexes, "BYTES", 1)
+    assert planned(study, "measure_simplexes") == together
 
 
 def test_similarity_counts_predictions_and_lines(study, optima):

@@ -421,7 +421,7 @@ def planted(shares, sets=4, points=20):
     loss[:, :, 0, :, :, 0] = np.where(low, 0.01, 1.0)[:, None]
     loss[:, :, 1:, :, :, 0] = 2.0
     over, per_bound = np.zeros((1, sets, 3, 4)), np.zeros((1, sets, 4))
-    members = np.arange(3 * sets).reshape(1, sets, 3)
+    members, runs = np.arange(3 * sets).reshape(1, sets, 3), np.zeros(3 * sets, bool)
     values = {
         "loss": (dims, loss),
         "accuracy": (dims, loss),
@@ -433,6 +433,7 @@ def planted(shares, sets=4, points=20):
         "optimum_loss": (("size", "set", "split"), np.zeros((1, sets, 2))),
         "threshold": (simplexes.SETS, np.full((1, sets), 0.2)),
         "members": (("size", "set", "member"), members),
+        **{"diverged": (("seed",), runs), "unfit": (("seed",), runs)},
         "chord_loss": (("size", "surface", "chord", "along"), np.ones((1, 2, 3, 5))),
     }
     for name, inner in (("disagreement", 0.03), ("ensemble_loss", 0.2), ("ensemble_gain", 0.1)):
@@ -441,6 +442,7 @@ def planted(shares, sets=4, points=20):
     coordinates = {
         **{"size": [3], "kind": list(simplexes.KINDS), "bound": bounds, "region": list(REGIONS)},
         **{"split": ["train", "test"], "along": np.linspace(0, 1, 5), "surface": ["hull", "simplex"]},
+        "seed": np.arange(3 * sets),
     }
     return xr.Dataset(values, coordinates, {"low_share": 0.95, "loss_fraction": 0.1})
 
@@ -469,6 +471,14 @@ def test_a_simplex_that_is_never_low_is_contradicted_only_if_it_went_far():
     near = planted([0.0, 0.0, 0.5])
     near["displacement"][:] = 0.4
     assert judged(near)["simplex"].estimate.p_at_most(0.0) == 1
+
+
+def test_sets_with_a_run_that_does_not_fit_are_left_out():
+    store = planted([0.0, 1.0, 1.0], sets=5)
+    store["unfit"][4] = True  # of the second set
+    assert np.isnan(smallest_bounds(store, 3)[0]).tolist() == [False, True, False, False, False]
+    assert {claim.estimate.units for claim in judged(store).values()} == {4}
+    assert {claim.left_out for claim in judged(store).values()} == {1}
 
 
 def test_norms_beyond_the_optima_are_not_low():

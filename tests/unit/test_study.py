@@ -170,8 +170,10 @@ def test_a_study_may_begin_at_another_seed():
 
 def test_too_few_seeds_are_told_with_the_keys_to_raise():
     catalogued = catalogue()
-    assert warnings(study_of("connectors: {sizes: [2, 3]}", seeds=12), catalogued) == []
-    (text,) = warnings(study_of("connectors: {sizes: [2, 11]}\ncurvature: {seeds: 3}", seeds=12), catalogued)
+    assert warnings(study_of("connectors: {sizes: [2, 3]}\nsimplexes: {sizes: [3]}", seeds=12), catalogued) == []
+    (text,) = warnings(
+        study_of("connectors: {sizes: [2, 11]}\nsimplexes: {sizes: [3]}\ncurvature: {seeds: 3}", seeds=12), catalogued
+    )
     assert text == (
         "Some claims will stay undecided, because a verdict needs 4 independent seeds or sets. To decide them, raise "
         "curvature.seeds from 3 to 4; base_seeds from 12 to 44, 4 times the number of optima in the largest set (11 in "
@@ -403,9 +405,9 @@ def test_number_that_yaml_reads_as_text_gets_a_hint_that_works(written, hint):
     ("text", "problems"),
     [
         ("seeds: 4\nconnectors: {sizes: [2, 5]}", ["connectors.sizes: found 5; allowed: at most base_seeds, 4"]),
-        ("seeds: 4\nsubspaces: {sizes: [5]}", ["subspaces.sizes: found 5; allowed: at most seeds, 4"]),
+        ("seeds: 4\nsimplexes: {sizes: [5]}", ["simplexes.sizes: found 5; allowed: at most base_seeds, 4"]),
         (
-            "seeds: 2\nsubspaces: {sizes: [2]}",
+            "seeds: 2\nsimplexes: {sizes: [2]}",
             ["seeds: found 2; allowed: at least 3, the optima that a plane goes through"],
         ),
         ("wedges: {dimension: 40}", ["wedges.short: found 40; allowed: less than wedges.dimension, 40"]),
@@ -514,7 +516,7 @@ def test_shipped_config_is_a_study(name):
 def test_default_sizes_of_connectors_are_those_that_the_seeds_allow():
     study = study_of("seeds: 6")
     assert study.section("connectors")["sizes"] == [2, 3, 5]
-    assert study.section("subspaces")["sizes"] == [3, 5]
+    assert study.section("simplexes")["sizes"] == [2, 3, 5]
 
 
 def test_smoke_config_is_tiny():

@@ -85,7 +85,7 @@ def test_the_files_say_who_reads_what():
 # What a function of the library is used for, besides what follows from it.
 USE_DESCENT = (
     *("train", "measure_wedges", "plot_wedges", "measure_hyperplanes", "measure_curves", "measure_connectors"),
-    *("measure_subspaces", "measure_aligned_connectors", "measure_ensembles"),
+    *("measure_simplexes", "measure_aligned_connectors", "measure_ensembles"),
 )
 USE_SPANS = ("measure_wedges", "plot_wedges")  # and what needs networks
 

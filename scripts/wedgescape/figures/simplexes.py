@@ -88,7 +88,7 @@ def _draw_triangles(axes: np.ndarray, store: xr.Dataset) -> None:
 
 def _quantiles(losses: xr.DataArray) -> np.ndarray:
     """Return the quantile over positions, and its mean over sets (the geometric one: losses span decades)."""
-    found = np.log(losses.quantile(QUANTILE, "position"))
+    found = np.log(losses.quantile(QUANTILE, "position", skipna=False))
     return np.exp(found.mean("set")).values
 
 
@@ -124,7 +124,12 @@ def _draw_threshold(axes: Axes, threshold: float) -> None:
 def _draw_sizes(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
     sizes = store["size"].values.tolist()
     positions = style.value_axis(axes, sizes)
-    worst = store["loss"].sel(split="train", kind="optima").quantile(QUANTILE, "position").max("region", skipna=False)
+    worst = (
+        store["loss"]
+        .sel(split="train", kind="optima")
+        .quantile(QUANTILE, "position", skipna=False)
+        .max("region", skipna=False)
+    )
     bounds = store["bound"].values.tolist()
     looks = [(style.PLACES["centroid"], "D"), *zip(style.levels(len(bounds) - 1), style.MARKERS, strict=False)]
     for bound, (colour, marker) in zip(bounds, looks, strict=False):

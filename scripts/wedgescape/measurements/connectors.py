@@ -14,7 +14,7 @@ from wedgescape.landscapes.base import SPLITS, Landscape
 from wedgescape.landscapes.operations import Case, Step, Work, evaluations
 from wedgescape.landscapes.spans import Orthogonal, random_directions
 from wedgescape.numerics.intervals import Estimate, Intervals
-from wedgescape.numerics.judging import Claim
+from wedgescape.numerics.judging import Claim, only_fit
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import Variable, labelled
 from wedgescape.study.places import AtBase
@@ -32,7 +32,9 @@ class Settings(Section):
         smoke=[2, 3],
         at_most="base_seeds",
     )
-    sets: Count = key(6, "Number of random sets of optima per size; all sets, if there are fewer.", smoke=2)
+    sets: Count = key(
+        4, "Number of random sets of optima per size, of which no two share one; fewer, if need be.", smoke=2
+    )
     steps: Count = key(300, "Steps of the search for a centre.", smoke=20)
     learning_rate: PositiveNumber = key(0.01, "Learning rate of the search (Adam); it falls to zero along a cosine.")
     batch_size: Count | None = key(None, "Examples per step of the search; null takes all.")
@@ -257,6 +259,7 @@ def claims(connectors: AtBase, intervals: Intervals) -> Iterator[Claim]:
     def below(size: int, place: str) -> tuple[Estimate, int]:
         part, members = losses.sel(size=size), connectors["members"].sel(size=size).values
         ratio = (part.sel(place="centre") - part.sel(place=place)).values
+        ratio = np.where(only_fit(connectors, members), ratio, np.nan)
         return intervals.sets(ratio, members), int((members[:, 0] >= 0).sum() - np.isfinite(ratio).sum())
 
     for size in connectors["size"].values.tolist():

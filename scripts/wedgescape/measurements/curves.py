@@ -18,7 +18,7 @@ from wedgescape.landscapes.curves import CurveLandscape
 from wedgescape.landscapes.lines import barrier
 from wedgescape.landscapes.operations import Case, Step, Work, evaluations
 from wedgescape.numerics.intervals import Intervals
-from wedgescape.numerics.judging import Claim
+from wedgescape.numerics.judging import Claim, only_fit
 from wedgescape.numerics.pairs import draw_pairs
 from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
 from wedgescape.study.places import AtBase
@@ -152,13 +152,14 @@ CLAIMS = ("curve",)
 def claims(curves: AtBase, intervals: Intervals) -> Iterator[Claim]:
     """Estimate for each kind of curve how far its barrier lies below that of the straight line, in decades.
 
-    Pairs whose curve diverged, and those without a barrier on the straight line, are left out and counted.
+    Pairs whose curve diverged or with a run that does not fit, and those without a barrier on the straight line, are
+    left out and counted.
     """
     barriers = curves["barrier"].sel(split="train")
     straight = barriers.sel(kind="line").values
     for kind in curves["kind"].values.tolist()[1:]:
         bent = barriers.sel(kind=kind).values
-        kept = np.isfinite(bent) & (straight > 0)
+        kept = np.isfinite(bent) & (straight > 0) & only_fit(curves, curves["members"].values)
         ratio = np.full(len(bent), np.nan)
         ratio[kept] = np.log10(np.maximum(bent[kept], FLOOR * straight[kept]) / straight[kept])
         found = intervals.pairs(ratio, curves["members"].values)

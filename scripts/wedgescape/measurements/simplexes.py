@@ -17,14 +17,14 @@ from wedgescape.landscapes.spans import random_directions
 from wedgescape.measurements.connectors import draw_sets, outsiders
 from wedgescape.measurements.similarity import disagreement
 from wedgescape.numerics.intervals import Estimate, Intervals
-from wedgescape.numerics.judging import Claim
+from wedgescape.numerics.judging import Claim, only_fit
 from wedgescape.numerics.randomness import stream
 from wedgescape.numerics.scores import mixture
 from wedgescape.stores.zarr_stores import Variable, as_rows, labelled
 from wedgescape.study.places import AtBase
 from wedgescape.study.sections import Count, Fraction, PositiveNumber, PositiveNumbers, Section, Sizes, key
 from wedgescape.training.descent import Recipe, descend
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import AllOptima, Optima
 
 
 class Settings(Section):
@@ -32,9 +32,9 @@ class Settings(Section):
 
     sizes: Sizes = key(
         [2, 3, 5, 11],
-        "Numbers m of optima, each at most `seeds`. Of the default, those above are dropped.",
+        "Numbers m of optima, at most `base_seeds`. Of the default, those above are dropped.",
         smoke=[2, 3],
-        at_most="seeds",
+        at_most="base_seeds",
     )
     sets: Count = key(4, "Number of random sets of optima per size; no two sets share an optimum.", smoke=1)
     bounds: PositiveNumbers = key(
@@ -104,7 +104,7 @@ VARIABLES = {
 }
 
 
-def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
+def measure(optima: AllOptima, settings: Settings = Settings()) -> xr.Dataset:
     """Measure Bezier simplexes through disjoint random sets of m optima, at bounded displacement (our definition).
 
     The control point c_ij of two optima starts half-way between them, and a descent moves all control points to lower
@@ -131,9 +131,9 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         alone; shapes, hubs, disagreement and ensembles. nan where there is no such set.
 
     Raises:
-        InputError: if fewer runs stayed finite than the largest m.
+        InputError: if fewer runs are fit than the largest m.
     """
-    sound, sizes, bounds = optima.sound(at_least=max(settings.sizes)), settings.sizes, [0.0, *sorted(settings.bounds)]
+    sound, sizes, bounds = optima.fit(at_least=max(settings.sizes)), settings.sizes, [0.0, *sorted(settings.bounds)]
     sides = {
         **{"size": len(sizes), "set": settings.sets, "kind": len(KINDS), "bound": len(bounds), "region": len(REGIONS)},
         **{"split": len(SPLITS), "position": settings.points, "member": max(sizes), "surface": 2},
@@ -169,7 +169,7 @@ def measure_set(
     """Measure the simplexes through one set of optima, its nulls and its hub.
 
     Args:
-        optima: that did not diverge.
+        optima: that are fit.
         seeds: of the set.
         other: the seed of the hub; None where the set has all seeds.
         number: of the set, for random numbers.
@@ -319,7 +319,7 @@ def work(case: Case, settings: Settings) -> Work:
     total, bounds, below = Work(), len(settings.bounds), sum(bound < 1 for bound in settings.bounds)
     at_once = len(REGIONS) * settings.points
     for size in settings.sizes:
-        sets = min(settings.sets, case.seeds // size)
+        sets = min(settings.sets, case.all_seeds // size)
         nulls = (len(KINDS) - 1) * (size == max(settings.sizes))
         together = max(1, BYTES // (size * (size - 1) // 2 * case.parameters * 4))
         for count, times in ((bounds, 1), (below, nulls)):
@@ -329,7 +329,7 @@ def work(case: Case, settings: Settings) -> Work:
                 total += Work({step: settings.steps * sets * times})
         total += evaluations(case.model, sets * (1 + bounds + nulls * (1 + below)) * at_once, ["train"])
         total += evaluations(case.model, sets * (1 + bounds) * (at_once + size), ["test"])
-        total += evaluations(case.model, sets * size + (case.seeds > size) * sets * at_once)
+        total += evaluations(case.model, sets * size + (case.all_seeds > size) * sets * at_once)
         total += evaluations(case.model, sets * size, ["test"])
         drawn = 2 * CHORDS * CHORD_POSITIONS * bool(sets) + (size == 3) * (TRIANGLE + 1) * (TRIANGLE + 2)
         total += evaluations(case.model, drawn, ["train"])
@@ -388,7 +388,8 @@ def smallest_bounds(
         wanted: the share of positions that must be low; that of the settings by default.
 
     Returns:
-        The bounds, nan where there is no such set, and which of them are bounds only (`smallest_bound`).
+        The bounds, nan where there is no such set or not all of it are optima, and which of them are bounds only
+        (`smallest_bound`).
     """
     simplexes = simplexes.sel(size=size, kind="optima").isel(bound=slice(1, None)).sortby("bound")
     short = simplexes["norm"].max("region") <= LARGEST_NORM
@@ -396,7 +397,7 @@ def smallest_bounds(
     used = simplexes["displacement"].isel(bound=-1).values
     wanted = simplexes.attrs["low_share"] if wanted is None else wanted
     values, sides = np.full(len(shares), np.nan), np.zeros(len(shares), int)
-    for row in np.flatnonzero(simplexes["members"].values[:, 0] >= 0):
+    for row in np.flatnonzero(only_fit(simplexes, simplexes["members"].values)):
         values[row], sides[row] = smallest_bound(shares[row], simplexes["bound"].values, wanted, used[row])
     return values, sides
 
@@ -411,7 +412,8 @@ def beside_null(simplexes: xr.Dataset, kind: str) -> xr.DataArray:
     loss = np.log10(simplexes["loss"].sel(where, drop=True).median("position"))
     bounds = loss["bound"].values
     loss = loss.sel(bound=bounds[(bounds > 0) & (bounds < 1)])
-    return (loss.sel(kind="optima") - loss.sel(kind=kind)).transpose("set", "bound")
+    kept = only_fit(simplexes, simplexes["members"].sel(size=where["size"]).values)
+    return (loss.sel(kind="optima") - loss.sel(kind=kind)).transpose("set", "bound").where(kept[:, None])
 
 
 def inside(simplexes: xr.Dataset, size: int, name: str) -> np.ndarray:
@@ -424,7 +426,8 @@ def inside(simplexes: xr.Dataset, size: int, name: str) -> np.ndarray:
     shares = low_shares(simplexes).sel(kind="optima").min("region").transpose("set", "bound").values
     low = shares >= simplexes.attrs["low_share"]
     values = simplexes[name].transpose("set", "bound").values[np.arange(len(low)), low.argmax(1)]
-    return np.where(low.any(1), values, np.nan) - simplexes[f"optima_{name}"].values
+    known = low.any(1) & only_fit(simplexes, simplexes["members"].values)
+    return np.where(known, values, np.nan) - simplexes[f"optima_{name}"].values
 
 
 FRACTIONS, LOW_SHARES = (0.05, 0.25), (0.9, 0.99)  # other thresholds of a low position, and of a low region
@@ -448,12 +451,14 @@ def claims(simplexes: AtBase, intervals: Intervals) -> Iterator[Claim]:
         ways = {f"loss {fraction:g}": bounds(size, fraction=fraction) for fraction in FRACTIONS}
         ways |= {f"{share:.0%} of positions": bounds(size, wanted=share) for share in LOW_SHARES}
         quantity = "log10(smallest displacement / distance of the optima)"
-        yield Claim("simplex", quantity, bounds(size), names, 0, ways, _control(simplexes, size))
-
         members = simplexes["members"].sel(size=size).values
+        there = int((members[:, 0] >= 0).sum())
+        unfit = there - int(only_fit(simplexes, members).sum())
+        yield Claim("simplex", quantity, bounds(size), names, unfit, ways, _control(simplexes, size))
+
         inner = [inside(simplexes, size, name) for name in ("disagreement", "ensemble_loss")]
         differing, loss = (intervals.sets(values, members) for values in inner)
-        lost = int((members[:, 0] >= 0).sum() - np.isfinite(inner[0]).sum())
+        lost = there - int(np.isfinite(inner[0]).sum())
         yield Claim("simplex_disagreement", "share of test examples, inside minus optima", differing, names, lost)
         yield Claim("simplex_ensemble", "test loss of the ensemble, inside minus optima, nats", loss, names, lost)
 
@@ -466,7 +471,8 @@ def claims(simplexes: AtBase, intervals: Intervals) -> Iterator[Claim]:
         found = {name: intervals.sets(ratio.values, members) for name, ratio in ways.items()}
         registered = intervals.sets(ratios["random"].mean("bound").values, members)
         quantity = "log10(median loss of uniform positions, optima / random vertices), mean over bounds below 1"
-        yield Claim("simplex_null", quantity, registered, {"size": size}, 0, found)
+        lost = int((members[:, 0] >= 0).sum()) - registered.units
+        yield Claim("simplex_null", quantity, registered, {"size": size}, lost, found)
 
 
 def _control(simplexes: xr.Dataset, size: int) -> str:
@@ -500,7 +506,7 @@ def tidy(simplexes: xr.Dataset, intervals: Intervals = Intervals()) -> pd.DataFr
     table = xr.Dataset(
         {
             "median_train_loss": loss.median("position"),
-            "train_loss_95": loss.quantile(0.95, "position").drop_vars("quantile"),
+            "train_loss_95": loss.quantile(0.95, "position", skipna=False).drop_vars("quantile"),
             "largest_train_loss": loss.max("position"),
             "median_test_accuracy": test.median("position"),
             "smallest_test_accuracy": test.min("position"),
