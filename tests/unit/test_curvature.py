@@ -225,7 +225,7 @@ def test_correlations_are_spearmans_within_sweeps_seed_by_seed():
 
 def test_correlations_take_the_seeds_that_both_have():
     curved, tunnels = sweep([1, 2, 3], seeds=5)
-    table = correlations({"all": curved.isel(seed=[0, 2, 4])}, {"all": tunnels}, Intervals())
+    table = correlations({"lr": curved.isel(seed=[0, 2, 4])}, {"lr": tunnels}, Intervals())
     assert set(table["count"]) == {3}
     assert table.set_index("statistic").loc["top_eigenvalue", "estimate"].tolist() == pytest.approx([-1, -1])
 
