@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from wedgescape.analysis import flatness, phase_diagram, widths_and_curvature
+from wedgescape.analysis import phase_diagram, widths_and_curvature
 from wedgescape.measurements import curvature
 from wedgescape.numerics.intervals import Intervals
-from wedgescape.study.settings import Rules
 
-RULES, INTERVALS = Rules(minimum_correlation=0.2, minimum_likeness=0.7), Intervals(0.95, 300)
+INTERVALS = Intervals()
 SEEDS = 8
 
 
@@ -27,13 +26,18 @@ def stores(level, seed=0):
         diverged=(("seed",), np.zeros(SEEDS, bool)),
     )
     width = level + 0.01 * draw.standard_normal((SEEDS, 2))
+    angles = np.linspace(0, math.pi / 2, 181)
+    inside = angles <= width[..., None]  # by every definition
     tunnels = xr.Dataset(
         {
             "width_accuracy": (("seed", "direction"), width),
             "radius": (("seed",), width[:, 0]),
             "diverged": (("seed",), np.zeros(SEEDS, bool)),
+            "loss": (("seed", "direction", "angle"), np.where(inside, 0.0, 2.0)),
+            "accuracy": (("seed", "direction", "angle"), np.where(inside, 1.0, 0.1)),
         },
-        {"seed": range(SEEDS)},
+        {"seed": range(SEEDS), "angle": angles},
+        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
     )
     matrix = np.broadcast_to(width[:, :1], (SEEDS, SEEDS))
     pair = np.stack([width[:, 0]] * 2, 1)
@@ -57,77 +61,74 @@ def points_at(levels):
     }
 
 
-def sweep(trend, quantity):
-    """Curvature over four learning rates, one of whose two definitions follows a trend."""
-    parts = [stores(1.0, seed)["curvature"] for seed in range(4)]
-    for place, part in enumerate(parts):
-        part[quantity] = part[quantity] + trend * place
-    return xr.concat(parts, xr.Variable("value", [0.1, 0.2, 0.4, 0.8]))
+def sweep(levels, name):
+    """Stores of one measurement over three settings of a sweep, by the levels of the settings."""
+    parts = [stores(level, seed)[name] for seed, level in enumerate(levels)]
+    return xr.concat(parts, xr.Variable("value", [0.1, 0.2, 0.4]), combine_attrs="override")
 
 
-@pytest.mark.parametrize(("trend", "verdict"), [(-1.0, "supported"), (1.0, "contradicted"), (0.0, "undecided")])
-@pytest.mark.parametrize(("quantity", "name"), [("large_scale", "curvature"), ("large_scale_error", "roughness")])
-def test_falling_curvature_is_judged_by_its_trend(quantity, name, trend, verdict):
-    rows = {row["id"]: row for row in curvature.claims({"learning_rate": sweep(trend, quantity)}, RULES, INTERVALS)}
-    assert set(rows) == {"curvature_learning_rate", "roughness_learning_rate"}
-    judged = rows[f"{name}_learning_rate"]
-    assert judged["verdict"] == verdict
-    assert judged["points"] == 4 * SEEDS
-    if trend:
-        assert np.sign(judged["estimate"]) == np.sign(judged["effect"]) == np.sign(trend)
-
-
-def test_diverged_runs_are_in_no_trend():
-    store = sweep(-1.0, "large_scale")
-    store["diverged"][3, :3] = True
-    store["large_scale"][3, :3] = 1e6
-    judged = next(curvature.claims({"width": store}, RULES, INTERVALS))
-    assert (judged["verdict"], judged["points"], judged["diverged"]) == ("supported", 4 * SEEDS - 3, 3)
-
-
-@pytest.mark.parametrize(("sign", "verdict"), [(-1, "supported"), (1, "contradicted")])
-def test_wide_tunnels_go_with_little_curvature_or_do_not(sign, verdict):
-    points = points_at({"a": 1.0, "b": 2.0, "c": 3.0})
-    points["curvature"] = {point: stores(10 + sign * k, k)["curvature"] for k, point in enumerate("abc")}
-    rows = list(widths_and_curvature.claims(points["curvature"], points["tunnels"], RULES, INTERVALS))
-    assert {row["id"] for row in rows} == {
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_wide_tunnels_go_with_little_curvature_or_do_not(sign):
+    curved = {"learning_rate": sweep([10, 10 + sign, 10 + 2 * sign], "curvature")}
+    tunnels = {"learning_rate": sweep([0.3, 0.5, 0.7], "tunnels")}
+    found = list(widths_and_curvature.claims(curved, tunnels, INTERVALS))
+    assert {claim.id for claim in found} == {
         "flat_large_scale", "flat_large_scale_error", "flat_top_eigenvalue", "flat_trace"
     }  # fmt: skip
-    assert {row["verdict"] for row in rows} == {verdict}
-    assert {row["points"] for row in rows} == {3 * SEEDS}
+    for claim in found:
+        assert claim.estimate.estimate == pytest.approx(sign)
+        assert claim.estimate.units == SEEDS
+        assert claim.control == "the same sign in 1 of 1 sweeps"
+        assert len(claim.specifications) == 2 * 6 - 1
+        assert claim.specification == "accuracy 90% of the optimum's; all sweeps"
+        assert [one.estimate for one in claim.specifications.values()] == pytest.approx([sign] * 11)
 
 
-@pytest.mark.parametrize(("second", "verdict"), [(1.0, "supported"), (-1.0, "contradicted")], ids=["alike", "opposite"])
-def test_hyperparameters_that_act_alike_are_found_so(second, verdict):
-    keys = list(itertools.product([0.1, 0.2, 0.4], [8, 16, 32]))
-    values = {f"p{k}": {"learning_rate": lr, "width": width} for k, (lr, width) in enumerate(keys)}
-    levels = {
-        point: 20 + 10 * value["learning_rate"] + second * 0.1 * value["width"] for point, value in values.items()
-    }
+def test_the_sweep_over_width_is_left_out_once():
+    curved = {"learning_rate": sweep([10, 11, 12], "curvature"), "width": sweep([12, 11, 10], "curvature")}
+    tunnels = {name: sweep([0.3, 0.5, 0.7], "tunnels") for name in curved}
+    claim = next(widths_and_curvature.claims(curved, tunnels, INTERVALS))
+    assert claim.estimate.estimate == pytest.approx(0)
+    other = claim.specifications["accuracy 90% of the optimum's; without that over width"]
+    assert other.estimate == pytest.approx(1)
+
+
+def test_without_sweeps_nothing_is_said_about_flatness():
+    assert list(widths_and_curvature.claims({}, {}, INTERVALS)) == []
+
+
+GRID = list(itertools.product([0.1, 0.2, 0.4], [8, 16, 32]))
+
+
+def likeness_of(first, second):
+    """Claims about a grid where a statistic rises by so much from step to step of each hyperparameter."""
+    values = {f"p{k}": {"learning_rate": lr, "width": width} for k, (lr, width) in enumerate(GRID)}
+    levels = {f"p{k}": 20 + first * (k // 3) + second * (k % 3) for k in range(len(GRID))}
     grids = {"learning_rate_x_width": {"keys": ["learning_rate", "width"], "settings": values}}
-    (judged,) = phase_diagram.claims(**points_at(levels), grids=grids, rules=RULES, intervals=INTERVALS)
-    assert judged["id"] == "similar_learning_rate_width"
-    assert judged["sentence"] == "Learning rate and width act in similar ways on all statistics together"
-    assert judged["verdict"] == verdict
+    found = phase_diagram.claims(**points_at(levels), grids=grids, intervals=INTERVALS)
+    return {claim.id: claim for claim in found}
+
+
+@pytest.mark.parametrize(("second", "cosine"), [(1.0, 1.0), (-1.0, -1.0)], ids=["alike", "opposite"])
+def test_hyperparameters_that_act_alike_are_found_so(second, cosine):
+    found = likeness_of(1.0, second)
+    assert set(found) == {"similar_learning_rate_width"} | {
+        f"alike_learning_rate_width_{name}" for name in phase_diagram.JUDGED
+    }
+    assert found["similar_learning_rate_width"].estimate.estimate == pytest.approx(cosine, abs=0.02)
+    assert found["similar_learning_rate_width"].control.startswith("by chance ")
+    for name in phase_diagram.JUDGED:
+        difference = found[f"alike_learning_rate_width_{name}"].estimate
+        assert (abs(difference.estimate) < 0.3) if cosine > 0 else (difference.estimate > 2)
+        assert difference.low <= difference.estimate <= difference.high
+
+
+def test_hyperparameters_of_different_strength_are_not_alike():
+    claim = likeness_of(1.0, 0.2)["alike_learning_rate_width_large_scale"]
+    assert claim.estimate.low > 0.5
+    assert claim.control.startswith("effects ")
 
 
 def test_without_grids_nothing_is_said_about_likeness():
-    found = phase_diagram.claims(**points_at({"a": 1.0}), grids={}, rules=RULES, intervals=INTERVALS)
+    found = phase_diagram.claims(**points_at({"a": 1.0}), grids={}, intervals=INTERVALS)
     assert list(found) == []
-
-
-def test_flat_methods_are_judged_against_one_solution_of_the_same_budget():
-    methods = {"base": "p0", "longer": "p1", "swa": "p2", "sam": "p3"}
-    points = points_at({"p0": 9.0, "p1": 5.0, "p2": 6.0, "p3": 4.0})
-    tunnels, curved = (
-        {method: points[name][place] for method, place in methods.items()} for name in ("tunnels", "curvature")
-    )
-    rows = {row["id"]: row for row in flatness.claims(tunnels, curved, RULES, INTERVALS)}
-    assert rows["swa_angular_width"]["verdict"] == "supported"
-    assert rows["swa_angular_width"]["estimate"] == pytest.approx(math.degrees(1.0), rel=0.05)
-    assert rows["swa_top_eigenvalue"]["verdict"] == "contradicted"
-    assert rows["sam_angular_width"]["verdict"] == "contradicted"
-    for name in ("large_scale", "top_eigenvalue", "test_error"):
-        assert rows[f"sam_{name}"]["verdict"] == "supported"
-        assert rows[f"sam_{name}"]["estimate"] == pytest.approx(-1.0, abs=0.05)
-    assert all(row["seeds"] == SEEDS and row["diverged"] == 0 for row in rows.values())

@@ -14,6 +14,8 @@ from wedgescape.measurements import curvature
 from wedgescape.measurements.curvature import (
     STATISTICS,
     Settings,
+    along_rays,
+    claims,
     correlations,
     energy_in,
     gradient_energy,
@@ -23,7 +25,7 @@ from wedgescape.measurements.curvature import (
     statistics_of,
     tidy,
 )
-from wedgescape.measurements.tunnels import rotate, tangents
+from wedgescape.measurements.tunnels import coarse_angles, ray_profile, rotate, tangents
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.randomness import stream
 from wedgescape.training.optima import Optima
@@ -50,6 +52,21 @@ def test_large_scale_curvature_of_a_quadratic(quadratic, angle):
         radial = (turn**2 - 1) * (theta @ matrix @ theta) + 2 * (1 - turn) * (centre @ matrix @ theta)
         across = math.sin(angle) ** 2 * theta @ theta * ((ways[k] @ matrix) * ways[k]).sum(1)
         torch.testing.assert_close(found[k], (radial + across) / angle**2, rtol=1e-9, atol=1e-9)
+
+
+def test_curvature_along_rays_to_one_side_is_that_to_both_on_average(quadratic):
+    landscape, optima = hilly(quadratic, 12)
+    # A basis of all tangents and their opposites stands for their mean.
+    ways = [torch.linalg.qr(torch.cat([one[:, None], torch.eye(12, dtype=DOUBLE)], 1))[0].T[1:12] for one in optima]
+    both = torch.stack([torch.cat([one, -one]) for one in ways])
+    profile = ray_profile(landscape, optima, both)
+    store = xr.Dataset(
+        {"loss": (("seed", "direction", "angle"), profile.values["loss"])}, {"angle": coarse_angles().numpy()}
+    )
+    for degrees in (20.0, 30.0):
+        wanted = large_scale_curvature(landscape, optima, torch.stack(ways), math.radians(degrees))["loss"].mean(1)
+        found = along_rays(store, math.radians(degrees), "large_scale")
+        np.testing.assert_allclose(10**found, wanted, rtol=1e-6)
 
 
 def test_small_scale_curvature_is_the_limit_of_the_large_scale(quadratic):
@@ -181,7 +198,7 @@ def sweep(values, seeds=6, lost=()):
 def test_a_table_has_one_row_per_seed_and_averages_directions():
     curved, tunnels = sweep([0.1, 0.2, 0.4])
     table = tidy(curved, "learning_rate")
-    assert list(table.columns) == ["sweep", "value", "seed", *STATISTICS, "diverged"]
+    assert list(table.columns) == ["sweep", "value", "seed", *STATISTICS, "fit"]
     assert table[["value", "seed"]].drop_duplicates().shape == (18, 2)
     width = tunnels["width_accuracy"].mean("direction").values.ravel()
     np.testing.assert_allclose(table["large_scale"], 2 * width)
@@ -189,28 +206,115 @@ def test_a_table_has_one_row_per_seed_and_averages_directions():
     assert set(statistics_of(curved).data_vars) == {*STATISTICS, "diverged"}
 
 
-def test_correlations_are_spearmans_over_what_did_not_diverge():
-    lost = [(0, 1), (2, 4), (2, 5)]
-    curved, tunnels = sweep([0.1, 0.2, 0.4], lost=lost)
-    for place in lost:
+def test_correlations_are_spearmans_within_sweeps_seed_by_seed():
+    curved, tunnels = sweep([0.1, 0.2, 0.4, 0.8], lost=[(0, 1), (2, 4)])
+    for place in ((0, 1), (2, 4)):
         curved["eigenvalue"][place] = 1e9  # would spoil it
-    tunnels["width_accuracy"][1, 0] = np.nan
-    table = correlations({"lr": curved}, {"lr": tunnels}, Intervals(0.95, 200)).set_index("statistic")
+    table = correlations({"lr": curved}, {"lr": tunnels}, Intervals())
     assert isinstance(table, pd.DataFrame)
+    table = table[table["settings"] == "lr"].set_index("statistic")
     assert table.loc["top_eigenvalue", ["estimate", "low", "high"]].tolist() == pytest.approx([-1, -1, -1])
     assert table.loc["large_scale", "estimate"] == pytest.approx(1)
-    kept = ~curved["diverged"].values
-    kept[1, 0] = False
-    assert set(table["count"]) == {18 - 4}
-    wanted = stats.spearmanr(
-        curved["trace"].values[kept], tunnels["width_accuracy"].mean("direction").values[kept]
-    ).statistic
-    assert table.loc["trace", "estimate"] == pytest.approx(wanted)
-    assert table.loc["trace", "low"] < wanted < table.loc["trace", "high"]
+    assert set(table["count"]) == {6}
+    width, rho = tunnels["width_accuracy"].mean("direction").values, []
+    for seed in range(6):
+        kept = ~curved["diverged"].values[:, seed]
+        rho.append(stats.spearmanr(curved["trace"].values[kept, seed], width[kept, seed]).statistic)
+    assert table.loc["trace", "estimate"] == pytest.approx(np.mean(rho))
 
 
 def test_correlations_take_the_seeds_that_both_have():
-    curved, tunnels = sweep([1, 2], seeds=5)
-    table = correlations({"all": curved.isel(seed=[0, 2, 4])}, {"all": tunnels}, Intervals(0.95, 100))
-    assert set(table["count"]) == {6}
-    assert table.set_index("statistic").loc["top_eigenvalue", "estimate"] == pytest.approx(-1)
+    curved, tunnels = sweep([1, 2, 3], seeds=5)
+    table = correlations({"lr": curved.isel(seed=[0, 2, 4])}, {"lr": tunnels}, Intervals())
+    assert set(table["count"]) == {3}
+    assert table.set_index("statistic").loc["top_eigenvalue", "estimate"].tolist() == pytest.approx([-1, -1])
+
+
+def test_large_scale_curvature_goes_by_rays_that_the_tunnel_does_not_have():
+    curved, tunnels = sweep([0.1, 0.2, 0.4])
+    width = tunnels["width_accuracy"].mean("direction").values
+    shared, own = np.stack([-width, -width], -1), width[..., None]  # two of the tunnel's, one of its own
+    longer = curved.drop_dims("direction").assign(
+        large_scale=(("value", "seed", "direction"), np.concatenate([shared, own], -1)),
+        large_scale_error=(("value", "seed", "direction"), np.concatenate([shared, own], -1)),
+    )
+    table = correlations({"lr": longer}, {"lr": tunnels}, Intervals()).set_index("statistic")
+    assert table.loc["large_scale", "estimate"].tolist() == pytest.approx([1, 1])
+
+
+# Claims
+
+
+def rising(decades, levels=(8, 16, 32), seeds=6):
+    """Stores of curvature, and of rays whose loss rises with the angle squared, over a sweep."""
+    draw, dims = np.random.default_rng(0), ("value", "seed", "direction")
+    curvatures = 10 ** (decades * np.arange(len(levels)))[:, None] * 10 ** (
+        0.02 * draw.standard_normal((len(levels), seeds))
+    )
+    angles = coarse_angles().numpy()
+    loss = 0.5 * np.stack([curvatures] * 2, -1)[..., None] * angles**2
+    flat = {name: (dims[:2], curvatures) for name in curvature.VARIABLES}
+    curved = xr.Dataset(
+        flat
+        | {name: (dims, np.stack([curvatures] * 2, -1)) for name in ("large_scale", "large_scale_error")}
+        | {"eigenvalue": ((*dims[:2], "rank"), curvatures[..., None]), "diverged": (dims[:2], curvatures < 0)},
+        {"value": list(levels), "seed": range(seeds)},
+        {"angle": math.radians(30)},
+    )
+    rays = xr.Dataset(
+        {"loss": ((*dims, "angle"), loss), "accuracy": ((*dims, "angle"), 1 - loss), "radius": (dims[:2], curvatures)}
+        | {"diverged": (dims[:2], curvatures < 0)},
+        {"value": list(levels), "seed": range(seeds), "angle": angles},
+    )
+    return curved, rays
+
+
+def alone(rays, decades):
+    """What more weights alone make of the curvature at the smallest width: decades at each of two larger ones."""
+    base = rays.isel(value=0, drop=True)
+    parts = []
+    for down in decades:
+        loss = base["loss"] * 10**down
+        parts.append(xr.Dataset({"loss": loss, "accuracy": 1 - loss}))
+    store = xr.concat(parts, xr.Variable("width", [16, 32])).expand_dims(
+        scaling=["as trained", "balanced layers"], control=["idle", "duplicated"]
+    )
+    return store.assign(diverged=base["diverged"])
+
+
+def test_curvature_of_a_sweep_changes_by_decades():
+    curved, rays = rising(-0.5)
+    some = {"learning_rate": curved}, {"learning_rate": rays}, {"learning_rate": rays}
+    found = {claim.id: claim for claim in claims(*some, alone(rays, (0, 0)), {"width": 8}, Intervals())}
+    assert set(found) == {"curvature_learning_rate", "roughness_learning_rate"}
+    claim = found["curvature_learning_rate"]
+    assert claim.estimate.estimate == pytest.approx(-1, abs=0.05)
+    assert len(claim.specifications) == 6  # along rays at three angles, as trained and balanced
+    assert claim.specifications["20°; balanced layers"].estimate == pytest.approx(-1, abs=0.05)
+    curves = curved["large_scale_error"].mean("direction").values
+    assert found["roughness_learning_rate"].estimate.estimate == pytest.approx((curves[2] - curves[0]).mean())
+
+
+def test_curvature_of_wider_networks_is_compared_with_what_dimension_alone_makes():
+    curved, rays = rising(-0.5)
+    found = {
+        claim.id: claim
+        for claim in claims(
+            {"width": curved}, {"width": rays}, {"width": rays}, alone(rays, (-0.4, -0.8)), {"width": 8}, Intervals()
+        )
+    }
+    claim = found["curvature_width"]
+    assert claim.estimate.estimate == pytest.approx(-1 + 0.8, abs=0.05)
+    assert claim.specification == "30°; as trained; against duplicated units"
+    assert claim.specifications["30°; as trained; dimension not controlled"].estimate == pytest.approx(-1, abs=0.05)
+
+
+def test_runs_that_are_no_optima_are_in_no_change():
+    curved, rays = rising(-0.5)
+    curved["diverged"][2, :2] = True
+    rays["diverged"][2, :2] = True
+    curved["large_scale"][2, :2] = 1e6
+    some = {"learning_rate": curved}, {"learning_rate": rays}, {"learning_rate": rays}
+    claim = next(claims(*some, alone(rays, (0, 0)), {"width": 8}, Intervals()))
+    assert (claim.estimate.units, claim.left_out) == (4, 2)
+    assert claim.estimate.estimate == pytest.approx(-1, abs=0.05)

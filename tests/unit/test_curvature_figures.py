@@ -65,28 +65,41 @@ def stores(values, seeds=4, lost=(), lowest=0.1):
     more["large_scale_error"] = ("direction",)
     coordinates = {"value": np.array(values, dtype=object if isinstance(values[0], str) else float)}
     coordinates["seed"] = range(seeds)
+    angles = np.linspace(0, math.pi / 2, 10)
     curved = xr.Dataset(
         {name: variable(*more.get(name, ())) for name in curvature.VARIABLES} | {"diverged": (dims, diverged)},
         coordinates,
         {"angle": math.radians(30), "random_energy": 0.001},
     )
-    return curved, xr.Dataset({"width_accuracy": variable("direction")}, coordinates)
+    rise = 0.5 * variable("direction")[1][..., None] * angles**2
+    rays = xr.Dataset(
+        {name: ((*dims, "direction", "angle"), rise if name == "loss" else 1 - rise) for name in ("loss", "accuracy")}
+        | {"width_accuracy": variable("direction"), "diverged": (dims, diverged)},
+        coordinates | {"angle": angles},
+        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+    )
+    return curved, rays
 
 
-def pictured(sweeps, base=None):
+def alone(seeds=4, widths=()):
+    """What more weights alone make of the base setting's networks, at some widths."""
+    angles, dims = np.linspace(0, math.pi / 2, 10), ("scaling", "control", "width", "seed", "direction", "angle")
+    loss = np.broadcast_to(0.05 * angles**2, (2, 2, len(widths), seeds, 2, 10))
+    return xr.Dataset(
+        {"loss": (dims, loss), "accuracy": (dims, 1 - loss), "diverged": ("seed", np.zeros(seeds, bool))},
+        {"scaling": ["as trained", "balanced layers"], "control": ["idle", "duplicated"]}
+        | {"width": list(widths), "seed": range(seeds), "angle": angles},
+        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+    )
+
+
+def pictured(sweeps, base=None, widths=()):
     """The figure and the tables of sweeps."""
     curved = {name: pair[0] for name, pair in sweeps.items()}
     tunnels = {name: pair[1] for name, pair in sweeps.items()}
-    tables = plot_curvature.tabulate(curved, tunnels, base or {}, INTERVALS)
+    tables = plot_curvature.tabulate(curved, tunnels, tunnels, alone(widths=widths), INTERVALS)
     figure = plot_curvature.draw(curved, base or {}, tables, INTERVALS)
     return figure, tables["curvature"], tables["curvature_correlations"]
-
-
-def test_the_base_setting_counts_once_among_all_settings():
-    curved = {name: stores([1.0, 2.0], seeds=3)[0] for name in ("width", "depth")}
-    found = plot_curvature.everywhere(curved, {"width": 1.0, "depth": 2.0})
-    assert found.sizes["value"] == 3
-    assert plot_curvature.everywhere(curved, {}).sizes["value"] == 4
 
 
 def test_curvature_draws_every_seed_that_did_not_diverge():
@@ -100,7 +113,7 @@ def test_curvature_draws_every_seed_that_did_not_diverge():
     assert len(panels) == 2 * 3 + 1
     for row, (shown, _label) in enumerate(plot_curvature.ROWS):
         for column, sweep in enumerate(sweeps):
-            rows = table[(table["sweep"] == sweep) & ~table["diverged"]]
+            rows = table[(table["sweep"] == sweep) & table["fit"]]
             place = ["sgd", "adamw"].index if sweep == "optimizer" else float
             wanted = sorted(
                 (place(value), x) for name in shown for value, x in zip(rows["value"], rows[name], strict=True)
@@ -122,6 +135,20 @@ def test_curvature_copes_with_any_number_of_sweeps(count):
     figure, *_ = pictured({sweep: stores([1, 2, 3], seeds=2) for sweep in list(style.SWEEPS)[:count]})
     check_looks(figure)
     assert len(titled(figure)) == 3 * count + 1
+
+
+def test_the_column_of_the_width_shows_what_dimension_alone_makes():
+    figure, table, _related = pictured({"width": stores([16, 64, 256])}, {"width": 16}, widths=(64, 256))
+    panel = titled(figure)[1]
+    lines = {line.get_linestyle(): line for line in panel.lines if line.get_linestyle() in ("--", ":")}
+    assert set(lines) == {"--", ":"}
+    start = table.loc[table["value"] == 16, "large_scale"].mean()
+    for line in lines.values():
+        assert line.get_xdata().tolist() == [16, 64, 256]
+        np.testing.assert_allclose(line.get_ydata(), [start, 0.1, 0.1])
+    assert sum(line.get_markerfacecolor() == "white" for line in panel.lines) == 1  # balanced networks
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"base setting, units duplicated", "the same, layers of equal norm"} <= set(said)
 
 
 def test_negative_curvature_takes_the_axis_off_its_logarithm():

@@ -74,8 +74,25 @@ def tunnels(values, seeds=4, lost=(), missing=()):
     return xr.Dataset(
         {"width_accuracy": (dims, width), "width_loss": (dims, 0.5 * width), "diverged": (dims[:2], diverged)},
         {"value": np.array(values, dtype=object if isinstance(values[0], str) else float), "seed": range(seeds)},
-        {"accuracy_fraction": 0.9, "loss_threshold": 0.5},
+        {"accuracy_fraction": 0.9, "loss_fraction": 0.25},
     )
+
+
+def alone(seeds=4, widths=()):
+    """What more weights alone make of the base setting's tunnels at some widths: 60 degrees."""
+    angles, dims = np.radians(np.arange(91)), ("scaling", "control", "width", "seed", "direction", "angle")
+    accuracy = np.broadcast_to(np.where(angles < np.radians(60), 1.0, 0.1), (2, 2, len(widths), seeds, 2, 91))
+    return xr.Dataset(
+        {"accuracy": (dims, accuracy), "diverged": ("seed", np.zeros(seeds, bool))},
+        {"scaling": ["as trained", "balanced layers"], "control": ["idle", "duplicated"]}
+        | {"width": list(widths), "seed": range(seeds), "angle": angles},
+        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+    )
+
+
+def drawn_tunnels(stores, base, widths=()):
+    tables = {"tunnels": plot_tunnels.tabulate(stores, stores, alone(widths=widths))}
+    return plot_tunnels.draw(stores, base, tables, INTERVALS), tables["tunnels"]
 
 
 STORES = {
@@ -86,12 +103,11 @@ STORES = {
 
 
 def test_tunnels_draw_every_seed_that_did_not_diverge():
-    figure = plot_tunnels.draw(STORES, BASE, INTERVALS)
+    figure, table = drawn_tunnels(STORES, BASE)
     check_looks(figure)
-    table = plot_tunnels.tabulate(STORES)
     assert len(table) == 4 * (3 + 3 + 2)
     for axes, (sweep, rows) in zip(titled(figure), table.groupby("sweep", sort=False), strict=True):
-        kept = rows[~rows["diverged"]]
+        kept = rows[rows["fit"]]
         values = rows["value"].unique().tolist()
         place = values.index if sweep == "optimizer" else float
         wanted = [
@@ -109,9 +125,9 @@ def test_tunnels_draw_every_seed_that_did_not_diverge():
 
 
 def test_a_mean_leaves_diverged_seeds_out():
-    axes = titled(plot_tunnels.draw(STORES, BASE, INTERVALS))[0]
-    rows = plot_tunnels.tabulate({"learning_rate": STORES["learning_rate"]})
-    mean = rows[~rows["diverged"]].groupby("value")["width_accuracy"].mean()
+    figure, table = drawn_tunnels(STORES, BASE)
+    axes, rows = titled(figure)[0], table[table["sweep"] == "learning_rate"]
+    mean = rows[rows["fit"]].groupby("value")["width_accuracy"].mean()
     line = next(line for line in axes.lines if line.get_marker() == "D")
     assert line.get_ydata() == pytest.approx(mean.to_numpy())
 
@@ -119,7 +135,7 @@ def test_a_mean_leaves_diverged_seeds_out():
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
 def test_tunnels_cope_with_any_number_of_sweeps(count):
     stores = {sweep: tunnels([1, 2, 3], seeds=2) for sweep in list(style.SWEEPS)[:count]}
-    figure = plot_tunnels.draw(stores, {}, INTERVALS)
+    figure, _table = drawn_tunnels(stores, {})
     assert len(titled(figure)) == count
     check_looks(figure, style.ONE_COLUMN if count == 1 else style.TWO_COLUMNS)
     shown = figure.legends + [axes.get_legend() for axes in figure.axes if axes.get_legend()]
@@ -127,8 +143,23 @@ def test_tunnels_cope_with_any_number_of_sweeps(count):
 
 
 def test_one_seed_has_dots_and_no_bars():
-    axes = titled(plot_tunnels.draw({"width": tunnels([16, 64], seeds=1)}, BASE, INTERVALS))[0]
+    axes = titled(drawn_tunnels({"width": tunnels([16, 64], seeds=1)}, BASE)[0])[0]
     assert len(drawn(axes)) == 4
+
+
+def test_the_panel_of_the_width_shows_what_dimension_alone_makes():
+    figure, table = drawn_tunnels({"width": tunnels([16, 64, 256])}, {"width": 16}, widths=(64, 256))
+    check_looks(figure, style.ONE_COLUMN)
+    axes = titled(figure)[0]
+    start = table.loc[table["value"] == 16, "width_accuracy"].mean()
+    lines = {line.get_linestyle(): line for line in axes.lines if line.get_linestyle() in ("--", ":")}
+    assert set(lines) == {"--", ":"}
+    for line in lines.values():
+        assert line.get_xdata().tolist() == [16, 64, 256]
+        assert line.get_ydata() == pytest.approx([start, 60, 60], abs=1)
+    assert sum(line.get_markerfacecolor() == "white" for line in axes.lines) == 1  # balanced networks
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"base setting, units duplicated", "base setting, further weights idle"} <= set(said)
 
 
 # Training

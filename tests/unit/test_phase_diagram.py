@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression
 from wedgescape.analysis import phase_diagram
 from wedgescape.analysis.phase_diagram import (
     STATISTICS,
+    contrasts,
     correlations,
     effects,
     gather,
@@ -19,6 +20,7 @@ from wedgescape.analysis.phase_diagram import (
     plane_of,
     settings_of,
     tidy,
+    tidy_contrasts,
     varied,
 )
 from wedgescape.figures import phase_diagram as plot_phase_diagram
@@ -51,7 +53,7 @@ def planted(grids, of, noise=0.1, seeds=SEEDS):
         [levels[key].index(point[key]) / (len(levels[key]) - 1) - 0.5 for key in keys] for point in points.values()
     ]
     shape = (len(points), seeds)
-    variables = {"diverged": (("setting", "seed"), np.zeros(shape, bool))}
+    variables = {"fit": (("setting", "seed"), np.ones(shape, bool))}
     for m, name in enumerate(STATISTICS):
         means = np.array([of(m, *place) for place in places])
         variables[name] = (("setting", "seed"), means[:, None] + noise * draw.normal(size=shape))
@@ -117,11 +119,11 @@ def test_gather_takes_one_number_a_network(stores):
 def test_runs_that_diverged_have_no_numbers(stores):
     data = gather(two(BASE, BASE), stores)
     second = data.sel(setting="second")
-    assert second["diverged"].values.tolist() == [False, True, False]
+    assert second["fit"].values.tolist() == [True, False, True]
     assert all(np.isnan(second[name].values[1]) for name in STATISTICS)
     assert second["disagreement"].values == pytest.approx([0.3, np.nan, 0.3], nan_ok=True)
     table = tidy(data, ["width"])
-    assert table.columns.tolist() == ["setting", "seed", "width", *STATISTICS, "diverged"]
+    assert table.columns.tolist() == ["setting", "seed", "width", *STATISTICS, "fit"]
     assert len(table) == 6
 
 
@@ -216,6 +218,20 @@ def test_likeness_tells_alike_from_opposite_and_unlike(of, wanted):
     assert row["high"] - row["low"] < 0.3
 
 
+def test_contrasts_are_differences_of_effects():
+    data = planted(SQUARE, lambda m, x, y: x + (m + 1) / 7 * y)
+    effect = numbers_of(effects(data, KEYS, Intervals()))
+    found = contrasts(data, KEYS, Intervals())
+    assert set(found) == {(*KEYS, name) for name in phase_diagram.JUDGED}
+    for (first, second, name), (difference, both) in found.items():
+        assert both == pytest.approx((effect[first, name], effect[second, name]))
+        assert difference.estimate == pytest.approx(both[0] - both[1])
+        assert difference.low < difference.estimate < difference.high
+        assert difference.units == SEEDS
+    table = tidy_contrasts(data, KEYS, Intervals())
+    assert table["second"].tolist() == [f"{second}: {name}" for _first, second, name in found]
+
+
 def test_chance_is_less_likeness_where_statistics_are_independent():
     signs = planted(SQUARE, lambda _m, x, y: x + y, noise=0.0)
     independent = planted(SQUARE, lambda *_: 0.0, noise=1.0, seeds=200)
@@ -260,10 +276,10 @@ def draw(data, grids):
 
 def test_the_figure_writes_every_mean_and_counts_what_diverged():
     data = planted(SQUARE, lambda m, x, y: 3 + x + m * y)
-    data["diverged"][2, :3] = True
-    data["diverged"][4] = True
+    data["fit"][2, :3] = False
+    data["fit"][4] = False
     for name in STATISTICS:
-        data[name] = data[name].where(~data["diverged"])
+        data[name] = data[name].where(data["fit"])
     figure, numbers = draw(data, SQUARE)
     assert figure.get_figwidth() == style.TWO_COLUMNS
     maps = figure.subfigs[0].axes
@@ -314,9 +330,9 @@ def test_the_figure_lies_inside_its_page():
 def test_the_figure_copes_with_names_alone_and_with_one_hyperparameter():
     for values in ({"model": ["mlp", "net"], "optimizer": ["sgd", "adam"]}, {"model": ["mlp"], "width": [8, 16]}):
         some = {"odd": grid(**values)}
-        data = xr.Dataset({"diverged": (("setting", "seed"), np.zeros((len(some["odd"]["settings"]), 3), bool))})
+        data = xr.Dataset({"fit": (("setting", "seed"), np.ones((len(some["odd"]["settings"]), 3), bool))})
         for m, name in enumerate(STATISTICS):
-            data[name] = ("setting", "seed"), np.random.default_rng(m).uniform(1, 2, data["diverged"].shape)
+            data[name] = ("setting", "seed"), np.random.default_rng(m).uniform(1, 2, data["fit"].shape)
         data = data.assign_coords(setting=list(some["odd"]["settings"]), seed=range(3))
         for key in values:
             data = data.assign_coords({key: ("setting", [point[key] for point in some["odd"]["settings"].values()])})

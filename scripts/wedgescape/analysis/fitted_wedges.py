@@ -144,7 +144,8 @@ def take(
 ) -> Measured:
     """Return what is fitted, from the stores of `measure`."""
     radii = radii.sortby("radius")
-    tunnels = tunnels.where(fit(tunnels)).isel(angle=slice(None, None, tunnels.attrs["steps"]))
+    tunnels = tunnels.where(fit(tunnels))
+    tunnels = tunnels.isel(angle=slice(None, -1, tunnels.attrs["steps"]))  # where all rays were looked at
     kept = fit(hyperplanes)
     cuts = hyperplanes["loss"].sel(split="train", dimension=measured(hyperplanes)).where(kept)
     return Measured(

@@ -27,7 +27,7 @@ CATEGORY = "5 Tunnels"
 TITLE = "angular width against hyperparameters"
 
 COLUMNS = {1: 1, 2: 2, 4: 2}  # by the number of sweeps; 3 otherwise
-PANEL_HEIGHT = 2.0  # inches
+PANEL_HEIGHT, LEGEND_HEIGHT = 2.0, (1.5, 0.7)  # inches; of a legend above one column, or several
 SHIFTS = {"width_accuracy": -3.5, "width_balanced": 0.0, "width_loss": 3.5}  # points that a series is moved by
 HOLLOW = {"marker": "D", "markerfacecolor": "white", "markersize": 3.2, "markeredgewidth": 0.7}  # balanced networks
 LINES = {"duplicated": "--", "idle": ":"}  # of what dimension alone makes
@@ -45,7 +45,8 @@ def draw(tunnels: AlongSweeps, base: BaseSetting, tables: Tables, intervals: Int
     columns = COLUMNS.get(count, 3)
     rows = math.ceil(count / columns)
     width = style.TWO_COLUMNS if columns > 1 else style.ONE_COLUMN
-    figure, axes = style.panels(rows, columns, width, PANEL_HEIGHT * rows + 0.35, sharey=True)
+    above = 0.35 if rows * columns > count else LEGEND_HEIGHT[columns > 1]
+    figure, axes = style.panels(rows, columns, width, PANEL_HEIGHT * rows + above, sharey=True)
     table = tables["tunnels"]
     for panel, letter, sweep in zip(axes.flat, "abcdefghi", tunnels, strict=False):
         part = table[table["sweep"] == sweep]

@@ -31,8 +31,8 @@ class Settings(Section):
 
     directions: Count = key(8, "Random directions per optimum.", smoke=2)
     steps: Count = key(
-        4,
-        "Steps into which each bracket of 10 degrees is divided where a ray leaves by any definition.",
+        3,
+        "Steps into which each bracket of 10 degrees is divided, if a ray leaves there by any definition.",
         smoke=2,
     )
     accuracy_fraction: Fraction = key(
@@ -107,6 +107,8 @@ def ray_profile(
 ) -> Profile:
     """Evaluate rays at the coarse angles, and more closely where they leave by any of some definitions.
 
+    At a right angle only rays are looked at that have not left by all of them before.
+
     A ray lies in a plane, so a network of linear layers computes its first layer twice for all angles.
 
     Args:
@@ -130,10 +132,14 @@ def ray_profile(
             for name, found in landscape.evaluate_combinations(vectors, turns[places.to(turns.device)]).items():
                 seen[name][places] = found.cpu()
 
-        look(torch.arange(steps, len(angles), steps))
-        coarse = {name: one[::steps] for name, one in seen.items()}
-        exits = [~inside(coarse, reference) for inside in ends]
-        firsts = {int(is_outside.int().argmax()) for is_outside in exits if is_outside.any()} - {0}
+        def exits(seen=seen, reference=reference) -> list[Tensor]:
+            coarse = {name: one[::steps] for name, one in seen.items()}
+            return [~inside(coarse, reference) for inside in ends]
+
+        look(torch.arange(steps, len(angles) - 1, steps))
+        if not all(is_outside[:-1].any() for is_outside in exits()) or not ends:
+            look(torch.tensor([len(angles) - 1]))
+        firsts = {int(is_outside.int().argmax()) for is_outside in exits() if is_outside.any()} - {0}
         between = [steps * (first - 1) + step for first in sorted(firsts) for step in range(1, steps)]
         if between:
             look(torch.tensor(between))
