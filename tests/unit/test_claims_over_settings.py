@@ -1,13 +1,12 @@
 """Claims about statistics over hyperparameters and about methods: planted effects are judged as they were planted."""
 
 import itertools
-import math
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from wedgescape.analysis import flatness, phase_diagram, widths_and_curvature
+from wedgescape.analysis import phase_diagram, widths_and_curvature
 from wedgescape.measurements import curvature
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.study.settings import Rules
@@ -114,20 +113,3 @@ def test_hyperparameters_that_act_alike_are_found_so(second, verdict):
 def test_without_grids_nothing_is_said_about_likeness():
     found = phase_diagram.claims(**points_at({"a": 1.0}), grids={}, rules=RULES, intervals=INTERVALS)
     assert list(found) == []
-
-
-def test_flat_methods_are_judged_against_one_solution_of_the_same_budget():
-    methods = {"base": "p0", "longer": "p1", "swa": "p2", "sam": "p3"}
-    points = points_at({"p0": 9.0, "p1": 5.0, "p2": 6.0, "p3": 4.0})
-    tunnels, curved = (
-        {method: points[name][place] for method, place in methods.items()} for name in ("tunnels", "curvature")
-    )
-    rows = {row["id"]: row for row in flatness.claims(tunnels, curved, RULES, INTERVALS)}
-    assert rows["swa_angular_width"]["verdict"] == "supported"
-    assert rows["swa_angular_width"]["estimate"] == pytest.approx(math.degrees(1.0), rel=0.05)
-    assert rows["swa_top_eigenvalue"]["verdict"] == "contradicted"
-    assert rows["sam_angular_width"]["verdict"] == "contradicted"
-    for name in ("large_scale", "top_eigenvalue", "test_error"):
-        assert rows[f"sam_{name}"]["verdict"] == "supported"
-        assert rows[f"sam_{name}"]["estimate"] == pytest.approx(-1.0, abs=0.05)
-    assert all(row["seeds"] == SEEDS and row["diverged"] == 0 for row in rows.values())
