@@ -1,5 +1,7 @@
 # make            build the environment and run the default study
 # make plan       what the study has still to run, and how long that takes (GPU_TFLOPS=8: on a GPU that is not here)
+# make confirm    judge the same claims on fresh seeds, by the same rules (CONFIRM_FROM=2000: from that seed on)
+# make compare    compare the verdicts of studies claim by claim (STUDIES="digits fashion_mlp")
 # make archive    the study, its report and an archive of both that proves where every figure came from
 # make verify     check every checksum of the archive (ARCHIVE=…: of another one)
 # make test       run the quick tests: units and one smoke study (TESTS=tests/unit: some of them)
@@ -25,7 +27,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logge
 RUN = $(SNAKEMAKE) --configfile $(CONFIG)
 RESULTS = results/$(shell $(BIN)/python -c "import yaml; print(yaml.safe_load(open('$(lastword $(CONFIG))'))['study'])")
 
-.PHONY: all study plan report archive verify test test-all bench orphans lint format lock docs clean
+.PHONY: all study plan report confirm compare archive verify test test-all bench orphans lint format lock docs clean
 .DELETE_ON_ERROR:
 
 all: study report
@@ -43,6 +45,16 @@ report: study
 	   [ -n "$$(find $(RESULTS)/figures -newer $(RESULTS)/report.html)" ]; then \
 		$(BIN)/snakemake --quiet all --configfile $(CONFIG) --report $(RESULTS)/report.part.html && \
 		mv $(RESULTS)/report.part.html $(RESULTS)/report.html; fi
+
+# The same claims by the same rules, on seeds that were never used. Then both verdicts stand side by side.
+CONFIRM_FROM ?= 1000
+STUDY = $(notdir $(RESULTS))
+confirm: study
+	$(RUN) --config study=$(STUDY)_confirmation confirms=$(STUDY) first_seed=$(CONFIRM_FROM)
+	@$(MAKE) --no-print-directory report
+
+compare: $(READY)
+	@$(BIN)/python scripts/compare_studies.py $(STUDIES)
 
 archive: report
 	$(RUN) --forcerun archive -- archive

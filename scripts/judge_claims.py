@@ -1,12 +1,16 @@
 """Judge what the measurements say by the rules of config/rules.yaml."""
 
+import pandas as pd
+
 from wedgescape.analysis.verdicts import as_page, as_specifications, as_table
+from wedgescape.measurements import training
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.judging import judge
 from wedgescape.provenance.arguments import arguments, imported
 from wedgescape.provenance.frame import job
+from wedgescape.provenance.registration import registration
 from wedgescape.stores.zarr_stores import write_table, write_text
-from wedgescape.study.catalogue import catalogue
+from wedgescape.study.catalogue import catalogue, file_of
 from wedgescape.study.rules import RuleBook
 
 with job(snakemake):
@@ -17,7 +21,11 @@ with job(snakemake):
     ]
     rules, section = RuleBook(**snakemake.params.job["rules"]), snakemake.params.job["sections"]["claims"]
     rows, specifications = judge(found, rules, Intervals(section["confidence"], section["resamples"]))
-    write_table(as_table(rows), snakemake.output.table)
+    confirmation = pd.read_csv(snakemake.input.confirmation) if snakemake.input.get("confirmation") else None
+    table = as_table(rows, confirmation)
+    write_table(table, snakemake.output.table)
     write_table(as_specifications(specifications), snakemake.output.specifications)
-    page = as_page(as_table(rows), rules, snakemake.config["study"], section["confidence"])
+    registered = registration(snakemake.config["results"], snakemake.config["commit"])
+    unfit = training.warning(**arguments(file_of("training", "measurements"), "claims", snakemake))
+    page = as_page(table, rules, snakemake.config["study"], section["confidence"], unfit, f"{registered}")
     write_text(page, snakemake.output.page)

@@ -82,6 +82,13 @@ class Project:
             config[name] = config[name] | value if merged else value
         path.write_text(yaml.safe_dump(config, sort_keys=False))
 
+    def edit_rule(self, claim: str, **changes) -> None:
+        """Change the rule of a claim."""
+        path = self.folder / "config/rules.yaml"
+        rules = yaml.safe_load(path.read_text())
+        rules["claims"][claim] |= changes
+        path.write_text(yaml.safe_dump(rules, sort_keys=False))
+
     def source(self, file: str | Path) -> "Source":
         """A Python file of the library, by its path in there; or any other, by its whole path."""
         return Source(self.folder / "scripts/wedgescape" / file)

@@ -134,7 +134,7 @@ def test_one_seed_has_dots_and_no_bars():
 # Training
 
 
-def weights(lost=()):
+def weights(lost=(), unfit=()):
     epochs, seeds = 6, 5
     draw = np.random.default_rng(0)
     diverged = np.isin(np.arange(seeds), lost)
@@ -143,12 +143,15 @@ def weights(lost=()):
         values = draw.uniform(0.1, 1, (seeds, epochs)).astype(np.float32)
         values[diverged, 3:] = np.nan
         curves[name] = (("seed", "epoch"), values)
-    return xr.Dataset({**curves, "diverged": (("seed",), diverged)}, {"seed": range(seeds), "epoch": range(epochs)})
+    flags = {"diverged": (("seed",), diverged), "unfit": (("seed",), np.isin(np.arange(seeds), unfit))}
+    return xr.Dataset({**curves, **flags}, {"seed": range(seeds), "epoch": range(epochs)})
 
 
-@pytest.mark.parametrize("lost", [(), (1, 4), (0, 1, 2, 3, 4)])
-def test_training_draws_every_seed_and_flags_those_that_diverged(lost):
-    store = weights(lost)
+@pytest.mark.parametrize(
+    ("lost", "unfit"), [((), ()), ((1, 4), ()), ((0, 1, 2, 3, 4), ()), ((1,), (0, 3)), ((), range(5))]
+)
+def test_training_draws_every_seed_and_flags_those_that_are_no_optima(lost, unfit):
+    store = weights(lost, unfit)
     figure = plot_training.draw(store, INTERVALS)
     check_looks(figure)
     loss, accuracy, size = titled(figure)
@@ -162,10 +165,15 @@ def test_training_draws_every_seed_and_flags_those_that_diverged(lost):
                 assert any(np.array_equal(row, line, equal_nan=True) for line in lines)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert (f"diverged: {len(lost)}" in labels) == bool(lost)
-    assert f"each of {5 - len(lost)} seeds" in labels
+    assert (f"do not fit: {len(unfit)}" in labels) == bool(unfit)
+    assert sum(line.get_marker() == "x" for line in loss.lines) == 2 * len(unfit)
+    kept = 5 - len(lost) - len(unfit)
+    assert (f"each of {kept} seeds" in labels) == bool(kept)
+    assert not any("nan" in text.get_text() for text in accuracy.texts)
     table = plot_training.tabulate(store)
     assert len(table) == 5 * 6
     assert table["diverged"].sum() == 6 * len(lost)
+    assert table["unfit"].sum() == 6 * len(unfit)
 
 
 # Toy wedges

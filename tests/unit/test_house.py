@@ -94,6 +94,39 @@ def test_context_says_where_the_stores_lie_and_no_more(layout, study):
     assert found["base"] == study.settings[study.base]
 
 
+def test_all_optima_of_the_base_setting_are_more_than_every_setting_has():
+    config = {"study": "s", "dataset": "digits", "seeds": 4, "base_seeds": 9, "seeds_per_job": 4}
+    layout = Layout(load_study(config | {"sweeps": {"width": [8]}}, catalogue()), catalogue())
+    base, other = layout.study.base, layout.study.sweeps["width"][0]
+    folder = f"results/s/weights/{base}"
+    assert layout.first_weights(base) == [f"{folder}/seeds~0-3.zarr.zip"]
+    assert layout.weights(base) == [f"{folder}/seeds~{seeds}.zarr.zip" for seeds in ("0-3", "4-7", "8-8")]
+    assert layout.weights(other) == layout.first_weights(other)
+    made = layout.measured_from(catalogue().measurements["connectors"], base)
+    assert (made["weights"], made["all_weights"]) == (layout.first_weights(base), layout.weights(base))
+    made = layout.measured_from(catalogue().measurements["aligned_connectors"], base)
+    assert made == {"data": layout.data, "all_weights": layout.weights(base)}
+    made = layout.measured_from(catalogue().measurements["ensembles"], base)
+    assert made["swa"] == layout.weights(layout.study.methods["swa"])
+
+
+def test_a_function_may_read_a_measurement_along_sweeps_and_along_matched_ones(tmp_path):
+    path = tmp_path / "both.py"
+    path.write_text("def claims(tunnels: AlongSweeps, matched_tunnels: AlongMatchedSweeps): ...\n")
+    file = File(path)
+    assert file.reads("claims") == {"tunnels": "AlongSweeps", "matched_tunnels": "AlongMatchedSweeps"}
+    assert file.measurements_read("claims") == {"tunnels"}
+    config = {"study": "s", "dataset": "digits", "sweeps": {"width": [8, 64], "momentum": [0.5]}}
+    layout = Layout(load_study(config, catalogue()), catalogue())
+    found = layout.read(file, "claims")
+    widths = layout.study.sweeps["width"]
+    assert found["matched_tunnels"] == [layout.store("tunnels", f"{setting}_matched") for setting in widths]
+    assert len(found["tunnels"]) == 3
+    matched = {f"{setting}_matched": value for setting, value in zip(widths, [8, 64], strict=True)}
+    context = layout.context("AlongMatchedSweeps")
+    assert context == {"matched_sweeps": {"width": matched}, "settings": {"AlongMatchedSweeps": list(matched)}}
+
+
 def test_figures_along_sweeps_and_grids_need_some():
     study = load_study({"study": "s", "dataset": "digits"}, catalogue())
     all_figures = {file.name for file in Layout(study, catalogue()).figures}

@@ -24,6 +24,7 @@ CONFIG = {
     "dataset": "digits",
     "data": {"folder": "somewhere", "download": True, "train_examples": 400},
     "seeds": 4,
+    "first_seed": 0,
     "sweeps": {"width": [8, 16]},
     "tunnels": {"directions": 2, "thresholds": [0.5, 0.9]},
     "curves": {"steps": 20},
@@ -237,7 +238,13 @@ def test_origins_are_inherited_and_name_no_seed_of_a_chunk(tmp_path):
         chunks.append(write(tmp_path / f"{seeds}.zarr.zip", made.sections, made.settings))
     assert training_of(open_store(chunks[0]).attrs) == TRAINING
 
-    wanted = {"dataset": "digits", "data.train_examples": 400, "tunnels": CONFIG["tunnels"], "seeds": 4}
+    wanted = {
+        "dataset": "digits",
+        "data.train_examples": 400,
+        "tunnels": CONFIG["tunnels"],
+        "seeds": 4,
+        "first_seed": 0,
+    }
     for inputs in ([data, *chunks[:2]], [data, chunks[2]]):
         made = origin(job_of("measure_tunnels", {"tunnels": CONFIG["tunnels"]}, *inputs, methods={"swa": "lr~1"}))
         assert made == Origin("measure_tunnels", "0123", wanted, {"lr~1": TRAINING})

@@ -71,6 +71,10 @@ class Counted(NetworkLandscape):
         self.seen[split] += len(points)
         return super().predictions(points, split)
 
+    def on_examples(self, points, split="test"):
+        self.seen[split] += len(points)
+        return super().on_examples(points, split)
+
     def gradients(self, points, batch=None):
         self.seen["gradients"] += len(points)
         return super().gradients(points, batch)

@@ -58,7 +58,7 @@ def fake(tmp_path, monkeypatch):
             output=["tunnels/width.zarr.zip"],
             wildcards={"sweep": "width"},
             params=Params(rule="measure_tunnels", directions=8),
-            config={"study": "digits", "seeds": 3, "results": "results/digits", "commit": None},
+            config={"study": "digits", "base_seeds": 3, "first_seed": 0, "results": "results/digits", "commit": None},
         )
         logging.captureWarnings(False)
 
@@ -221,7 +221,7 @@ def test_what_determines_a_measurement_is_its_code_and_its_part_of_the_config(de
     measurements, study = determinants.layout.catalogue.measurements, determinants.layout.study
     found = determinants.measurement(measurements["tunnels"])
     assert found["rule"] == "measure_tunnels"
-    assert found["sections"] == {"tunnels": study.config["tunnels"]}
+    assert found["sections"] == {"tunnels": study.config["tunnels"], "fit": study.config["fit"]}
     assert found["context"] == {"settings": {}}
     codes = {determinants.measurement(file)["code"] for file in measurements.values()}
     assert len(codes) == len(measurements)
@@ -250,4 +250,4 @@ def test_a_users_own_files_count(determinants, tmp_path):
     tunnels = catalogue().measurements["tunnels"]
     before = mine.measurement(tunnels)["code"]
     assert before != determinants.measurement(tunnels)["code"]
-    assert mine.claims()["code"] == determinants.claims()["code"]
+    assert mine.claims({})["code"] == determinants.claims({})["code"]

@@ -15,7 +15,7 @@ import document
 from wedgescape.errors import InputError
 from wedgescape.study.catalogue import catalogue
 from wedgescape.study.problems import schema_of, table_of_keys
-from wedgescape.study.study import load_study, seeds_in
+from wedgescape.study.study import load_study, seeds_in, warnings
 
 REPOSITORY = Path(__file__).parents[2]
 BASE = "lr~0.05_wd~0_width~64_dropout~0_batch~128"
@@ -146,7 +146,68 @@ def test_default_members_are_those_that_the_seeds_allow():
 def test_chunks_cover_every_seed_once(seeds, together, chunks):
     study = study_of(seeds=seeds, seeds_per_job=together)
     assert study.seed_chunks == chunks
-    assert [seed for chunk in chunks for seed in seeds_in(chunk)] == list(range(seeds))
+    assert [seed for chunk in chunks for seed in seeds_in(chunk)] == study.seeds == list(range(seeds))
+    assert study.chunks(study.base) == chunks
+
+
+def test_the_base_setting_has_further_seeds_beside_the_chunks_of_all_settings():
+    study = study_of("sweeps: {width: [8]}", seeds=12, base_seeds=44, seeds_per_job=12)
+    assert study.seed_chunks == ["0-11"]
+    assert study.chunks(study.base) == ["0-11", "12-23", "24-35", "36-43"]
+    assert study.chunks(study.sweeps["width"][0]) == study.chunks(study.methods["swa"]) == ["0-11"]
+    # They are chunked apart, so that the first are the same jobs whatever base_seeds is.
+    assert study_of(seeds=5, base_seeds=8, seeds_per_job=4).chunks(BASE) == ["0-3", "4-4", "5-7"]
+    assert study_of(seeds=5).config["base_seeds"] == 5
+    assert study_of("connectors: {sizes: [8]}", seeds=5, base_seeds=8).config["connectors"]["sizes"] == [8]
+
+
+def test_a_study_may_begin_at_another_seed():
+    study = study_of(seeds=5, base_seeds=7, seeds_per_job=3, first_seed=100)
+    assert study.chunks(BASE) == ["100-102", "103-104", "105-106"]
+    assert study.seeds == list(range(100, 107))
+    assert study.training(BASE) == study_of(seeds=5).training(BASE)
+
+
+def test_too_few_seeds_are_told_with_the_keys_to_raise():
+    catalogued = catalogue()
+    assert warnings(study_of("connectors: {sizes: [2, 3]}", seeds=12), catalogued) == []
+    (text,) = warnings(study_of("connectors: {sizes: [2, 11]}\ncurvature: {seeds: 3}", seeds=12), catalogued)
+    assert text == (
+        "Some claims will stay undecided, because a verdict needs 4 independent seeds or sets. To decide them, raise "
+        "curvature.seeds from 3 to 4; base_seeds from 12 to 44, 4 times the number of optima in the largest set (11 in "
+        "connectors.sizes)."
+    )
+    assert "raise seeds from 3 to 4; base_seeds from 3 to 12" in warnings(study_of(seeds=3), catalogued)[0]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_configs_have_four_seeds_and_four_sets_of_the_largest_size(name):
+    assert len(warnings(load_study(shipped(name), catalogue()), catalogue())) == (name == "smoke")
+
+
+# Matched sweeps
+
+
+def test_matched_sweeps_are_the_sweeps_trained_again_to_one_loss():
+    study = study_of(
+        "sweeps: {learning_rate: [0.01, 0.05], momentum: [0.5], width: [8]}\nmatched: {loss: 0.2, epochs_factor: 2}",
+        training={"epochs": 30, "snapshot_epochs": 3, "average_epochs": 5},
+    )
+    assert study.matched == {
+        "learning_rate": [BASE.replace("0.05", "0.01") + "_matched", BASE + "_matched"],
+        "width": [BASE.replace("~64", "~8") + "_matched"],
+    }
+    for names in study.matched.values():
+        for name in names:
+            before, after = study.training(name.removesuffix("_matched")), study.training(name)
+            assert after["training"].pop("stop_loss") == 0.2
+            changed = {"epochs": 60, "schedule": "constant", "snapshot_epochs": None, "average_epochs": None}
+            assert after == before | {"training": before["training"] | changed}
+
+
+def test_matched_sweeps_can_be_left_out():
+    assert study_of("sweeps: {width: [8]}\nmatched: {sweeps: []}").matched == {}
+    assert study_of().matched == {}
 
 
 # What a training depends on
@@ -181,9 +242,9 @@ def test_equal_numbers_give_equal_trainings_to_the_byte():
 def test_trainings_are_those_of_all_settings_and_methods():
     study = study_of("sweeps: {width: [1]}")
     trainings = study.trainings()
-    assert set(trainings) == {*study.settings, *study.methods.values()}
+    assert set(trainings) == {*study.settings, *study.methods.values(), *study.matched["width"]}
     assert all(trainings[point] == study.training(point) for point in trainings)
-    assert len(trainings) == 2 + len(study.methods)
+    assert len(trainings) == 2 + len(study.methods) + 1
 
 
 def test_a_section_or_an_entry_of_it_is_named_by_its_key():
@@ -341,7 +402,7 @@ def test_number_that_yaml_reads_as_text_gets_a_hint_that_works(written, hint):
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("seeds: 4\nconnectors: {sizes: [2, 5]}", ["connectors.sizes: found 5; allowed: at most seeds, 4"]),
+        ("seeds: 4\nconnectors: {sizes: [2, 5]}", ["connectors.sizes: found 5; allowed: at most base_seeds, 4"]),
         ("seeds: 4\nsubspaces: {sizes: [5]}", ["subspaces.sizes: found 5; allowed: at most seeds, 4"]),
         (
             "seeds: 2\nsubspaces: {sizes: [2]}",
@@ -360,6 +421,7 @@ def test_number_that_yaml_reads_as_text_gets_a_hint_that_works(written, hint):
             "training: {epochs: 5, average_epochs: 6}",
             ["training.average_epochs: found 6; allowed: at most training.epochs, 5"],
         ),
+        ("seeds: 4\nbase_seeds: 3", ["base_seeds: found 3; allowed: at least seeds, 4"]),
         ("seeds: 4\nensembles: {members: 5}", ["ensembles.members: found 5; allowed: at most seeds, 4"]),
         (
             "training: {nesterov: true, momentum: 0}\nsweeps: {width: [1]}",

@@ -1,6 +1,7 @@
 """Training on small data: the weights store and what it promises."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from wedgescape.measurements import training as training_curves
 from wedgescape.provenance.origins import Origin
 from wedgescape.stores.attributes import training_of
 from wedgescape.stores.zarr_stores import open_weights, write_store
+from wedgescape.study.settings import Fit
 from wedgescape.training import train as training
 from wedgescape.training.checkpoints import Checkpoint
 from wedgescape.training.descent import descend
-from wedgescape.training.train import recipe_of, train
+from wedgescape.training.optima import Optima
+from wedgescape.training.train import PREDICTIONS, recipe_of, train
 
 MLP = {"name": "mlp", "width": 8, "depth": 2}
 CURVES = ["train_loss", "train_accuracy", "test_loss", "test_accuracy", "norm", "distance_from_init"]
@@ -33,8 +36,10 @@ def test_store_has_all_variables_with_dimensions_and_units(weights, mlp):
         "trajectory": ("seed", "step", "param"),
         "diverged": ("seed",),
         **{name: ("seed", "epoch") for name in CURVES},
+        "log_probability": ("seed", "example"),
+        "correct": ("seed", "example"),
     }
-    assert dict(weights.sizes) == {"seed": 4, "param": mlp.dim, "epoch": 13, "step": 4}
+    assert dict(weights.sizes) == {"seed": 4, "param": mlp.dim, "epoch": 13, "step": 4, "example": 31}
     assert weights["seed"].values.tolist() == [0, 1, 2, 3]
     assert weights["epoch"].values.tolist() == list(range(13))
     assert weights["step"].values.tolist() == [0, 16, 32, 48]  # every fourth epoch of four steps
@@ -76,10 +81,102 @@ def test_curves_begin_and_end_with_the_values_of_the_stored_weights(weights, mlp
 
 def test_curves_can_be_kept_without_the_weights(weights):
     kept = training_curves.measure(weights)
-    assert set(kept.variables) == {"seed", "epoch", "diverged", *CURVES}
+    assert set(kept.variables) == {"seed", "epoch", "example", "diverged", "unfit", *PREDICTIONS, *CURVES}
     assert kept.attrs == {}
-    for name in kept.variables:
+    for name in set(kept.variables) - {"unfit"}:
         xr.testing.assert_identical(kept[name].variable, weights[name].variable)
+
+
+def test_training_flags_the_same_runs_as_optima_do(weights, mlp, train_small):
+    for store, share in ((weights, 0.5), (train_small(range(4), epochs=1), 0.6), (weights, 1e-9)):
+        kept = training_curves.measure(store, Fit(maximum_loss=share))
+        assert kept["unfit"].values.tolist() == Optima(mlp, store, share).unfit.tolist()
+    assert kept["unfit"].values.all()
+
+
+def test_predictions_are_those_of_the_stored_weights(weights, mlp):
+    theta = torch.tensor(weights["theta"].values)
+    probabilities, labels = mlp.predictions(theta, "test"), mlp.splits["test"][1]
+    wanted = probabilities[:, torch.arange(len(labels)), labels]
+    np.testing.assert_allclose(weights["log_probability"], wanted.log(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(weights["correct"], probabilities.argmax(2) == labels)
+    np.testing.assert_allclose(-weights["log_probability"].mean("example"), weights["test_loss"][:, -1], rtol=1e-5)
+    np.testing.assert_allclose(weights["correct"].mean("example"), weights["test_accuracy"][:, -1], rtol=1e-6)
+
+
+def test_the_verdicts_begin_with_a_sentence_where_the_base_setting_does_not_fit(weights, train_small):
+    assert training_curves.warning(training_curves.measure(weights)) == ""
+    text = training_curves.warning(training_curves.measure(weights, Fit(maximum_loss=1e-9)))
+    assert text.startswith(
+        "Of the 4 networks of the base setting 4 do not fit their training data (median training loss"
+    )
+    lost = train_small(range(3), learning_rate=1e30, clip_norm=None, warmup_epochs=0.0)
+    assert "3 diverged (" in training_curves.warning(training_curves.measure(lost))
+
+
+# Training to one loss
+
+
+MATCHED = {"epochs": 20, "schedule": "constant", "snapshot_epochs": None, "dropout": 0.0}
+
+
+def test_each_seed_stops_after_the_first_epoch_at_the_target(train_small, mlp):
+    share = 0.3
+    target = share * math.log(3)
+    whole = train_small(range(4), **MATCHED)
+    stopped = train_small(range(4), **MATCHED, stop_loss=share)
+    losses = whole["train_loss"].values
+    first = (losses <= target).argmax(1)
+    assert stopped["stopped_after"].values.tolist() == first.tolist()
+    assert len(set(first)) > 1  # so that some go on after others have stopped
+    np.testing.assert_array_equal(stopped["train_loss"][:, -1], losses[range(4), first])
+    at_stop = torch.tensor(stopped["theta"].values)
+    np.testing.assert_array_equal(mlp.losses(at_stop), stopped["train_loss"][:, -1])
+    for seed, epoch in enumerate(first):
+        np.testing.assert_array_equal(stopped["train_loss"][seed, : epoch + 1], losses[seed, : epoch + 1])
+        assert (stopped["norm"][seed, epoch:] == stopped["norm"][seed, epoch]).all()
+    assert stopped.sizes["epoch"] == 21
+
+
+def test_a_seed_that_never_reaches_the_target_is_no_optimum(train_small, mlp):
+    store = train_small(range(3), **{**MATCHED, "epochs": 2}, stop_loss=1e-6)
+    assert store["stopped_after"].values.tolist() == [-1] * 3
+    assert training_curves.measure(store, Fit(maximum_loss=0.999))["unfit"].values.all()
+    assert Optima(mlp, store, 0.999).unfit.all()
+    np.testing.assert_array_equal(store["theta"], train_small(range(3), **{**MATCHED, "epochs": 2})["theta"])
+
+
+def test_a_training_to_one_loss_is_the_same_alone_and_for_one_that_diverges(train_small):
+    together = train_small(range(4), **MATCHED, stop_loss=0.3)
+    for seed in range(4):
+        alone = train_small([seed], **MATCHED, stop_loss=0.3)
+        for name in ("theta", "train_loss", "stopped_after"):
+            assert alone[name].values.tobytes() == together[name].sel(seed=[seed]).values.tobytes()
+    lost = train_small([0], **{**MATCHED, "warmup_epochs": 0.0}, learning_rate=1e30, stop_loss=0.3)
+    assert lost["diverged"].values.all()
+    assert lost["stopped_after"].values.tolist() == [-1]
+
+
+@pytest.mark.parametrize("writes", [9, 14, 20])
+def test_an_interrupted_training_to_one_loss_ends_in_the_same_store(network, data, train_small, tmp_path, writes):
+    """Before any has stopped, when some have, and when all have."""
+    settings = training_of(train_small(range(4), **MATCHED, stop_loss=0.3).attrs)
+    whole, left = train(network(), data, settings, range(4)), [writes]
+    stops = 4 * whole["stopped_after"].values
+    assert 9 < min(stops) <= 14 < max(stops) == 20
+
+    class Dying(Checkpoint):
+        def save(self, state):
+            super().save(state)
+            left[0] -= 1
+            if not left[0]:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), data, settings, range(4), Dying(tmp_path / "run.pt", minutes=0))
+    continued = train(network(), data, settings, range(4), Checkpoint(tmp_path / "run.pt", minutes=9))
+    for name, variable in whole.variables.items():
+        assert continued[name].values.tobytes() == variable.values.tobytes(), name
 
 
 def test_snapshots_are_weights_on_the_way(weights, mlp):

@@ -5,6 +5,8 @@ import gzip
 import pytest
 import yaml
 
+slow = pytest.mark.slow  # of those that run jobs before they stop
+
 
 def run(project, config: dict) -> str:
     """Run a study that must fail before training; return what it printed."""
@@ -30,9 +32,13 @@ def run(project, config: dict) -> str:
         ({"seeds": "many"}, ["seeds", '"many"', "integer >= 1"]),
         ({"training": {"dropout": 1.5}}, ["training.dropout", "1.5", "< 1"]),
         ({"dataset": "imagenet"}, ["dataset", "imagenet", "digits, mnist"]),
-        ({"dataset": "mnist", "data": {"folder": "nowhere"}}, ["data.folder", "nowhere", "train-images-idx3-ubyte.gz"]),
-        ({"data": {"train_examples": 5000}}, ["data.train_examples", "5000", "1437"]),
-        ({"device": "mps"}, ["device", "mps", "auto, cpu"]),
+        pytest.param(
+            {"dataset": "mnist", "data": {"folder": "nowhere"}},
+            ["data.folder", "nowhere", "train-images-idx3-ubyte.gz"],
+            marks=slow,
+        ),
+        pytest.param({"data": {"train_examples": 5000}}, ["data.train_examples", "5000", "1437"], marks=slow),
+        pytest.param({"device": "mps"}, ["device", "mps", "auto, cpu"], marks=slow),
         ({"model": {"file": "absent.py", "name": "Net"}}, ["absent.py", "no such file"]),
         ({"connectors": {"sizes": [9]}}, ["connectors.sizes", "9", "at most seeds, 4"]),
     ],
@@ -44,6 +50,7 @@ def test_config(project, config, words):
         assert word in output
 
 
+@slow
 def test_corrupt_dataset_file(project):
     folder = project.folder / "files"
     folder.mkdir()
@@ -59,6 +66,7 @@ def test_corrupt_dataset_file(project):
     assert "allowed" in output
 
 
+@slow
 @pytest.mark.parametrize(
     ("source", "words"),
     [

@@ -140,8 +140,8 @@ EDITS = {
         and_what_follows(*of_section("curves")),
     ),
     "a claim's threshold": (
-        lambda project: project.configure(claims={"maximum_loss_ratio": 0.4}),
-        {"judge_claims", "plot_claims", "plot_hyperplanes"},  # which draws one of the rules
+        lambda project: project.edit_rule("linear_barrier", threshold=0.4),
+        {"judge_claims", "plot_claims"},
     ),
     "where source files are found": (
         lambda project: project.configure(data={"folder": "elsewhere", "download": False}),

@@ -5,9 +5,13 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from projects import smoke_layout
 from wedgescape.stores.attributes import SCHEMA_VERSION
 from wedgescape.study import places
+
+pytestmark = pytest.mark.slow
 
 TOY = smoke_layout().store("wedges", places.TOY)
 (BASE,) = smoke_layout().weights(smoke_layout().study.base)

@@ -1,6 +1,8 @@
 rule judge_claims:
     input:
         **layout.judged_from(),
+        # Verdicts on fresh seeds, once `make confirm` has made them. They are results of another study.
+        confirmation=[path for path in [layout.confirmation] if Path(path).exists()],
     output:
         table=layout.verdicts,
         specifications=layout.specifications,

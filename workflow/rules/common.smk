@@ -11,10 +11,11 @@ from wedgescape.provenance.determinants import Determinants
 from wedgescape.provenance.fingerprints import Fingerprints
 from wedgescape.provenance.frame import check_writable
 from wedgescape.provenance.records import result_name, set_aside_changed
+from wedgescape.provenance.registration import check_confirmation
 from wedgescape.study.catalogue import catalogue
 from wedgescape.study.layout import Layout, is_toy, needs_networks, tables_of
 from wedgescape.study.rules import load_rules
-from wedgescape.study.study import load_study
+from wedgescape.study.study import load_study, warnings
 
 NOTES = Path(".snakemake/wedgescape")  # they only save time
 
@@ -24,6 +25,12 @@ try:
     rule_book = load_rules(on_disk("config/rules.yaml"), catalogue().claims)
     RESULTS = layout.results
     FOLDER = internals.with_prefix(workflow, RESULTS)
+    if study.config["confirms"]:
+        check_confirmation(
+            internals.with_prefix(workflow, f"results/{study.config['confirms']}"),
+            rule_book.model_dump(),
+            study.seeds,
+        )
     check_writable(FOLDER)
     changed = (
         set_aside_changed(FOLDER, NOTES / f"{quote(FOLDER, safe='')}.json")
@@ -36,6 +43,10 @@ for path in changed:
     logger.warning(
         f"{path.with_suffix('')} was changed after a job had made it. Snakemake rebuilds it; what was there is now {path}"
     )
+
+if internals.is_main(workflow):
+    for text in warnings(study, catalogue()):
+        logger.warning(text)
 
 determinants = Determinants(
     layout,

@@ -72,7 +72,7 @@ def trained(methods: dict[str, Optima], seeds: Sequence[int]) -> dict[str, Found
     """
     found = {}
     for method, all_networks in methods.items():
-        networks = Optima(all_networks.landscape, all_networks.weights.sel(seed=list(seeds)))
+        networks = all_networks.of_seeds(seeds)
         spent = gradient_epochs(networks.training["training"])
         diverged = torch.from_numpy(networks.diverged).to(networks.landscape.device)[:, None, None]
         theta, way = networks.points[:, None].masked_fill(diverged, math.nan), networks.trajectories

@@ -29,6 +29,7 @@ COLUMNS = (
     "verdict",
     "reason",
     "robust",
+    "confirmed",
     "control",
     "quote",
 )
@@ -51,9 +52,16 @@ correction within its family, and at least four independent units. Rules are in 
 """
 
 
-def as_table(rows: list[dict]) -> pd.DataFrame:
-    """Return the claims (`numerics.judging.judge`) as a table, one row per claim, in their order."""
-    return pd.DataFrame(rows, columns=[*COLUMNS])
+def as_table(rows: list[dict], confirmation: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return the claims (`numerics.judging.judge`) as a table, one row per claim, in their order.
+
+    Args:
+        rows: of the claims.
+        confirmation: the same table of a study on fresh seeds; its verdicts become the column `confirmed`.
+    """
+    table = pd.DataFrame(rows, columns=[*COLUMNS])
+    again = {} if confirmation is None else confirmation.set_index("id")["verdict"].to_dict()
+    return table.assign(confirmed=[again.get(name, "") for name in table["id"]])
 
 
 def as_specifications(rows: list[dict]) -> pd.DataFrame:
@@ -121,6 +129,7 @@ def _rows(part: pd.DataFrame) -> str:
             "other specifications agree": ["" if pd.isna(share) else f"{share:.0%}" for share in part["robust"]],
             "control": part["control"],
             "verdict": part["verdict"],
+            "on fresh seeds": part["confirmed"],
             "reason": part["reason"],
         }
     )

@@ -45,6 +45,7 @@ class Landscape(ABC):
     Attributes:
         dim: P, the number of dimensions.
         examples: how many training examples a minibatch draws from; 0 where the loss is not a mean over examples.
+        classes: that are told apart; 0 where the loss is no classifier's.
         noise: what stochastic gradients draw random numbers for even without dropout, the purpose of their streams;
             empty where they draw none.
         device: where points live.
@@ -53,6 +54,7 @@ class Landscape(ABC):
 
     dim: int
     examples: int = 0
+    classes: int = 0
     noise: str = ""
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32

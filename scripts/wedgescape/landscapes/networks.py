@@ -138,6 +138,12 @@ class NetworkLandscape(Landscape):
         chosen = stream("calibration").permutation(self.examples)[:count]
         self._calibration = self.splits["train"][0][torch.from_numpy(chosen).to(self.device)]
 
+    @property
+    @torch.no_grad()
+    def classes(self) -> int:
+        """How many classes the network tells apart."""
+        return self._predict(models.flat(self.module)[None], self.splits["train"][0][:1]).shape[1]
+
     # One network at one weight vector. Under `vmap` the same lines compute K of them.
 
     def _unpack(self, points: Tensor) -> tuple[Tensor, ...]:
@@ -266,6 +272,18 @@ class NetworkLandscape(Landscape):
     def losses(self, points: Tensor, split: str = "train") -> Tensor:
         """See `Landscape.losses`."""
         return self.evaluate(points, split)["loss"]
+
+    @torch.no_grad()
+    def on_examples(self, points: Tensor, split: str = "test") -> dict[str, Tensor]:
+        """Return `log_probability` of each example's label, nats, and whether it is predicted, `correct`: (K, N)."""
+        points, labels = points.to(self.device), self.splits[split][1]
+        log_probability = torch.zeros(len(points), len(labels), device=self.device)
+        correct = torch.zeros(log_probability.shape, dtype=torch.bool, device=self.device)
+        for some, part, logits in self._chunks(points, split):
+            target = labels[part].expand(len(logits), -1)
+            log_probability[some, part] = logits.log_softmax(1).gather(1, target[:, None])[:, 0]
+            correct[some, part] = logits.max(1).indices == target
+        return {"log_probability": log_probability, "correct": correct & ~log_probability.isnan()}
 
     @torch.no_grad()
     def predictions(self, points: Tensor, split: str = "test") -> Tensor:

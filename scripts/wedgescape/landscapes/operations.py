@@ -130,8 +130,13 @@ class Case:
 
     @property
     def seeds(self) -> int:
-        """How many networks are trained per setting."""
+        """How many networks `Optima` are: those of the first seeds."""
         return self.study.config["seeds"]
+
+    @property
+    def all_seeds(self) -> int:
+        """How many networks `AllOptima` are: more than `seeds` at the base setting."""
+        return self.study.config["base_seeds" if self.setting == self.study.base else "seeds"]
 
     @property
     def model(self) -> str:

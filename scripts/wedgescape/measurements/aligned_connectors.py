@@ -16,14 +16,14 @@ from wedgescape.measurements.alignment import Settings as AlignmentSettings
 from wedgescape.measurements.alignment import left_out, matching
 from wedgescape.measurements.connectors import Settings as ConnectorSettings
 from wedgescape.numerics.judging import Claim
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import AllOptima
 
 MINUTES = 120
 VARIABLES = {name: variable for name, variable in unaligned.VARIABLES.items() if not name.endswith("centre")}
 
 
 def measure(
-    optima: Optima,
+    optima: AllOptima,
     alignment: AlignmentSettings = AlignmentSettings(),
     connectors: ConnectorSettings = ConnectorSettings(),
 ) -> xr.Dataset:
@@ -41,7 +41,7 @@ def measure(
     Raises:
         InputError: if fewer runs stayed finite than the largest m.
     """
-    sound = optima.sound(at_least=max(connectors.sizes))
+    sound = optima.fit(at_least=max(connectors.sizes))
     try:
         layers = hidden_layers(optima.landscape.module)
     except InputError as error:
@@ -58,7 +58,7 @@ def measure(
 def work(case: Case, connectors: ConnectorSettings) -> Work:
     """Count the connectors of random sets, and the matching of their optima; nothing where the network is no chain."""
     one = matching(case)
-    count = sum((size - 1) * min(connectors.sets, case.seeds // size) for size in connectors.sizes)
+    count = sum((size - 1) * min(connectors.sets, case.all_seeds // size) for size in connectors.sizes)
     return times(count, one) + unaligned.work_on_sets(case, connectors) if one else Work()
 
 

@@ -84,7 +84,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         A dataset over (alignment, pair, …), with the attribute `width` of the network; one that says why (`left_out`)
         where the network is no chain or there is no pair.
     """
-    return optima.flagged(_measure(optima.sound(0), settings)).assign_attrs(width=optima.training["model"]["width"])
+    return optima.flagged(_measure(optima.fit(0), settings)).assign_attrs(width=optima.training["model"]["width"])
 
 
 def _measure(optima: Optima, settings: Settings) -> xr.Dataset:

@@ -20,7 +20,7 @@ from wedgescape.stores.zarr_stores import Variable, labelled
 from wedgescape.study.places import AtBase
 from wedgescape.study.sections import Count, PositiveNumber, Section, Sizes, key
 from wedgescape.training.descent import Descent, Recipe, descend
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import AllOptima, Optima
 
 
 class Settings(Section):
@@ -28,9 +28,9 @@ class Settings(Section):
 
     sizes: Sizes = key(
         [2, 3, 5, 7, 9, 11],
-        "Numbers m of optima that a connector joins, each at most `seeds`. Of the default, those above are dropped.",
+        "Numbers m of optima that a connector joins, at most `base_seeds`. Of the default, those above are dropped.",
         smoke=[2, 3],
-        at_most="seeds",
+        at_most="base_seeds",
     )
     sets: Count = key(6, "Number of random sets of optima per size; all sets, if there are fewer.", smoke=2)
     steps: Count = key(300, "Steps of the search for a centre.", smoke=20)
@@ -103,12 +103,13 @@ VARIABLES = {
 }
 
 
-def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
+def measure(optima: Optima, settings: Settings = Settings(), everyone: AllOptima | None = None) -> xr.Dataset:
     """Measure the centres of connectors between m optima, for each m, and of each optimum with the next two.
 
     Args:
         optima: of one setting, whose landscape also evaluates accuracy.
         settings: of the measurement.
+        everyone: from which sets are drawn: all networks of the setting; by default the optima.
 
     Returns:
         `measure_sets`, and `neighbour_centre` over (seed, param).
@@ -116,12 +117,13 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     Raises:
         InputError: if fewer runs stayed finite than the largest m.
     """
-    sound = optima.sound(at_least=max(settings.sizes))
+    everyone = optima if everyone is None else everyone
+    sound, joinable = optima.fit(at_least=min(JOINED, len(optima))), everyone.fit(at_least=max(settings.sizes))
     points, joined = sound.points, min(JOINED, len(sound))
     circle = torch.stack([points.roll(-shift, 0) for shift in range(joined)], 1)  # (K, joined, P)
     centres = {"neighbour_centre": search(sound.landscape, circle, settings, sound.seeds).cpu()}
-    store = measure_sets(sound, settings).merge(labelled(VARIABLES, centres, {"seed": sound.seeds}))
-    return optima.flagged(store)
+    store = measure_sets(joinable, settings).merge(labelled(VARIABLES, centres, {"seed": sound.seeds}))
+    return everyone.flagged(store)
 
 
 def measure_sets(
@@ -182,7 +184,7 @@ def work_on_sets(case: Case, settings: Settings) -> Work:
     """Count the searches for the centres of random sets of all sizes, and the losses."""
     total = Work()
     for size in settings.sizes:
-        sets = min(settings.sets, case.seeds // size)
+        sets = min(settings.sets, case.all_seeds // size)
         total += searching(case, settings, sets) + evaluations(case.model, sets * (size + 2))
     return total
 

@@ -108,7 +108,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     Raises:
         InputError: if fewer than two runs did not diverge.
     """
-    by_seed = optima.sound(at_least=2).by_seed
+    by_seed = optima.fit(at_least=2).by_seed
     pairs = draw_pairs(by_seed, settings.pairs)
     starts, ends = (torch.stack([by_seed[pair[end]] for pair in pairs]) for end in (0, 1))
     edges = (ends - starts)[:, None].double()

@@ -67,7 +67,7 @@ def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings
         The parts `optima` (`plane_through`, `with_connector`), `around` (`plane_around`) and, if there are snapshots,
         `trajectory` (`plane_along`).
     """
-    sound = optima.sound(at_least=3)
+    sound = optima.fit(at_least=3)
     landscape, points, seeds = sound.landscape, sound.points, sound.seeds[:3]
     grid = {"resolution": settings.resolution, "margin": settings.margin}
     through = plane_through(landscape, points[:3], seeds, **grid, profile_points=settings.profile_points)

@@ -10,8 +10,8 @@ import xarray as xr
 
 from wedgescape.numerics.intervals import Estimate, Intervals
 from wedgescape.study.rules import Rule, RuleBook
+from wedgescape.study.study import FEWEST_UNITS
 
-FEWEST_UNITS = 4  # below which an interval rests on its assumptions alone
 VERDICTS = ("supported", "contradicted", "no effect", "undecided")
 
 
@@ -193,6 +193,17 @@ def fit(store: xr.Dataset) -> xr.DataArray:
     """Return which runs of a store are optima: those that neither diverged nor are unfit."""
     lost = store["diverged"].astype(bool)
     return ~(lost | store["unfit"].astype(bool)) if "unfit" in store else ~lost
+
+
+def only_fit(store: xr.Dataset, members: np.ndarray) -> np.ndarray:
+    """Return which sets or pairs of a store have only members that are optima.
+
+    Args:
+        store: of a measurement, flagged over `seed`.
+        members: (set, m), the seeds of each; -1 where there is none.
+    """
+    lost = store["seed"].values[~fit(store).values]
+    return ~np.isin(members, lost).any(1) & (np.asarray(members) >= 0).any(1)
 
 
 def change_over(sweep: xr.Dataset, values: xr.DataArray, intervals: Intervals) -> Estimate:

@@ -14,7 +14,10 @@ from wedgescape.numerics.intervals import Intervals
 from wedgescape.stores.zarr_stores import along, load_store, open_store, open_weights, setting_of
 from wedgescape.study.catalogue import File
 from wedgescape.study.places import Tell
+from wedgescape.study.settings import Fit
 from wedgescape.training.optima import Optima
+
+INPUTS = {"Optima": "weights", "AllOptima": "all_weights"}  # annotation -> a job's input with these networks
 
 
 def imported(file: File):
@@ -40,8 +43,10 @@ def arguments(file: File, function: str, snakemake, tell: Tell = print, **given)
             found[name] = given[annotation]
         elif annotation == "Tell":
             found[name] = tell
-        elif annotation == "Optima":
-            found[name] = Optima.open(open_store(snakemake.input.data), snakemake.input.weights, *_way(snakemake))
+        elif annotation in INPUTS:
+            data = open_store(snakemake.input.data)
+            without = ["trajectory", "step"] if annotation == "AllOptima" else []  # nothing reads so many of them
+            found[name] = Optima.open(data, snakemake.input[INPUTS[annotation]], *_way(snakemake), without)
         elif annotation == "OptimaOfMethods":
             data = open_store(snakemake.input.data)
             found[name] = {
@@ -66,9 +71,13 @@ def arguments(file: File, function: str, snakemake, tell: Tell = print, **given)
     return found
 
 
-def _way(snakemake) -> tuple[str, str]:
-    """Return where and how networks are computed."""
-    return snakemake.config["device"], snakemake.config["strategy"]
+def _way(snakemake) -> tuple[str, str, float]:
+    """Return where and how networks are computed, and up to which loss they are optima."""
+    fit = Fit(**snakemake.params.job["sections"]["fit"])
+    return snakemake.config["device"], snakemake.config["strategy"], fit.maximum_loss
+
+
+SWEPT = {"AlongSweeps": "sweeps", "AlongMatchedSweeps": "matched_sweeps"}  # place -> its sweeps in a job's context
 
 
 def _stores(paths, place: str, context: dict):
@@ -77,8 +86,8 @@ def _stores(paths, place: str, context: dict):
     if place in ("AtSetting", "AtBase"):
         return load_store(by_setting.get(context.get("base_setting"), next(iter(by_setting.values()))))
     stores = {setting: load_store(by_setting[setting]) for setting in context["settings"][place]}
-    if place == "AlongSweeps":
-        return {sweep: along(stores, values) for sweep, values in context["sweeps"].items()}
+    if place in SWEPT:
+        return {sweep: along(stores, values) for sweep, values in context[SWEPT[place]].items()}
     if place == "OfMethods":
         return {method: stores[setting] for method, setting in context["methods"].items()}
     return stores

@@ -75,11 +75,13 @@ class Determinants:
         """Return what determines a measurement."""
         roots = [self.script("measure.py"), (file.path, ["VARIABLES", "measure"])]
         roots += self.own_model if needs_networks(file) else []
-        methods = list(self.layout.study.methods) if "OptimaOfMethods" in file.kinds("measure") else []
-        context = self.layout.context(*file.kinds("measure"))
-        return self.of(
-            f"measure_{file.name}", roots, file.sections("measure"), name=file.name, methods=methods, context=context
-        )
+        kinds = file.kinds("measure")
+        methods = list(self.layout.study.methods) if "OptimaOfMethods" in kinds else []
+        sections = file.sections("measure")
+        sections += ["fit"] if needs_networks(file) and "fit" not in sections else []
+        sections += ["base_seeds"] if "AllOptima" in kinds else []
+        context = self.layout.context(*kinds)
+        return self.of(f"measure_{file.name}", roots, sections, name=file.name, methods=methods, context=context)
 
     def figure(self, file: File) -> dict:
         """Return what determines a figure and the tables behind it."""

@@ -28,7 +28,7 @@ ABSENT = object()
 def origin(snakemake) -> Origin:
     """Return the origin of the stores that a job writes: its own part of the config, and its inputs' origins.
 
-    What rests on trained networks also rests on how many seeds there are.
+    What rests on trained networks also rests on how many seeds there are, and which.
     """
     job = snakemake.params.job
     made = [json.loads(read_attributes(path)["config"]) for path in _stores(snakemake.input)]
@@ -37,7 +37,7 @@ def origin(snakemake) -> Origin:
         return Origin(job["rule"], job["code"], sections, job["trains"])
     settings = {name: training for inherited in made for name, training in inherited["settings"].items()}
     if settings:
-        sections["seeds"] = snakemake.config["seeds"]
+        sections |= {key: snakemake.config[key] for key in ("seeds", "first_seed")}
     return Origin(job["rule"], job["code"], sections, settings)
 
 

@@ -63,7 +63,7 @@ def write_record(snakemake, started: float) -> None:
         "input": described(snakemake.input, snakemake.config),
         "output": described(snakemake.output, snakemake.config),
         "params": dict(snakemake.params.items()),
-        "seeds": list(range(snakemake.config["seeds"])),
+        "seeds": [snakemake.config["first_seed"] + place for place in range(snakemake.config["base_seeds"])],
         "threads": snakemake.threads,
         "started": started,
         "ended": time.time(),
@@ -126,7 +126,7 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
     """Return what git says of the sources; None where there is no git or no repository."""
     with contextlib.suppress(OSError):
         done = subprocess.run(["git", "-C", SOURCES, *arguments], capture_output=True, text=True, check=False)
@@ -144,14 +144,14 @@ def _source(folder: Path, hosted: str | None = None) -> dict:
     """
     if hosted:
         return {"commit": hosted, "dirty": False, "difference": None}
-    commit = _git("rev-parse", "HEAD")
+    commit = git("rev-parse", "HEAD")
     if commit is None:
         return {"commit": None, "dirty": None, "difference": None}
     # Also files that git does not know; `--intent-to-add` would show them, but change the user's index.
-    changes = _git("status", "--porcelain", "--untracked-files=all") or ""
+    changes = git("status", "--porcelain", "--untracked-files=all") or ""
     if not changes:
         return {"commit": commit.strip(), "dirty": False, "difference": None}
-    text = changes + "\n" + (_git("diff", "HEAD") or "")
+    text = changes + "\n" + (git("diff", "HEAD") or "")
     path = folder / "differences" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.diff"
     if not path.exists():
         with whole_file(path) as beside:

@@ -114,14 +114,15 @@ def open_store(path: str | Path) -> xr.Dataset | dict[str, xr.Dataset]:
     return content
 
 
-def open_weights(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
+def open_weights(paths: str | Path | Sequence[str | Path], without: Sequence[str] = ()) -> xr.Dataset:
     """Open the weights of one setting, however many chunks of seeds they lie in, as one dataset.
 
     Args:
         paths: one store or several, e.g. `sorted(Path("results/digits/weights/lr~0.05_…").glob("*.zarr.zip"))`.
+        without: variables that are not read, such as `trajectory`, which is as large as many networks.
     """
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
-    chunks = [open_store(path) for path in paths]
+    chunks = [open_store(path).drop_vars(list(without), errors="ignore") for path in paths]
     if len(chunks) == 1:
         return chunks[0]
     return xr.concat(

@@ -21,18 +21,18 @@ from pydantic import create_model
 
 from wedgescape.errors import InputError
 from wedgescape.study import sections, settings
-from wedgescape.study.places import PLACES
+from wedgescape.study.places import PLACES, measurement_of
 from wedgescape.study.sections import Section, key
 
 LIBRARY = Path(__file__).parents[1]
 REPORT = LIBRARY.parents[1] / "workflow/report"  # captions
 
 # What a function may take beside stores and sections of the config.
-NETWORKS = ("Optima", "OptimaOfMethods", "Weights")
+NETWORKS = ("Optima", "AllOptima", "OptimaOfMethods", "Weights")
 GIVEN = ("Intervals", "Tell", "BaseSetting", "Grids", "Verdicts", "Tables", "SettingName")
 
 PARTS = {"measurement": ("VARIABLES", "measure", "work", "claims"), "figure": ("CATEGORY", "TITLE", "draw")}
-SHARED_BY_FIGURES = ("__init__", "style", "publish", "scenes")
+NO_FIGURES = ("__init__", "style", "publish", "scenes", "comparison")  # of a study
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,14 @@ class File:
         return ast.literal_eval(node.value) if node is not None else default
 
     def parameters(self, *functions: str) -> dict[str, str]:
-        """Return what functions of the file take: name of each parameter -> its annotation."""
+        """Return what functions of the file take: name of each parameter -> its annotation, without `| None`."""
         found = {}
         for function in functions:
             node = self.definitions.get(function)
             if isinstance(node, ast.FunctionDef):
                 for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
-                    found[one.arg] = ast.unparse(one.annotation) if one.annotation else ""
+                    annotation = ast.unparse(one.annotation) if one.annotation else ""
+                    found[one.arg] = annotation.removesuffix(" | None")
         return found
 
     @cached_property
@@ -158,8 +159,15 @@ class File:
         return list(dict.fromkeys(found))
 
     def reads(self, *functions: str) -> dict[str, str]:
-        """Return which stores functions of the file read: name of the measurement -> at which settings (`places`)."""
+        """Return which stores functions of the file read: name of the parameter -> at which settings (`places`).
+
+        The parameter has the name of its measurement, with a prefix for some places (`places.measurement_of`).
+        """
         return {name: kind for name, kind in self.parameters(*functions).items() if kind in PLACES}
+
+    def measurements_read(self, *functions: str) -> set[str]:
+        """Return the measurements whose stores functions of the file read."""
+        return {measurement_of(name, kind) for name, kind in self.reads(*functions).items()}
 
     def kinds(self, *functions: str) -> set[str]:
         """Return the annotations of what functions of the file take."""
@@ -180,7 +188,7 @@ class File:
             parameters = self.parameters(function)
             needed = list(parameters.items())[: len(parameters) - optional]
             for name, annotation in needed:
-                if annotation in PLACES and name not in measurements:
+                if annotation in PLACES and measurement_of(name, annotation) not in measurements:
                     yield (
                         f"{function} takes {name}: {annotation}, and there is no measurement {name}; there are: "
                         f"{', '.join(sorted(measurements))}"
@@ -257,7 +265,7 @@ def catalogue(library: Path = LIBRARY) -> Catalogue:
         for room in ("measurements", "analysis", "figures")
     }
     measuring = [file for file in (*rooms["measurements"], *rooms["analysis"]) if _is_measurement(file)]
-    figures = [file for file in rooms["figures"] if file.name not in SHARED_BY_FIGURES]
+    figures = [file for file in rooms["figures"] if file.name not in NO_FIGURES]
     chapters = {file.name: file.constant("CATEGORY") for file in figures if "CATEGORY" in file.definitions}
     claiming = [file for file in (*rooms["measurements"], *rooms["analysis"]) if "claims" in file.definitions]
     claiming.sort(key=lambda file: (file.name not in chapters, chapters.get(file.name, ""), file.name))

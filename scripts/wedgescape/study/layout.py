@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wedgescape.study.catalogue import NETWORKS, Catalogue, File
-from wedgescape.study.places import COMPARED, TOY, settings_at
+from wedgescape.study.places import COMPARED, PLACES, TOY, measurement_of, settings_at
 from wedgescape.study.study import Study
+
+COMPUTED = ("Optima", "AllOptima", "OptimaOfMethods")  # networks with their landscape, which needs the data
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,18 @@ class Layout:
         """The table of the other ways to measure what claims are about."""
         return f"{self.results}/tables/specifications.csv"
 
+    @property
+    def confirmation(self) -> str:
+        """The table of the verdicts on fresh seeds (`make confirm`)."""
+        return f"{self.results}_confirmation/claims.csv"
+
     def weights(self, setting: str) -> list[str]:
-        """The stores of a setting's networks, one per chunk of seeds."""
-        return [f"{self.results}/weights/{setting}/seeds~{seeds}.zarr.zip" for seeds in self.study.seed_chunks]
+        """The stores of all networks of a setting, one per chunk of seeds."""
+        return [f"{self.results}/weights/{setting}/seeds~{seeds}.zarr.zip" for seeds in self.study.chunks(setting)]
+
+    def first_weights(self, setting: str) -> list[str]:
+        """The stores of a setting's networks of the first `seeds` seeds, which every setting has."""
+        return self.weights(setting)[: len(self.study.seed_chunks)]
 
     def kept_weights(self, folder: str | Path) -> set[str]:
         """The weights that the study must have: those of settings that have a weights folder at all.
@@ -69,8 +80,9 @@ class Layout:
     def read(self, file: File, *functions: str, setting: str | None = None) -> dict[str, list[str]]:
         """What functions of a file read beside networks: name of the input -> paths."""
         found = {
-            name: [self.store(name, one) for one in self.settings(name, place, setting)]
+            name: [self.store(measurement, one) for one in self.settings(measurement, place, setting)]
             for name, place in file.reads(*functions).items()
+            for measurement in [measurement_of(name, place)]
         }
         return found | ({"verdicts": [self.verdicts]} if "Verdicts" in file.kinds(*functions) else {})
 
@@ -78,12 +90,14 @@ class Layout:
         """The inputs of a measurement at a setting: name -> path or paths."""
         kinds = file.kinds("measure")
         found = self.read(file, "measure", setting=setting)
-        if kinds & {"Optima", "OptimaOfMethods"}:
+        if kinds & set(COMPUTED):
             found["data"] = self.data
         if kinds & {"Optima", "Weights"}:
-            found["weights"] = self.weights(setting)
+            found["weights"] = self.first_weights(setting)
+        if "AllOptima" in kinds:
+            found["all_weights"] = self.weights(setting)
         if "OptimaOfMethods" in kinds:
-            found |= {method: self.weights(place) for method, place in self.study.methods.items()}
+            found |= {method: self.first_weights(place) for method, place in self.study.methods.items()}
         return found
 
     def judged_from(self) -> dict[str, list[str]]:
@@ -107,6 +121,14 @@ class Layout:
                 sweep: {setting: study.settings[setting][sweep] for setting in settings}
                 for sweep, settings in study.sweeps.items()
             }
+        if "AlongMatchedSweeps" in kinds:
+            found["matched_sweeps"] = {
+                sweep: {
+                    matched: study.settings[setting][sweep]
+                    for matched, setting in zip(settings, study.sweeps[sweep], strict=True)
+                }
+                for sweep, settings in study.matched.items()
+            }
         if "Grids" in kinds:
             found["grids"] = {
                 grid: {"keys": list(values), "settings": {name: study.settings[name] for name in study.grids[grid]}}
@@ -114,7 +136,7 @@ class Layout:
             }
         if "OfMethods" in kinds:
             found["methods"] = {"base": study.base} | {method: study.methods[method] for method in COMPARED}
-        several = {"AlongSweeps", "AtWidths", "OfMethods", "InGrids", "AtAllSettings"} & set(kinds)
+        several = (set(PLACES) - {"AtSetting", "AtBase"}) & set(kinds)
         found["settings"] = {place: settings_at(place, study) for place in sorted(several)}
         return found
 
@@ -127,9 +149,9 @@ class Layout:
 
     def unread(self) -> list[str]:
         """The stores of measurements that neither a claim nor a figure nor another measurement reads, at the base."""
-        read = {name for file in self.catalogue.figures.values() for name in file.reads("tabulate", "draw")}
-        read |= {name for file in self.catalogue.claiming for name in file.reads("claims")}
-        read |= {name for file in self.catalogue.measurements.values() for name in file.reads("measure")}
+        read = {name for file in self.catalogue.figures.values() for name in file.measurements_read("tabulate", "draw")}
+        read |= {name for file in self.catalogue.claiming for name in file.measurements_read("claims")}
+        read |= {name for file in self.catalogue.measurements.values() for name in file.measurements_read("measure")}
         return [self.store(name, self.study.base) for name in self.catalogue.measurements if name not in read]
 
 
@@ -140,7 +162,7 @@ def is_toy(file: File) -> bool:
 
 def needs_networks(file: File) -> bool:
     """Return whether a measurement computes networks, so that it asks a cluster for a GPU."""
-    return bool(file.kinds("measure") & {"Optima", "OptimaOfMethods"})
+    return bool(file.kinds("measure") & set(COMPUTED))
 
 
 def tables_of(file: File) -> list[str]:

@@ -21,6 +21,7 @@ AtBase: TypeAlias = "xr.Dataset"  # at the base setting
 AlongSweeps: TypeAlias = "dict[str, xr.Dataset]"  # sweep -> over `value`, in the order of the values
 AtWidths: TypeAlias = "dict[str, xr.Dataset]"  # setting -> store, at every width swept and at the base setting
 OfMethods: TypeAlias = "dict[str, xr.Dataset]"  # method -> store: one solution, a longer training, SWA, SAM
+AlongMatchedSweeps: TypeAlias = "dict[str, xr.Dataset]"  # as AlongSweeps, of networks stopped at one training loss
 InGrids: TypeAlias = "dict[str, xr.Dataset]"  # setting -> store, at all settings of all grids
 AtAllSettings: TypeAlias = "dict[str, xr.Dataset]"  # setting -> store, at all settings of sweeps, grids and methods
 
@@ -32,11 +33,32 @@ Tables: TypeAlias = dict  # what `tabulate` returned: name -> table
 Verdicts: TypeAlias = "pd.DataFrame"  # the table of all verdicts
 Weights: TypeAlias = "xr.Dataset"  # the weights store of the job's setting, without its landscape
 
-PLACES = ("AtSetting", "AtBase", "AlongSweeps", "AtWidths", "OfMethods", "InGrids", "AtAllSettings")
+PLACES = (
+    "AtSetting",
+    "AtBase",
+    "AlongSweeps",
+    "AlongMatchedSweeps",
+    "AtWidths",
+    "OfMethods",
+    "InGrids",
+    "AtAllSettings",
+)
+# A function that reads a measurement along sweeps and along matched ones names the second `matched_tunnels`.
+PREFIXES = {"AlongMatchedSweeps": "matched_"}
 COMPARED = ("longer", "swa", "sam")  # methods whose single solutions are compared with the base setting's
 
 
 TOY = "toy"  # in place of a setting: the toy model has no networks
+
+
+def measurement_of(parameter: str, place: str) -> str:
+    """Return the measurement that a parameter names.
+
+    Args:
+        parameter: its name.
+        place: its annotation, one of `PLACES`.
+    """
+    return parameter.removeprefix(PREFIXES.get(place, ""))
 
 
 def settings_at(place: str, study: Study, setting: str | None = None) -> list[str]:
@@ -54,6 +76,7 @@ def settings_at(place: str, study: Study, setting: str | None = None) -> list[st
         "AtSetting": [setting or study.base],
         "AtBase": [study.base],
         "AlongSweeps": swept,
+        "AlongMatchedSweeps": [name for names in study.matched.values() for name in names],
         "AtWidths": [*study.sweeps.get("width", []), study.base],
         "OfMethods": compared,
         "InGrids": in_grids,

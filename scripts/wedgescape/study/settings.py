@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, create_model, model_validator
 
-from wedgescape.study.sections import AllDifferent, Count, Fraction, Identifier, Section, Swept, key
+from wedgescape.study.sections import AllDifferent, Count, Fraction, Identifier, PositiveNumber, Section, Swept, key
 
 DATASETS = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"]
 Path = Annotated[str, Field(min_length=1)]
@@ -205,6 +205,38 @@ def _varied() -> type[Section]:
 Varied = _varied()
 
 
+class Matched(Section):
+    """Sweeps trained a second time, to the same training loss, so that how far training went does not differ.
+
+    The learning rate is constant. Each network is stopped after the first epoch whose training loss, without L2 and
+    without dropout, is at most the target. A network that never reaches it is kept, flagged `unfit` and counted.
+    """
+
+    SECTION: ClassVar[str] = "matched"
+
+    sweeps: Annotated[list[Literal[*swept()]], AllDifferent] = key(
+        ["learning_rate", "weight_decay", "width", "dropout", "batch_size"],
+        "Which of `sweeps` are trained again; those that the study does not have are passed over.",
+        smoke=["learning_rate"],
+    )
+    loss: Fraction = key(
+        0.05, "Training loss at which a network is stopped, as a share of that of chance, ln(classes).", smoke=0.95
+    )
+    epochs_factor: PositiveNumber = key(4.0, "Longest such training, in units of `training.epochs`.", smoke=2.0)
+
+
+class Fit(Section):
+    """Which networks count as optima. Others are kept, flagged `unfit`, drawn and counted, and are in no verdict."""
+
+    SECTION: ClassVar[str] = "fit"
+
+    maximum_loss: Fraction = key(
+        0.5,
+        "Largest training loss of a network that counts as an optimum, as a share of that of chance, ln(classes).",
+        smoke=0.99,
+    )
+
+
 class Config(Section):
     """Config of one study."""
 
@@ -216,6 +248,10 @@ class Config(Section):
     dataset: DATASETS | OwnDataset = key(
         help="What the networks learn; or, for your own data, a section with the two keys below."
     )
+    confirms: str | None = key(
+        None, "Name of a study whose verdicts this one confirms, by the same rules on seeds never used before; see "
+        "`make confirm`.",
+    )  # fmt: skip
     defaults: Literal["standard", "smoke"] = key(
         "standard",
         "Values of the keys that the config does not give: standard, or smoke, tiny values with which everything "
@@ -243,9 +279,20 @@ class Config(Section):
     model: Model = key(Model())
     training: Training = key(Training())
     seeds: int = key(
-        12, "Networks trained at every setting, with seeds 0, 1, …; planes need 3, connectors as many as they join.",
-        ge=1, smoke=4,
-    )  # fmt: skip
+        12,
+        "Networks trained at every setting, with seeds `first_seed`, `first_seed` + 1, …; planes need 3, verdicts 4.",
+        ge=1,
+        smoke=4,
+    )
+    base_seeds: int | None = key(
+        None,
+        "Networks trained at the base setting, at least `seeds`: sets of m optima are drawn from them, of which no two "
+        "share a seed, so verdicts about m optima need 4 m networks. null: as many as `seeds`.",
+        ge=1,
+    )
+    first_seed: int = key(
+        0, "The first seed. Another one repeats the whole study with networks that were never used before.", ge=0
+    )
     seeds_per_job: int = key(12, "Seeds that one job trains together.", ge=1, smoke=4)
     sweeps: Varied = key(
         Varied(), "Keys varied one at a time around `model` and `training`; null drops a sweep of an earlier config."
@@ -253,6 +300,8 @@ class Config(Section):
     grids: list[Varied] = key(
         [], "Full products, each a section that gives two or more of the keys of `sweeps` values."
     )
+    matched: Matched = key(Matched())
+    fit: Fit = key(Fit())
     archive: Archive = key(Archive())
     claims: Judging = key(Judging())
     figures: Look = key(Look())

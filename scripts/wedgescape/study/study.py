@@ -25,6 +25,9 @@ from wedgescape.study.settings import Config, Model, swept
 
 MODELS_WITH_DEPTH = ("mlp",)
 SEEDS_IN_A_PLANE = 3
+FEWEST_UNITS = 4  # independent seeds or sets; below, an interval rests on its assumptions alone
+SEEDS = ("seeds", "base_seeds")
+MATCHED = "_matched"  # ends the names of settings whose networks are stopped at one training loss
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Study:
         sweeps: Varied key -> names of its settings, in the order of the values.
         grids: Name of each grid, such as ``learning_rate_x_width`` -> names of its settings, the last key fastest.
         methods: Each method of finding solutions (`methods.at_equal_budget`) -> name of its setting.
-        seed_chunks: The seeds that one job trains, such as ``["0-4", "5-9", "10-11"]``.
+        matched: Sweep -> names of its settings trained to one training loss (section `matched`), in the same order.
+        seed_chunks: The seeds that one job trains at every setting, such as ``["0-4", "5-9", "10-11"]``.
+        further_chunks: The further seeds of the base setting, up to `base_seeds`.
     """
 
     name: str
@@ -49,7 +54,18 @@ class Study:
     sweeps: dict[str, list[str]]
     grids: dict[str, list[str]]
     methods: dict[str, str]
+    matched: dict[str, list[str]]
     seed_chunks: list[str]
+    further_chunks: list[str]
+
+    def chunks(self, setting: str) -> list[str]:
+        """The seeds of all networks of a setting, one entry per job that trains them; `seed_chunks` come first."""
+        return [*self.seed_chunks, *(self.further_chunks if setting == self.base else [])]
+
+    @property
+    def seeds(self) -> list[int]:
+        """All seeds of the study: those of the base setting, of which every setting has the first."""
+        return [seed for chunk in self.chunks(self.base) for seed in seeds_in(chunk)]
 
     def training(self, setting: str) -> dict:
         """Everything in the config that determines the training at a setting.
@@ -62,6 +78,8 @@ class Study:
         """
         if setting in self.methods.values():
             return self._method_training(next(name for name, place in self.methods.items() if place == setting))
+        if setting in self._matched_settings:
+            return self._matched_training(setting.removesuffix(MATCHED))
         determining = {key: copy.deepcopy(self.config[key]) for key in ("dataset", "data", "model", "training")}
         for where in ("folder", "download"):
             del determining["data"][where]
@@ -72,13 +90,29 @@ class Study:
         return json.loads(json.dumps(determining, sort_keys=True))
 
     def trainings(self) -> dict[str, dict]:
-        """`training` at every setting and of every method, by the settings' names."""
-        return {name: self.training(name) for name in [*self.settings, *self.methods.values()]}
+        """`training` at every setting, of every method and of matched sweeps, by the settings' names."""
+        names = [*self.settings, *self.methods.values(), *self._matched_settings]
+        return {name: self.training(name) for name in names}
 
     def _method_training(self, method: str) -> dict:
         training = self.training(self.base)
         changes = methods.at_equal_budget(self.config["training"], self.config["ensembles"])[method]
         return training | {"training": training["training"] | changes}
+
+    @property
+    def _matched_settings(self) -> list[str]:
+        return list(dict.fromkeys(name for names in self.matched.values() for name in names))
+
+    def _matched_training(self, setting: str) -> dict:
+        training, section = self.training(setting), self.config["matched"]
+        changes = {
+            "epochs": max(1, round(section["epochs_factor"] * training["training"]["epochs"])),
+            "schedule": "constant",
+            "snapshot_epochs": None,
+            "average_epochs": None,
+            "stop_loss": section["loss"],  # a share of ln(classes); other trainings have no such key
+        }
+        return training | {"training": dict(sorted((training["training"] | changes).items()))}
 
     @property
     def dataset(self) -> str:
@@ -132,19 +166,66 @@ def load_study(config: dict, catalogue: Catalogue) -> Study:
         namesakes[name] += 1
         grids[name if namesakes[name] == 1 else f"{name}_{namesakes[name]}"] = names(grid)
 
-    seeds, together = config["seeds"], config["seeds_per_job"]
-    chunks = [f"{first}-{min(first + together, seeds) - 1}" for first in range(0, seeds, together)]
+    first, together = config["first_seed"], config["seeds_per_job"]
+    shared = first + config["seeds"]
     name = next(iter(settings))
+    matched = {
+        key: [f"{setting}{MATCHED}" for setting in sweeps[key]] for key in config["matched"]["sweeps"] if key in sweeps
+    }
     ways = methods.at_equal_budget(config["training"], config["ensembles"])
     named = {method: f"{name}_method~{method}" for method in ways}
-    return Study(config["study"], config, name, settings, sweeps, grids, named, chunks)
+    return Study(
+        config["study"],
+        config,
+        name,
+        settings,
+        sweeps,
+        grids,
+        named,
+        matched,
+        seed_chunks=_chunks(first, shared, together),
+        further_chunks=_chunks(shared, first + config["base_seeds"], together),
+    )
+
+
+def _chunks(first: int, end: int, together: int) -> list[str]:
+    """Name the seeds first … end - 1 in chunks of at most `together`."""
+    return [f"{start}-{min(start + together, end) - 1}" for start in range(first, end, together)]
+
+
+def warnings(study: Study, catalogue: Catalogue) -> list[str]:
+    """Return what will leave claims undecided whatever the measurements say, with the keys to raise; at most one line.
+
+    Args:
+        study: that is going to run.
+        catalogue: whose measurements have sections in the config.
+    """
+    config, few = study.config, []
+    keys = ["seeds", *(f"{name}.seeds" for name in catalogue.measurements if "seeds" in config.get(name, ()))]
+    few += [f"{key} from {_value(config, key)} to {FEWEST_UNITS}" for key in keys if _value(config, key) < FEWEST_UNITS]
+    needed = {}
+    for key, _relation, other in _limits(catalogue.config_class(bool(config["model"]["file"]))):
+        value = _value(config, key)
+        largest = max(value) if isinstance(value, list) else value or 0
+        if other == "base_seeds" and FEWEST_UNITS * largest > config["base_seeds"]:
+            needed[key] = largest
+    if needed:
+        largest, named = max(needed.values()), ", ".join(f"{largest} in {key}" for key, largest in needed.items())
+        few.append(
+            f"base_seeds from {config['base_seeds']} to {FEWEST_UNITS * largest}, {FEWEST_UNITS} times the number of "
+            f"optima in the largest set ({named})"
+        )
+    if not few:
+        return []
+    reason = f"Some claims will stay undecided, because a verdict needs {FEWEST_UNITS} independent seeds or sets"
+    return [f"{reason}. To decide them, raise {'; '.join(few)}."]
 
 
 def seeds_in(chunk: str) -> list[int]:
     """The seeds of a chunk: ``seeds_in("5-7")`` is ``[5, 6, 7]``.
 
     Args:
-        chunk: One of `Study.seed_chunks`.
+        chunk: One of `Study.chunks`.
     """
     first, last = map(int, chunk.split("-"))
     return list(range(first, last + 1))
@@ -195,6 +276,7 @@ def _checked(given: dict, catalogue: Catalogue) -> dict:
         complete = kind.model_validate(rest)
 
     config = complete.model_dump()
+    config["base_seeds"] = config["base_seeds"] or config["seeds"]
     limits = [*_limits(kind)]
     for path, _relation, other in limits:
         _fit_default(config, given, path, other)
@@ -254,7 +336,7 @@ def _fit_default(config: dict, given: dict, path: str, other: str) -> None:
     value, limit = config[section][name], _value(config, other)
     if isinstance(value, list):
         config[section][name] = [one for one in value if one <= limit] or value[:1]
-    elif other == "seeds":
+    elif other in SEEDS:
         config[section][name] = min(value, max(2, limit))
 
 
@@ -263,7 +345,8 @@ def _beyond(config: dict, limits: list[tuple[str, str, str]]) -> Iterator[tuple[
         value, limit = _value(config, path), _value(config, other)
         found = max(value) if isinstance(value, list) else value or 0
         if found > limit or (found == limit and relation == "less than"):
-            yield (path, other), f"found {_shortest(found)}; allowed: {relation} {other}, {limit}"
+            keys = (path, other, *(["seeds"] if other == "base_seeds" else []))  # the number of which it is by default
+            yield keys, f"found {_shortest(found)}; allowed: {relation} {other}, {limit}"
 
 
 def _contradictions(config: dict) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -271,6 +354,9 @@ def _contradictions(config: dict) -> Iterator[tuple[tuple[str, ...], str]]:
     seeds = config["seeds"]
     if seeds < SEEDS_IN_A_PLANE:
         yield ("seeds",), f"found {seeds}; allowed: at least {SEEDS_IN_A_PLANE}, the optima that a plane goes through"
+
+    if config["base_seeds"] < seeds:
+        yield ("base_seeds", "seeds"), f"found {config['base_seeds']}; allowed: at least seeds, {seeds}"
 
     sweeps = [("sweeps", {key: values}) for key, values in config["sweeps"].items() if values]
     grids = [(f"grids[{number}]", grid) for number, grid in enumerate(config["grids"])]

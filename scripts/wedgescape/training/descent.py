@@ -125,6 +125,7 @@ class Descent:
         history: name -> (T, K), what was observed.
         snapshots: (S, K, P), the points at the steps that were to be kept.
         average: (K, P), the mean of the points at the steps that were to be averaged.
+        stopped: (K,) int, after how many steps a point arrived; -1 for never, or where nothing was to stop.
     """
 
     points: Tensor
@@ -132,6 +133,7 @@ class Descent:
     history: dict[str, Tensor] = field(default_factory=dict)
     snapshots: Tensor | None = None
     average: Tensor | None = None
+    stopped: Tensor | None = None
 
 
 class _Batches:
@@ -177,6 +179,7 @@ def descend(
     keep_at: Sequence[int] = (),
     average_at: Sequence[int] = (),
     checkpoint: Checkpoint | None = None,
+    stop: Callable[[dict[str, Tensor]], Tensor] | None = None,
 ) -> Descent:
     """Move K points down a landscape.
 
@@ -192,6 +195,8 @@ def descend(
         keep_at: after how many steps to keep the points.
         average_at: after how many steps the points enter their equal average (Izmailov et al. 2018).
         checkpoint: where to keep the state; an existing one is continued.
+        stop: called with what was observed, returns (K,) bool, the points that have arrived. Their positions are
+            kept as they are then, and the descent ends when all have arrived. The others go on as if alone.
 
     Returns:
         A `Descent`. A point that leaves the finite numbers is flagged and does not disturb its neighbours.
@@ -213,17 +218,22 @@ def descend(
     history: list[dict[str, Tensor]] = []
     kept: list[Tensor] = []
     total = torch.zeros(points.shape, dtype=torch.float64)  # of the points to be averaged; a float sum would drift
+    stopped, arrivals = torch.full((len(points),), -1), torch.zeros(points.shape if stop else (0,), dtype=points.dtype)
     first = 0
 
     if checkpoint and (state := checkpoint.load()):
         points, moments = state["points"].to(points.device), [moment.to(points.device) for moment in state["moments"]]
         history, kept, total, first = state["history"], state["kept"], state["total"], state["step"]
+        stopped, arrivals = state["stopped"], state["arrivals"]
 
     observe_at, keep_at, average_at = set(observe_at), set(keep_at), set(average_at)
 
     def look(step: int) -> None:
         if observe and step in observe_at:
             history.append({name: value.detach().cpu() for name, value in observe(step, points).items()})
+            if stop:
+                arrived = stop(history[-1]) & (stopped < 0)
+                stopped[arrived], arrivals[arrived] = step, points.detach().cpu()[arrived]
         if step in keep_at:
             kept.append(points.detach().cpu().clone())
         if step in average_at:
@@ -233,6 +243,8 @@ def descend(
         look(0)
     with checkpoint or nullcontext():
         for step in range(first, steps):
+            if stop and bool((stopped >= 0).all()):
+                break
             gradient = landscape.gradients(points, batches[step])
             if sharpness_aware and step >= recipe.plain_steps:
                 # The batch is asked for again, so that the second gradient sees the same dropout.
@@ -246,8 +258,11 @@ def descend(
             look(step + 1)
             if checkpoint:
                 checkpoint.save({"points": points.cpu(), "moments": [moment.cpu() for moment in moments],
-                                 "history": history, "kept": kept, "total": total, "step": step + 1})  # fmt: skip
+                                 "history": history, "kept": kept, "total": total, "step": step + 1,
+                                 "stopped": stopped, "arrivals": arrivals})  # fmt: skip
 
+    if stop:
+        points = torch.where((stopped >= 0)[:, None], arrivals, points.cpu()).to(points)
     names = history[0] if history else {}
     return Descent(
         points=points,
@@ -255,6 +270,7 @@ def descend(
         history={name: torch.stack([seen[name] for seen in history]) for name in names},
         snapshots=torch.stack(kept) if kept else None,
         average=(total / len(average_at)).to(points) if average_at else None,
+        stopped=stopped,
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -18,7 +20,11 @@ from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.networks import network_landscape
 from wedgescape.stores.attributes import training_of
 from wedgescape.stores.zarr_stores import described, open_weights
+from wedgescape.training.fit import is_unfit
 
+log = logging.getLogger("wedgescape")
+
+UNFIT = "the run stayed finite but does not fit the training data, so it is no optimum"
 FILLS = {"f": np.nan, "b": False, "i": -1, "u": 0, "U": "", "T": ""}  # by kind of dtype, where a seed was not measured
 
 
@@ -29,13 +35,23 @@ class Optima:
     Args:
         landscape: whose points they are.
         weights: their store: `theta` (seed, param), `theta_init`, `diverged`; `trajectory` where there are snapshots.
+        maximum_loss: largest training loss of an optimum, as a share of that of chance (`fit.maximum_loss`).
     """
 
     landscape: Landscape
     weights: xr.Dataset
+    maximum_loss: float = 0.5
 
     @classmethod
-    def open(cls, data: xr.Dataset, stores: Sequence[str], device: str, strategy: str = "auto") -> Optima:
+    def open(
+        cls,
+        data: xr.Dataset,
+        stores: Sequence[str],
+        device: str,
+        strategy: str = "auto",
+        maximum_loss: float = 0.5,
+        without: Sequence[str] = (),
+    ) -> Optima:
         """Open the networks of one setting.
 
         Args:
@@ -43,9 +59,12 @@ class Optima:
             stores: the setting's weights stores, one per chunk of seeds.
             device: where networks are computed: auto, cpu, cuda or mps.
             strategy: how: auto or plain.
+            maximum_loss: of a network that counts as an optimum, as a share of that of chance.
+            without: variables of the stores that are not read.
         """
-        weights = open_weights(stores)
-        return cls(network_landscape(data, training_of(weights.attrs)["model"], device, strategy), weights)
+        weights = open_weights(stores, without)
+        landscape = network_landscape(data, training_of(weights.attrs)["model"], device, strategy)
+        return cls(landscape, weights, maximum_loss)
 
     @classmethod
     def of(
@@ -119,6 +138,29 @@ class Optima:
         return self.weights["diverged"].values.astype(bool) | ~finite
 
     @property
+    def chance_loss(self) -> float:
+        """The loss of a uniform guess, ln(classes), nats; nan where the landscape has no classes."""
+        classes = self.landscape.classes
+        return math.log(classes) if classes else math.nan
+
+    @cached_property
+    def unfit(self) -> np.ndarray:
+        """(K,), which runs stayed finite and yet are no optima: near chance, blown up, or not trained to the target.
+
+        Of a landscape without classes, none.
+        """
+        if not self.landscape.classes:
+            return np.zeros(len(self), bool)
+        if "train_loss" in self.weights:  # as training saw it after the last epoch
+            loss = self.weights["train_loss"].isel(epoch=-1).values
+        else:
+            loss = self.landscape.losses(self.points).cpu().numpy()
+        unfit = is_unfit(loss, self.points.norm(dim=1).cpu().numpy(), self.chance_loss, self.maximum_loss)
+        if "stopped_after" in self.weights:
+            unfit |= self.weights["stopped_after"].values < 0
+        return unfit & ~self.diverged
+
+    @property
     def by_seed(self) -> dict[int, Tensor]:
         """Seed -> optimum (P,)."""
         return dict(zip(self.seeds, self.points, strict=True))
@@ -127,12 +169,6 @@ class Optima:
     def training(self) -> dict:
         """What determined the training: `dataset`, `data`, `model`, `training`."""
         return training_of(self.weights.attrs)
-
-    @property
-    def chance_loss(self) -> float:
-        """The loss of equal probabilities for all classes, ln C nats; nan of a landscape without classes."""
-        labels = getattr(self.landscape, "splits", {}).get("train", (None, None))[1]
-        return math.nan if labels is None else math.log(int(labels.max()) + 1)
 
     @property
     def layout(self) -> list[dict]:
@@ -144,7 +180,14 @@ class Optima:
 
     def first(self, count: int) -> Optima:
         """Return the networks of the first seeds; all of them, if there are fewer."""
-        return Optima(self.landscape, self.weights.isel(seed=slice(count)))
+        return self._at(slice(count))
+
+    def of_seeds(self, seeds: Sequence[int]) -> Optima:
+        """Return the networks of some seeds, in their order."""
+        return replace(self, weights=self.weights.sel(seed=list(seeds)))
+
+    def _at(self, places) -> Optima:
+        return replace(self, weights=self.weights.isel(seed=places))
 
     def sound(self, at_least: int = 1) -> Optima:
         """Return the networks that did not diverge.
@@ -158,27 +201,52 @@ class Optima:
                 f"{len(kept)} of {len(self)} runs stayed finite; this measurement needs at least {at_least}. Lower "
                 "training.learning_rate, or set training.clip_norm"
             )
-        return Optima(self.landscape, self.weights.isel(seed=kept))
+        return self._at(kept)
+
+    def fit(self, at_least: int = 1) -> Optima:
+        """Return the networks that are optima: for sets and pairs, of which one bad member spoils all.
+
+        Where fewer than `at_least` fit, all that stayed finite are returned, so that a study can be looked at whose
+        networks do not fit; the store flags them as `unfit`, and claims leave them out.
+
+        Raises:
+            InputError: if fewer than `at_least` stayed finite.
+        """
+        sound = self.sound(at_least)
+        kept = (~sound.unfit).nonzero()[0]
+        if len(kept) < at_least:
+            log.warning(
+                "%d of %d runs fit their training data (fit.maximum_loss); this measurement needs at least %d, so it "
+                "takes all that stayed finite. No claim rests on those that do not fit",
+                *(len(kept), len(self), at_least),
+            )
+            return sound
+        return sound._at(kept)
 
     def flagged(self, store: xr.Dataset) -> xr.Dataset:
-        """Return a measurement with `diverged` over all its seeds, and with no values for those that diverged.
+        """Return a measurement with `diverged` and `unfit` over all its seeds, without values where a run diverged.
 
-        Every store is flagged in this one way: a run that diverged is kept and counted, and in no statistic.
+        Every store is flagged in this one way: runs that diverged or do not fit are kept and counted, and are in no
+        statistic. Values of those that do not fit are kept.
 
         Args:
-            store: over `seed` or without it; seeds that were not measured because they diverged are added.
+            store: over `seed` or without it; seeds that were not measured for one of these reasons are added.
         """
         runs = dict(zip(self.seeds, self.diverged.tolist(), strict=True))
+        unfit = dict(zip(self.seeds, self.unfit.tolist(), strict=True))
         measured = store["seed"].values.tolist() if "seed" in store.dims else self.seeds
-        seeds = sorted({*measured, *(seed for seed, lost in runs.items() if lost)})
+        seeds = sorted({*measured, *(seed for seed in runs if runs[seed] or unfit[seed])})
         sound = [seed for seed in measured if not runs[seed]]
         if "seed" in store.dims and seeds != sound:
             over_seeds = {name: one for name, one in store.data_vars.items() if "seed" in one.dims}
             fills = {name: FILLS[one.dtype.kind] for name, one in over_seeds.items()}
             store = store.sel(seed=sound).reindex(seed=seeds, fill_value=fills)
-        flags = [runs[seed] for seed in seeds]
-        return store.assign(diverged=described(("seed",), flags, "the run diverged")).assign_coords(seed=seeds)
+        flags = {
+            "diverged": described(("seed",), [runs[seed] for seed in seeds], "the run diverged"),
+            "unfit": described(("seed",), [unfit[seed] for seed in seeds], UNFIT),
+        }
+        return store.assign(flags).assign_coords(seed=seeds)
 
 
-AllOptima: TypeAlias = Optima  # those of all seeds of the base setting, of which sweeps have the first ones
+AllOptima: TypeAlias = Optima  # all networks of a setting: at the base setting `base_seeds`, not only the first `seeds`
 OptimaOfMethods: TypeAlias = dict[str, Optima]  # method of finding solutions -> its networks (`study.methods`)

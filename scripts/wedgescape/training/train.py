@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import torch
 import xarray as xr
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from wedgescape.study.study import seeds_in
 from wedgescape.training.checkpoints import Checkpoint
 from wedgescape.training.descent import Recipe, descend
 
+STOPPED_AFTER = 0.15  # of `training.epochs`, mean over the settings of the digits
 REPORT_EVERY = 10.0  # seconds between two lines of progress
 
 
@@ -28,6 +31,13 @@ CURVES = {
     "norm": ("Euclidean norm of the weights", "weights"),
     "distance_from_init": ("Euclidean distance from the initialisation", "weights"),
 }
+
+
+PREDICTIONS = {
+    "log_probability": ("log of the predicted probability of the label of each test example", "nat"),
+    "correct": ("whether the label of each test example is the class predicted",),
+}
+STOPPED = ("epoch after which the training loss was first at most the target; -1 where it never was", "epoch")
 
 
 def recipe_of(training: dict, examples: int) -> Recipe:
@@ -63,6 +73,9 @@ def train(
     batch-norm statistics for it, as for any point. Where a schedule has cycles, a snapshot is taken where the rate was
     lowest last; where its end has, at the end of each of them.
 
+    Where there is a `stop_loss`, a share of ln(classes), each network is that of the first epoch after which its
+    training loss is at most so large. Its curves stay at that epoch's values from there on.
+
     Args:
         landscape: of the model on the data.
         data: the data store; its checksum is kept with the weights.
@@ -72,7 +85,8 @@ def train(
         tell: receives a line of progress now and then.
 
     Returns:
-        `theta`, `theta_init`, curves over epochs and `diverged`, over seeds; `trajectory` where snapshots are kept.
+        `theta`, `theta_init`, curves over epochs, `diverged` and predictions on the test split, over seeds;
+        `trajectory` where snapshots are kept; `stopped_after` where there is a `stop_loss`.
     """
     training = settings["training"]
     recipe = recipe_of(training, landscape.examples)
@@ -93,6 +107,11 @@ def train(
             tell(f"epoch {step // per_epoch} of {epochs}: median training loss {seen['train_loss'].median():.4f} nats")
         return {**seen, "norm": points.norm(dim=1), "distance_from_init": (points - starts).norm(dim=1)}
 
+    target = training.get("stop_loss", math.nan) * math.log(landscape.classes)
+
+    def stop(seen: dict[str, Tensor]) -> Tensor:
+        return (seen["train_loss"] <= target) | ~seen["train_loss"].isfinite()  # what diverged does not come back
+
     kept = _snapshot_steps(recipe, per_epoch, epochs, training["snapshot_epochs"])
     averaged = range(epochs + 1 - (training["average_epochs"] or 0), epochs + 1)
     descent = descend(
@@ -106,8 +125,11 @@ def train(
         keep_at=kept,
         average_at=[per_epoch * epoch for epoch in averaged],
         checkpoint=checkpoint,
+        stop=stop if "stop_loss" in training else None,
     )
     theta = descent.points
+    if "stop_loss" in training:
+        _stay(descent.history, descent.stopped // per_epoch, epochs)
     if descent.average is not None:
         theta = descent.average
         for name, value in observe(per_epoch * epochs, theta).items():
@@ -120,8 +142,15 @@ def train(
         "theta_init": described(("seed", "param"), starts.cpu(), "the initialisation"),
         **history,
         "diverged": described(("seed",), descent.diverged.cpu() | ~final.isfinite(), "the run diverged"),
+        **{
+            name: described(("seed", "example"), values.cpu(), *PREDICTIONS[name])
+            for name, values in landscape.on_examples(theta, "test").items()
+        },
     }
-    coordinates = {"seed": list(seeds), "epoch": range(epochs + 1)}
+    coordinates = {"seed": list(seeds), "epoch": range(epochs + 1), "example": range(len(landscape.splits["test"][1]))}
+    if "stop_loss" in training:
+        reached = torch.where(final <= target, descent.stopped // per_epoch, -1)
+        variables["stopped_after"] = described(("seed",), reached, *STOPPED)
     if descent.snapshots is not None:
         variables["trajectory"] = described(
             ("seed", "step", "param"), descent.snapshots.transpose(0, 1), "weights on the way"
@@ -130,8 +159,17 @@ def train(
     attributes = {
         "layout": as_json(models.layout(landscape.module)),
         "dataset_sha256": data.attrs["sha256"],
+        "classes": landscape.classes,
     }
     return xr.Dataset(variables, coordinates, attributes)
+
+
+def _stay(history: dict[str, Tensor], stopped: Tensor, epochs: int) -> None:
+    """Let curves (T, K) stay at their value of the epoch after which a network was stopped, up to the last epoch."""
+    seen = torch.arange(epochs + 1)[:, None]
+    last = torch.where(stopped >= 0, stopped, epochs)
+    for name, values in history.items():
+        history[name] = values.gather(0, torch.minimum(seen, last))
 
 
 def _snapshot_steps(recipe: Recipe, per_epoch: int, epochs: int, every: int | None) -> list[int]:
@@ -150,7 +188,10 @@ def work(case: Case) -> Work:
     settings = case.study.training(case.setting)["training"]
     count, recipe = len(seeds_in(case.wildcards["seeds"])), recipe_of(settings, case.data.examples["train"])
     step = Step(case.model, count, recipe.batch_size, recipe.optimizer, recipe.dropout > 0, recipe.sharpness_radius > 0)
-    looks = settings["epochs"] + 1 + bool(settings["average_epochs"])
-    steps = settings["epochs"] * recipe.steps_per_epoch(case.data.examples["train"])
-    plain = Work({replace(step, sharpness_aware=False): recipe.plain_steps})
-    return Work({step: steps - recipe.plain_steps}) + plain + evaluations(case.model, looks * count)
+    epochs = settings["epochs"]
+    if "stop_loss" in settings:
+        epochs = math.ceil(STOPPED_AFTER * case.study.config["training"]["epochs"])
+    looks = epochs + 1 + bool(settings["average_epochs"])
+    steps = epochs * recipe.steps_per_epoch(case.data.examples["train"])
+    total = Work({step: steps - recipe.plain_steps, replace(step, sharpness_aware=False): recipe.plain_steps})
+    return total + evaluations(case.model, looks * count) + evaluations(case.model, count, ["test"])

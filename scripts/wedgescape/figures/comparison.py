@@ -1,0 +1,59 @@
+"""Draw the verdicts of several studies side by side: a row per claim, a column per study.
+
+A square has the colour of its verdict; where a study makes no such claim there is none. A bar at the right marks claims
+on which all studies agree.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from wedgescape.figures import style
+from wedgescape.numerics.judging import VERDICTS
+
+ROW, HEAD = 0.128, 0.75  # inches
+WIDTH, COLUMN = 4.4, 0.62  # inches: of the sentences, of a study
+
+
+def draw(table: pd.DataFrame, studies: list[str]) -> Figure:
+    """Draw the figure.
+
+    Args:
+        table: of `analysis.comparison.compared`.
+        studies: its columns.
+    """
+    style.apply()
+    width, height = WIDTH + COLUMN * len(studies) + 0.3, ROW * len(table) + HEAD
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((WIDTH / width, 0.1 / height, COLUMN * len(studies) / width, ROW * len(table) / height))
+    for row, claim in table.reset_index(drop=True).iterrows():
+        for column, study in enumerate(studies):
+            if claim[study]:
+                colour = style.VERDICTS[claim[study]]
+                axes.plot(column, row, "s", color=colour, markersize=5.5, markeredgewidth=0)
+        if claim["everywhere"]:
+            axes.plot(
+                [len(studies) - 0.42] * 2,
+                [row - 0.5, row + 0.5],
+                color=style.VERDICTS[claim["everywhere"]],
+                linewidth=2,
+            )
+        looks = "italic" if claim["kind"] == "check" else "normal"
+        axes.text(-0.6, row, claim["sentence"], ha="right", va="center_baseline", fontsize=6, style=looks)
+    for row in range(1, len(table)):
+        if table["family"].iloc[row] != table["family"].iloc[row - 1]:
+            axes.axhline(row - 0.5, color=style.FAINT, linewidth=0.5)
+    axes.set(xlim=(-0.5, len(studies) - 0.4), ylim=(len(table) - 0.5, -0.5), yticks=[])
+    axes.set_xticks(range(len(studies)), studies, rotation=30, ha="left", fontsize=6.5)
+    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    handles = [
+        Line2D([], [], color=style.VERDICTS[name], marker="s", linestyle="none", markersize=4, label=name)
+        for name in VERDICTS
+    ]
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=2, label="the same in all studies"))
+    figure.legend(handles=handles, loc="upper left", ncols=1, fontsize=6)
+    return figure
