@@ -378,6 +378,7 @@ def lines(width, pairs=3, lost=0):
             "distance": (dims[:2], draw.uniform(1, 2, shape[:2])),
             "cosine": (dims[:2], draw.uniform(-0.1, 0.9, shape[:2])),
             "moved": (("pair", "layer"), draw.uniform(0, 1, (pairs, 2))),
+            "members": (("pair", "end"), np.arange(2 * pairs).reshape(pairs, 2)),
             "diverged": ("seed", np.arange(4) < lost),
         },
         {"alignment": ["before", "after"], "pair": [f"{k}-{k + 1}" for k in range(pairs)], "split": ["train", "test"],
@@ -426,7 +427,7 @@ def test_the_figure_draws_every_pair_and_set():
         rows = sets[(sets["split"] == split) & (sets["place"] != "optima")][["size", "loss"]].to_numpy(float)
         assert drawn(panel) == pytest.approx(np.array(sorted(map(tuple, rows))))
     said = [text.get_text() for text in figure.axes[7].get_legend().get_texts()]
-    assert said[-2:] == ["4 runs diverged, in no pair", "no pair at width 32"]
+    assert said[-2:] == ["4 runs are no optima, in no pair", "no pair at width 32"]
 
 
 def test_the_figure_copes_with_one_width_and_one_pair():

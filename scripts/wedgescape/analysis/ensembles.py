@@ -346,7 +346,8 @@ def to_first(compare: Callable[[Tensor], Tensor], members: Tensor) -> Tensor:
 
 
 def measure(
-    optima: AllOptima,
+    optima: Optima,
+    everyone: AllOptima,
     methods: OptimaOfMethods,
     settings: Settings,
     tunnels: TunnelSettings,
@@ -363,8 +364,9 @@ def measure(
     - `independent`: the M optima of the group.
 
     Args:
-        optima: of the base setting, all seeds. Runs that diverged are in no group.
-        methods: the networks of each method of the same name, over at least the same seeds.
+        optima: of the base setting, with their trajectories; their seeds lead groups.
+        everyone: all networks of the base setting, for independent solutions. Runs that are no optima are in no group.
+        methods: the networks of each method of the same name, over the seeds of the optima.
         settings: of the measurement.
         tunnels: where a tunnel ends.
         curves: how curves are trained.
@@ -376,13 +378,13 @@ def measure(
     Raises:
         InputError: if fewer runs than an ensemble has members did not diverge.
     """
-    sound, landscape, count = optima.sound(at_least=settings.members), optima.landscape, settings.members
-    by_seed, epochs = sound.by_seed, gradient_epochs(sound.training["training"])
-    shared = [seed for seed in sound.seeds if all(seed in networks.seeds for networks in methods.values())]
-    groups = disjoint_groups(shared, sound.seeds, count, settings.seeds)
+    sound, landscape, count = everyone.fit(at_least=settings.members), optima.landscape, settings.members
+    by_seed, epochs = sound.by_seed, gradient_epochs(optima.training["training"])
+    leaders = [seed for seed in optima.seeds if seed in by_seed]
+    groups = disjoint_groups(leaders, sound.seeds, count, settings.seeds)
     seeds = [group[0] for group in groups]
     independent = torch.stack([torch.stack([by_seed[seed] for seed in group]) for group in groups])
-    base = Optima(landscape, sound.weights.sel(seed=seeds))
+    base = optima.of_seeds(seeds)
     found = trained(methods, seeds)
     centres = found["longer"].members[:, 0]
     samples, widths = tunnel_samples(landscape, centres, seeds, count, settings.tunnel_fraction, tunnels)
@@ -410,13 +412,13 @@ def measure(
         steps_back = (base.steps[-1] - np.array(base.steps))[::-1]
         along["trajectory"] = (base.training["training"]["epochs"] * steps_back / steps_back[-1]).tolist()
     parts = {"methods": compared, "paths": measure_paths(landscape, paths, along, seeds)}
-    return {name: optima.flagged(part) for name, part in parts.items()}
+    return {name: everyone.flagged(part) for name, part in parts.items()}
 
 
 def work(case: Case, settings: Settings) -> Work:
     """Count all methods' predictions, scores, likeness and averages, and networks along paths."""
     config, model, members = case.study.config, case.model, settings.members
-    groups = min(settings.seeds, case.seeds, (config.get("base_seeds") or case.seeds) // members)
+    groups = min(settings.seeds, case.seeds, case.all_seeds // members)
     training, points = config["training"], config["similarity"]["points"]
     single, several = 3, 5  # longer, sam, swa; snapshots, fge, tunnel, connector, independent
     averaged = several + 1  # and the iterates of swa

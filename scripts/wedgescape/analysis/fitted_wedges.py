@@ -382,9 +382,9 @@ def _predictions(taken: Measured, fits: dict[str, Fit], profiles, connectors, in
     train = profiles.sel(split="train")
     start, radius = taken.start_radius, taken.radius
     sizes = connectors["size"].values
-    lines = np.full((train.sizes["alpha"], 1), np.nan)  # one optimum alone has no straight line to another
+    lines, members = np.full((train.sizes["alpha"], 1), np.nan), None  # one optimum alone has no line to another
     if "pair_loss" in train:
-        lines = train["pair_loss"].transpose("alpha", "pair").values
+        lines, members = train["pair_loss"].transpose("alpha", "pair").values, train["members"].values
     # name -> (measured (x, n), a fit's prediction (x,))
     cases: dict[str, tuple[np.ndarray, Callable[[Fit], np.ndarray]]] = {
         "cut": (taken.cuts, lambda wedge: wedge.on_cuts(start, taken.dimensions)),
@@ -406,7 +406,8 @@ def _predictions(taken: Measured, fits: dict[str, Fit], profiles, connectors, in
     }
     found, misfits = {}, []
     for name, (values, predict) in cases.items():
-        seen = [intervals.mean(row) for row in values]
+        of_pairs = name == "line" and members is not None
+        seen = [intervals.pairs(row, members) if of_pairs else intervals.mean(row) for row in values]
         found |= {f"{name}_{end}": [ends_of(interval)[end] for interval in seen] for end in ENDS}
         found[f"{name}_predicted"] = np.stack([predict(wedge) for wedge in fits.values()])
         misfits.append(misfit(np.asarray(found[f"{name}_estimate"]), found[f"{name}_predicted"]))
@@ -497,15 +498,6 @@ def logarithms(store: xr.Dataset) -> dict[str, Leaving]:
         if np.isfinite(one.estimate) and one.count > 1:
             found[route] = one
     return found
-
-
-def agreement(store: xr.Dataset) -> tuple[bool, float]:
-    """Return whether the intervals of all routes share a point, and the largest estimate of s / D over the smallest."""
-    known = store[["fraction", "fraction_low", "fraction_high"]].dropna("route", subset=["fraction"])
-    if known.sizes["route"] < 2:
-        return True, np.nan
-    shared = float(known["fraction_low"].max()) <= float(known["fraction_high"].min())
-    return shared, float(known["fraction"].max() / known["fraction"].min())
 
 
 def tidy(store: xr.Dataset) -> pd.DataFrame:

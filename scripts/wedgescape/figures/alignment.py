@@ -3,8 +3,8 @@
 Against the width: (a) the barrier of the training loss and (b) of the test loss on the straight line between the optima
 of a pair, (c) the angle between them. (d) The training loss on these lines at the base setting. Against the number m of
 optima there: (e, f) the loss at their linear centroid and at the connector's centre, (g) how far the one is from the
-other. Dots and thin lines are pairs or sets, marks and thick lines means, bars and bands the bootstrap interval of the
-mean. What could not be aligned is left out, and the figure says why.
+other. Dots and thin lines are pairs or sets, marks and thick lines means, bars and bands the interval of the mean: over
+seeds for pairs, over sets of which no two share a seed. What could not be aligned is left out, and the figure says why.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from matplotlib.lines import Line2D
 from wedgescape.figures import style
 from wedgescape.measurements.alignment import STAGES, aligned, by_width
 from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.judging import left_out
 from wedgescape.stores.zarr_stores import as_rows
 from wedgescape.study.places import AtBase, AtWidths, BaseSetting
 
@@ -82,7 +83,7 @@ def draw(
     angle.set(ylabel="angle (degrees)", ylim=(0, 99), yticks=[0, 30, 60, 90])
     for store in stores:
         if store.attrs["width"] == base["width"]:
-            _draw_line(line, store["loss"].sel(split="train"), intervals)
+            _draw_line(line, store["loss"].sel(split="train"), store["members"].values, intervals)
     train_loss, test_loss, displacement, spare = axes[1]
     for panel, split in ((train_loss, "train"), (test_loss, "test")):
         _draw_places(panel, {stage: store["loss"].sel(split=split) for stage, store in sets.items()}, intervals)
@@ -108,7 +109,9 @@ def _draw_widths(
     for stage in STAGES:
         rows = [part.sel(alignment=stage).values for part in values]
         seen = np.stack([np.pad(row, (0, most - len(row)), constant_values=np.nan) for row in rows])
-        _draw_series(axes, positions, seen, stage, MARKS["centre"], intervals)
+        pairs = zip(rows, (store["members"].values for store in stores), strict=True)
+        means = np.concatenate([style.means([row], intervals, members) for row, members in pairs], 1)
+        _draw_series(axes, positions, seen, stage, MARKS["centre"], means)
     place = axes.get_xaxis_transform()
     axes.plot(base["width"], 0, "^", color="black", markersize=4, transform=place, clip_on=False, zorder=6)
     axes.set_xlabel("width")
@@ -125,18 +128,18 @@ def _barrier_axis(axes: Axes) -> None:
     axes.set_ylabel("barrier (nats)")
 
 
-def _draw_series(axes: Axes, positions, seen: np.ndarray, stage: str, marks: dict, intervals: Intervals) -> None:
+def _draw_series(axes: Axes, positions, seen: np.ndarray, stage: str, marks: dict, means: np.ndarray) -> None:
     colour, shift = style.ALIGNMENT[stage], SHIFTS[stage]
     style.dots(axes, positions, seen, colour, shift, SPREAD)
-    style.intervals(axes, positions, *style.means(seen, intervals), colour, shift, **marks)
+    style.intervals(axes, positions, *means, colour, shift, **marks)
 
 
-def _draw_line(axes: Axes, losses: xr.DataArray, intervals: Intervals) -> None:
+def _draw_line(axes: Axes, losses: xr.DataArray, members: np.ndarray, intervals: Intervals) -> None:
     places = losses["t"].values
     for stage in STAGES:
         seen, colour = losses.sel(alignment=stage).transpose("t", "pair").values.astype(float), style.ALIGNMENT[stage]
         axes.plot(places, seen, color=colour, linewidth=0.4, alpha=0.45)
-        style.band(axes, places, *style.means(seen, intervals), colour, linewidth=1.2)
+        style.band(axes, places, *style.means(seen, intervals, members), colour, linewidth=1.2)
     style.log_axis(axes)
     axes.set(xlabel="position $t$ on the line", xlim=(0, 1), xticks=[0, 0.5, 1], ylabel="training loss (nats)")
 
@@ -154,7 +157,8 @@ def _draw_places(axes: Axes, losses: dict[str, xr.DataArray], intervals: Interva
 
 def _draw_sizes(axes: Axes, values: xr.DataArray, stage: str, marks: dict, intervals: Intervals) -> None:
     sizes = style.value_axis(axes, values["size"].values.tolist())
-    _draw_series(axes, sizes, values.transpose("size", "set").values.astype(float), stage, marks, intervals)
+    seen = values.transpose("size", "set").values.astype(float)
+    _draw_series(axes, sizes, seen, stage, marks, style.means(seen, intervals))
 
 
 def _legend(axes: Axes, stores: list[xr.Dataset], base: dict, intervals: Intervals) -> None:
@@ -167,9 +171,9 @@ def _legend(axes: Axes, stores: list[xr.Dataset], base: dict, intervals: Interva
         Line2D([], [], color=style.NEUTRAL, linewidth=1.4, label=f"mean, {intervals.confidence:.0%} interval"),
         Line2D([], [], color="black", marker="^", linestyle="none", label="base setting"),
     ]
-    lost = sum(int(store["diverged"].sum()) for store in stores)
+    lost = sum(left_out(store) for store in stores)
     if lost:
-        handles.append(Line2D([], [], linestyle="none", label=f"{lost} runs diverged, in no pair"))
+        handles.append(Line2D([], [], linestyle="none", label=f"{lost} runs are no optima, in no pair"))
     widths = [style.number(store.attrs["width"]) for store in stores if "not_aligned" in store.attrs]
     if widths:
         handles.append(Line2D([], [], linestyle="none", label=f"no pair at width {', '.join(widths)}"))

@@ -15,9 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
-from wedgescape.analysis.fitted_wedges import ENDS, QUANTITIES, ROUTES, agreement, tidy
+from wedgescape.analysis.fitted_wedges import ENDS, QUANTITIES, ROUTES, logarithms, tidy
 from wedgescape.analysis.wedge_routes import share_cdf
 from wedgescape.figures import style
+from wedgescape.numerics.intervals import Intervals
+from wedgescape.numerics.judging import left_out
+from wedgescape.numerics.ranges import largest_difference
 from wedgescape.study.places import AtBase
 
 CATEGORY = "4 Geometry"
@@ -43,12 +46,12 @@ def tabulate(fitted_wedges: AtBase) -> pd.DataFrame:
     return tidy(fitted_wedges)
 
 
-def draw(fitted_wedges: AtBase) -> Figure:
+def draw(fitted_wedges: AtBase, intervals: Intervals = Intervals()) -> Figure:
     """Draw the figure."""
     store = fitted_wedges
     figure, axes = style.panels(3, 3, style.TWO_COLUMNS, 6.6)
     places = iter(axes.flat)
-    _fractions(next(places), store)
+    _fractions(next(places), store, intervals)
     _losses(next(places), store, "cut", "dimensions $d$ of a random cut")
     _spreads(next(places), store)
     _losses(next(places), store, "ray", "angle along a random ray (degrees)", DEGREES)
@@ -68,14 +71,14 @@ def draw(fitted_wedges: AtBase) -> Figure:
     marks += [Line2D([], [], color="black", marker="o", markersize=2.5, label="measured")]
     marks += [Line2D([], [], color=style.NEUTRAL, label="by a fit to these data")]
     marks += [Line2D([], [], color=style.NEUTRAL, linestyle="--", label="by a fit to other data")]
-    if lost := int(store["diverged"].sum()):
-        marks += [Line2D([], [], linestyle="none", label=f"diverged, left out: {lost}")]
+    if lost := left_out(store):
+        marks += [Line2D([], [], linestyle="none", label=f"no optima, left out: {lost}")]
     figure.legend(handles=marks, loc="outside upper center", ncols=4, columnspacing=1.4)
     style.thin_labels(figure)
     return figure
 
 
-def _fractions(axes: Axes, store: xr.Dataset) -> None:
+def _fractions(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
     places = style.value_axis(axes, TICKS)
     axes.set_yscale("log")
     for place, route in zip(places, ROUTES, strict=True):
@@ -85,12 +88,13 @@ def _fractions(axes: Axes, store: xr.Dataset) -> None:
         style.intervals(axes, [place], *found, style.ROUTES[route], marker=MARKS[route], markersize=4)
     axes.tick_params(axis="x", labelsize=6)
     axes.set_ylabel("$s\\,/\\,D$")
-    overlap, factor = agreement(store)
-    if np.isfinite(factor):
-        text = "intervals overlap" if overlap else "intervals do not all overlap"
+    found = logarithms(store)
+    if len(found) > 1:
+        factor = largest_difference(found, intervals)
+        ends = " to ".join(f"{10**end:.2g}" for end in (factor.low, factor.high))
         low, high = axes.get_ylim()
         axes.set_ylim(low, high * (high / low) ** 0.25)
-        _note(axes, f"{text};\nlargest over smallest: {factor:.1f}")
+        _note(axes, f"largest over smallest:\n{10**factor.estimate:.2g} ({ends})")
     if np.isfinite(store["fraction"]).any():
         style.log_axis(axes)
 

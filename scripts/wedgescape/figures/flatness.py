@@ -1,8 +1,7 @@
 """Draw how flat the solutions of weight averaging and of sharpness-aware minimisation are, at an equal budget.
 
 One panel per statistic. Each faint line is a seed, whose solutions share their initialisation; diamonds are means over
-seeds, bars the bootstrap interval of the mean. The first column, trained for a fraction of the budget, is where
-weight averaging began.
+seeds, bars the interval of the mean. The first column was trained for a fraction of the budget.
 """
 
 from __future__ import annotations

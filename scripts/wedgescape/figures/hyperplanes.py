@@ -1,8 +1,8 @@
 """Draw how far networks descend in random hyperplanes of d dimensions, and how many dimensions are enough.
 
-(a) The training accuracy at the end of a descent over what the same seed reaches in the full space, against d; marks
-on the dashed line are the thresholds, geometric means over seeds. (b) The training loss there; at the right, the full
-space's. Thin lines are seeds, thick ones their mean, bands the interval of the mean. (c) The threshold of each seed (dots)
+(a) The training accuracy at the end of a descent over what the same seed reaches in the full space, against d; marks on
+the dashed line are the thresholds, geometric means over seeds. (b) The training loss there; at the right, the full
+space's. Thin lines are seeds, thick ones their mean, bands the interval of the mean. (c) Each seed's threshold (dots)
 against the number P of parameters, with means and intervals. A seed that never reached it is an open triangle at the
 largest d tried, a lower bound; then no mean is drawn, since that of the others would be too low. Seeds that are no
 optima in the full space are left out and counted.

@@ -1,7 +1,7 @@
 """Draw which directions from an optimum are long and which are short.
 
 (a) The length, over the norm of the optimum's weights, at which accuracy falls below the threshold, by kind of
-direction, longest first: marks are seeds, diamonds geometric means with the bootstrap interval. A triangle is a seed of
+direction, longest first: marks are seeds, diamonds geometric means with their interval. A triangle is a seed of
 which some rays do not end within the reach (dashed), so that its length is a lower bound. (b) The training loss along
 the kinds that have a colour: means of logarithms over directions and sides with the interval over seeds. (c) The
 training loss on straight lines; thin lines are seeds or pairs.
@@ -158,7 +158,8 @@ def _draw_lines(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
             continue
         values = store[f"{name}_loss"].sel(split="train").transpose(dim, "alpha").values
         axes.plot(store["alpha"], values.T, color=colour, linewidth=0.4, alpha=0.4)
-        style.band(axes, store["alpha"], *style.means(values.T, intervals), colour, label=label)
+        members = store["members"].values if name == "pair" else None
+        style.band(axes, store["alpha"], *style.means(values.T, intervals, members), colour, label=label)
     axes.set(xlim=(0, 1), xlabel="part of the way", ylabel="loss (nats)")
     axes.legend(loc="lower center", fontsize=6)
     style.log_axis(axes)

@@ -1,9 +1,10 @@
 """Draw the spectrum of the Hessian at the base setting's optima, and what random points look like at any distance.
 
 Above: the spectral density, and how many eigenvalues lie above a threshold. Lines are seeds, ticks their largest
-eigenvalues. Below, against the distance from the origin: loss, accuracy, trace over Frobenius norm of the Hessian, and
-the share of random directions along which the loss curves upwards; dots are random points, diamonds their means, bars
-the bootstrap interval of the mean.
+eigenvalues. Where quadrature does not resolve the spectrum, lines are dash-dotted; bands show between which numbers it
+must lie, as far as the probes see it. Below, against the distance from the origin: loss, trace over Frobenius norm of
+the Hessian, and the share of random directions along which the loss curves upwards; dots are random points, diamonds
+their means, bars the interval of the mean.
 """
 
 from __future__ import annotations
@@ -31,10 +32,14 @@ PANELS = (
 )
 
 
+SMOOTH = 2.0  # kernels: Gaussians that lie farther apart show as bumps of their own
+FACTOR = 2.0  # between the least and the largest number that quadrature allows, where the number is still drawn solid
+
+
 def tabulate(spectrum: AtBase) -> pd.DataFrame:
     """Return the numbers of directions above thresholds (part "spectrum") and the random points (part "radii")."""
     density, radii = spectrum["density"], spectrum["radii"]
-    names = ["directions_above", "directions_above_error"]
+    names = [f"directions_above{part}" for part in ("", "_error", "_low", "_high")]
     counts = as_rows(density[names], ("seed", "threshold"), names)
     names = ["loss", "accuracy", "trace", "trace_error", "frobenius", "trace_over_norm", "positive"]
     points = as_rows(radii[names], ("radius", "point"), ("radius_factor", *names))
@@ -71,10 +76,9 @@ def _draw_density(axes: Axes, store: xr.Dataset) -> None:
     width, parameters = store.attrs["kernel_width"], store.attrs["parameters"]
     single = 1 / (parameters * width * np.sqrt(2 * np.pi))
     highest = float(store["density"].max())
-    for row in store["density"].transpose("seed", "grid").values:
-        axes.plot(
-            store["grid"], np.where(row > 0.1 * single, row, np.nan), color=style.NEUTRAL, linewidth=0.8, alpha=0.7
-        )
+    resolved = (store["ritz_gap"] <= SMOOTH * width).transpose("seed", "grid").values
+    for row, is_resolved in zip(store["density"].transpose("seed", "grid").values, resolved, strict=True):
+        _draw_where(axes, store["grid"].values, np.where(row > 0.1 * single, row, np.nan), is_resolved)
     axes.set_ylim(single / 300, 3 * highest)
     axes.set_yscale("log")
     places = np.linspace(0.03, 0.03 + 0.035 * (store.sizes["seed"] - 1), store.sizes["seed"])
@@ -89,17 +93,24 @@ def _draw_density(axes: Axes, store: xr.Dataset) -> None:
     axes.set_ylabel("density (weight²/nat)")
 
 
+def _draw_where(axes: Axes, x: np.ndarray, y: np.ndarray, resolved: np.ndarray) -> None:
+    """Draw a line, dash-dotted where it is not resolved."""
+    look = {"color": style.NEUTRAL, "linewidth": 0.8, "alpha": 0.7}
+    axes.plot(x, y, linestyle="-.", **look)
+    axes.plot(x, np.where(resolved, y, np.nan), **look)
+
+
 def _draw_counts(axes: Axes, store: xr.Dataset) -> None:
-    """Numbers of eigenvalues, with a band of twice the standard error; none below one eigenvalue."""
+    """Numbers of eigenvalues, with what quadrature allows and twice the standard error; none below one eigenvalue."""
     threshold = store["threshold"].values
-    for count, error in zip(
-        *(store[name].transpose("seed", "threshold").values for name in ("directions_above", "directions_above_error")),
-        strict=True,
+    names = [f"directions_above{part}" for part in ("", "_error", "_low", "_high")]
+    for count, error, low, high in zip(
+        *(store[name].transpose("seed", "threshold").values for name in names), strict=True
     ):
         seen = count >= 0.5
-        low = np.clip(count - 2 * error, 0.3, None)
-        axes.fill_between(threshold[seen], low[seen], (count + 2 * error)[seen], color=style.FAINT, alpha=0.4, lw=0)
-        axes.plot(threshold[seen], count[seen], color=style.NEUTRAL, linewidth=0.8, alpha=0.7)
+        ends = np.clip(low - 2 * error, 0.3, None), high + 2 * error
+        axes.fill_between(threshold[seen], *(end[seen] for end in ends), color=style.FAINT, alpha=0.3, lw=0)
+        _draw_where(axes, threshold[seen], count[seen], (high <= FACTOR * low)[seen])
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_ylim(0.7, None)
@@ -134,7 +145,8 @@ def _legend(figure: Figure, density: xr.Dataset, radii: xr.Dataset, intervals: I
             for kind, sign in (("short", ">"), ("long", "≤"))
             if bool(((density["eigenvalue"] > limit) == (kind == "short")).any())
         ),
-        Line2D([], [], color=style.FAINT, linewidth=4, alpha=0.4, label="± 2 standard errors"),
+        Line2D([], [], color=style.NEUTRAL, linewidth=0.8, linestyle="-.", label="not resolved by quadrature"),
+        Line2D([], [], color=style.FAINT, linewidth=4, alpha=0.4, label="what quadrature allows, ± 2 standard errors"),
         Line2D([], [], color=style.NEUTRAL, marker=".", linestyle="none", label=f"each of {points} random points"),
         Line2D(
             [], [], color=style.NEUTRAL, marker="D", markersize=3, label=f"mean, {intervals.confidence:.0%} interval",

@@ -294,9 +294,15 @@ def thin_labels(figure: Figure) -> None:
             right = max(right, extent.x1 + 0.02 * figure.dpi) if label.get_visible() else right
 
 
-def means(values, intervals: Intervals) -> np.ndarray:
-    """Return estimates, lower and upper ends (3, n) of the means of values (n, K)."""
-    found = [intervals.mean(row) for row in values]
+def means(values, intervals: Intervals, members=None) -> np.ndarray:
+    """Return estimates, lower and upper ends (3, n) of the means of values (n, K).
+
+    Args:
+        values: (n, K), one per independent unit, or one per pair of seeds.
+        intervals: how they are computed.
+        members: (K, 2), the seeds of pairs.
+    """
+    found = [intervals.mean(row) if members is None else intervals.pairs(row, members) for row in values]
     return np.array([(one.estimate, one.low, one.high) for one in found]).T
 
 
