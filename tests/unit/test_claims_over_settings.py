@@ -1,6 +1,7 @@
 """Claims about statistics over hyperparameters and about methods: planted effects are judged as they were planted."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest

@@ -21,6 +21,7 @@ from wedgescape.landscapes.spans import gaussian, unit
 from wedgescape.measurements.tunnels import (
     AS_TRAINED,
     BALANCED,
+    MATCHED,
     Read,
     bisected,
     claim_of,
@@ -35,7 +36,7 @@ from wedgescape.numerics.judging import Claim, fit, in_order
 from wedgescape.numerics.lanczos import hessian_moments
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import Variable, as_rows, labelled
-from wedgescape.study.places import AlongSweeps, AtBase, BaseSetting
+from wedgescape.study.places import AlongMatchedSweeps, AlongSweeps, AtBase, BaseSetting
 from wedgescape.study.sections import Count, Section, key
 from wedgescape.training.optima import Optima
 
@@ -286,6 +287,7 @@ CLAIMS = (
 def claims(
     curvature: AlongSweeps,
     tunnels: AlongSweeps,
+    matched_tunnels: AlongMatchedSweeps,
     balanced: AlongSweeps,
     dimension: AtBase,
     base: BaseSetting,
@@ -304,6 +306,7 @@ def claims(
             ways = {} if sweep == "width" else ways  # there it is compared with rays
             ways |= {f"{one:.3g}°": partial(along_rays, angle=math.radians(one), quantity=quantity) for one in ANGLES}
             stores = {AS_TRAINED: rays, BALANCED: balanced[sweep]}
+            stores |= {MATCHED: matched_tunnels[sweep]} if sweep in matched_tunnels else {}
             yield claim_of(f"{name}_{sweep}", sweep, (NAMES[name], unit), ways, stores, dimension, base, intervals)
 
 

@@ -21,7 +21,7 @@ from wedgescape.numerics.crossings import first_crossing, halvings
 from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
 from wedgescape.numerics.judging import Claim, change_over, fit, in_order, left_out
 from wedgescape.stores.zarr_stores import Variable, as_rows, described, labelled
-from wedgescape.study.places import AlongSweeps, AtBase, BaseSetting
+from wedgescape.study.places import AlongMatchedSweeps, AlongSweeps, AtBase, BaseSetting
 from wedgescape.study.sections import Count, Fraction, Section, key
 from wedgescape.training.optima import Optima
 
@@ -383,7 +383,7 @@ def angles_of_ray(settings: Settings) -> int:
 
 
 SWEEPS = ("learning_rate", "weight_decay", "width", "dropout", "batch_size")
-AS_TRAINED, BALANCED = "as trained", "balanced layers"
+AS_TRAINED, BALANCED, MATCHED = "as trained", "balanced layers", "trained to one loss"
 # What the widest networks of a sweep are compared with; the first that can be had is registered.
 CONTROLS = {
     "duplicated": "against duplicated units",
@@ -403,7 +403,12 @@ CLAIMS = (
 
 
 def claims(
-    tunnels: AlongSweeps, balanced: AlongSweeps, dimension: AtBase, base: BaseSetting, intervals: Intervals
+    tunnels: AlongSweeps,
+    matched_tunnels: AlongMatchedSweeps,
+    balanced: AlongSweeps,
+    dimension: AtBase,
+    base: BaseSetting,
+    intervals: Intervals,
 ) -> Iterator[Claim]:
     """Estimate by how much angular width (accuracy threshold, mean over rays) changes over each sweep of numbers.
 
@@ -411,6 +416,7 @@ def claims(
     """
     for sweep, store in in_order(tunnels, SWEEPS):
         stores = {AS_TRAINED: store, BALANCED: balanced[sweep]}
+        stores |= {MATCHED: matched_tunnels[sweep]} if sweep in matched_tunnels else {}
         own = Definition("accuracy", store.attrs["accuracy_fraction"])
         ways: dict[str, Read] = {
             str(one): partial(widths, definition=one) for one in dict.fromkeys((own, *DEFINITIONS))
