@@ -22,8 +22,8 @@ PIXELS = 1200  # width of a figure in the documentation
 def claims_table(claims: pd.DataFrame) -> str:
     """Return the verdicts as a Markdown table, one row per claim, checks at the end."""
     lines = [
-        "| claim | source | quantity | estimate | 95 % interval | rule | units | robust | verdict |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| claim | source | quantity | estimate | 95 % interval | rule | units | robust | verdict | on fresh seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     ordered = pd.concat([claims[claims["kind"] != "check"], claims[claims["kind"] == "check"]])
     for row in ordered.itertuples():
@@ -32,7 +32,8 @@ def claims_table(claims: pd.DataFrame) -> str:
         verdict = row.verdict if row.verdict == "undecided" else f"**{row.verdict}**"
         units = f"{row.units} ({row.unit})"
         estimate = f"{row.estimate:.3g}"
-        cells = (row.sentence, row.kind, row.quantity, estimate, interval, rule_of(row), units, robust, verdict)
+        again = row.confirmed if isinstance(row.confirmed, str) else ""
+        cells = (row.sentence, row.kind, row.quantity, estimate, interval, rule_of(row), units, robust, verdict, again)
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

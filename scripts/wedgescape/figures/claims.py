@@ -3,7 +3,8 @@
 Claims with a smallest effect of interest are drawn in units of it: between the two lines there is no effect worth
 the name, right of them the claim is supported, left of them contradicted. Claims with a threshold are drawn by how far
 their interval lies from it, in units of half its width: an interval that touches the line decides nothing. Beside each
-row are the estimate and its interval in the units of its quantity. Checks of the implementation stand apart.
+row are the estimate and its interval in the units of its quantity; a square before them has the colour of the verdict
+on fresh seeds, once there is one. Checks of the implementation stand apart.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ def draw(verdicts: Verdicts, intervals: Intervals = Intervals()) -> Figure:
         for name in VERDICTS
     ]
     handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=1, label=f"{intervals.confidence:.0%} interval"))
-    figure.legend(handles=handles, loc="upper center", ncols=5, columnspacing=1.5)
+    if verdicts["confirmed"].fillna("").ne("").any():
+        label = "verdict on fresh seeds"
+        handles.append(Line2D([], [], color=style.NEUTRAL, marker="s", linestyle="none", markersize=2.6, label=label))
+    figure.legend(handles=handles, loc="upper center", ncols=6, columnspacing=1.5)
     return figure
 
 
@@ -92,7 +96,10 @@ def _draw_block(axes: Axes, part: pd.DataFrame, kind: str, size: float) -> None:
         across = {"transform": axes.get_yaxis_transform(), "va": "center_baseline", "fontsize": size}
         looks = "italic" if kind == "checks" else "normal"
         axes.text(-0.03, place, claim.sentence, ha="right", style=looks, **across)
-        axes.text(1.04, place, said, ha="left", color=colour, **across)
+        axes.text(1.05, place, said, ha="left", color=colour, **across)
+        if isinstance(claim.confirmed, str) and claim.confirmed:
+            beside = {"transform": axes.get_yaxis_transform(), "clip_on": False, "markersize": 2.6}
+            axes.plot(1.02, place, "s", color=style.VERDICTS[claim.confirmed], **beside)
     edges = (-1.0, 1.0) if kind == "effects" else (0.0,)
     for edge in edges:
         axes.axvline(edge, color=style.NEUTRAL, linewidth=0.6, zorder=0)
