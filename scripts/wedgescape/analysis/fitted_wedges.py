@@ -188,8 +188,8 @@ def short_directions(taken: Measured, intervals: Intervals) -> dict[str, Short]:
     variances = routes.ray_variances(taken.crossings, taken.crossing_error)
     squares = _point_squares(taken, taken.randoms)
     thresholds = taken.thresholds if np.isfinite(taken.threshold.estimate) else np.full(len(taken.thresholds), np.nan)
-    few = taken.randoms.shape[1] < 3
-    spreads = [_point_squares(taken, part).mean() for part in ([] if few else _leave_one_out(taken.randoms.T))]
+    points = taken.randoms.shape[1]  # of fewer than two left, there is no spread
+    spreads = [_point_squares(taken, part).mean() if points > 2 else np.nan for part in _leave_one_out(taken.randoms.T)]
     return {
         "cut_line": Short(intervals.mean(lines), lines, routes.means_without(lines)),
         "cut_threshold": Short(taken.threshold, taken.thresholds, np.exp(routes.means_without(np.log(thresholds)))),
@@ -201,7 +201,7 @@ def short_directions(taken: Measured, intervals: Intervals) -> dict[str, Short]:
         "point_spread": Short(
             routes.short_interval(routes.variance_interval(squares, intervals.confidence), dim),
             np.empty(0),
-            np.array([routes.short_of(spread, dim) for spread in spreads]),
+            np.array([routes.short_of(spread, dim) if np.isfinite(spread) else np.nan for spread in spreads]),
         ),
     }
 
