@@ -217,7 +217,7 @@ def test_residual_networks_are_refused_and_left_out_of_the_study(network, points
         write_store(store, tmp_path / "a.zarr.zip", Origin("measure_alignment"))
         found = open_store(tmp_path / "a.zarr.zip")
         assert found.attrs["not_aligned"].startswith("layer 3 (ResidualBlock)")
-        assert set(found.variables) == {"seed", "diverged"}
+        assert set(found.variables) == {"seed", "diverged", "unfit"}
 
 
 # At one setting

@@ -15,7 +15,7 @@ from wedgescape.landscapes.curves import CurveLandscape
 from wedgescape.landscapes.lines import barrier
 from wedgescape.landscapes.spans import Span
 from wedgescape.measurements import curves
-from wedgescape.measurements.curves import Settings, claims, draw_pairs, train_curves
+from wedgescape.measurements.curves import Settings, claims, train_curves
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.randomness import stream
 from wedgescape.stores.attributes import Origin
@@ -324,25 +324,6 @@ def test_a_pair_that_is_not_finite_does_not_disturb_the_others(mlp, points):
     found, wanted = train(broken), train(starts)
     assert found.diverged.tolist() == [True, False]
     assert torch.equal(found.points[1], wanted.points[1])
-
-
-# Pairs
-
-
-def test_pairs_share_no_seed_as_long_as_there_are_others():
-    pairs = draw_pairs(range(12), 6)
-    assert sorted(seed for pair in pairs for seed in pair) == list(range(12))
-    assert all(first < second for first, second in pairs)
-    assert draw_pairs(range(12), 6) == pairs
-
-
-@pytest.mark.parametrize(("seeds", "count", "wanted"), [(4, 6, 6), (3, 10, 3), (5, 2, 2), (12, 20, 20)])
-def test_pairs_are_all_different_and_no_more_than_there_are(seeds, count, wanted):
-    pairs = draw_pairs(range(seeds), count)
-    assert len(set(pairs)) == len(pairs) == wanted
-    used = [seed for pair in pairs for seed in pair]
-    counts = [used.count(seed) for seed in range(seeds)]
-    assert max(counts) - min(counts) <= 1
 
 
 # The measurement

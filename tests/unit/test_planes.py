@@ -264,6 +264,9 @@ def connectors_of(weights):
     return xr.Dataset({"neighbour_centre": (("seed", "param"), centres)}, {"seed": weights["seed"].values})
 
 
+FLAGS = ["diverged", "unfit", "seed"]
+
+
 def test_measure_has_three_planes_of_the_first_sound_seeds(mlp, weights, tmp_path):
     settings = Settings(resolution=5, margin=0.1, reach=0.5, profile_points=5)
     lost = weights.assign(diverged=("seed", [True, False, False, False]))
@@ -271,12 +274,12 @@ def test_measure_has_three_planes_of_the_first_sound_seeds(mlp, weights, tmp_pat
     assert list(found) == ["optima", "around", "trajectory"]
     theta = torch.tensor(weights["theta"].values)
     through = plane_through(mlp, theta[1:], [1, 2, 3], 5, 0.1, 5)
-    assert found["optima"].drop_vars(["diverged", "seed"]).identical(with_connector(through, mlp, theta[1] + 0.01))
+    assert found["optima"].drop_vars(FLAGS).identical(with_connector(through, mlp, theta[1] + 0.01))
     around = plane_around(mlp, theta[1], layout(mlp.module), 1, 5, 0.5)
-    assert found["around"].drop_vars(["diverged", "seed"]).identical(around)
+    assert found["around"].drop_vars(FLAGS).identical(around)
     way = torch.tensor(weights["trajectory"].values[1])
     along = plane_along(mlp, way, weights["step"].values.tolist(), 5, 0.1)
-    assert found["trajectory"].drop_vars(["diverged", "seed"]).identical(along)
+    assert found["trajectory"].drop_vars(FLAGS).identical(along)
     assert all(part["diverged"].values.tolist() == [True, False, False, False] for part in found.values())
     write_store(found, tmp_path / "planes.zarr.zip", Origin("measure_planes"))
     assert list(open_store(tmp_path / "planes.zarr.zip")) == list(found)

@@ -9,7 +9,6 @@ from wedgescape.measurements import wedges as simulation
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.stores.attributes import Origin
 from wedgescape.stores.zarr_stores import write_store
-from wedgescape.study.settings import Rules
 
 DIM, SHORT, RADII, TRIALS = 80, [8, 16], [1.0, 3.0], 24
 
@@ -130,21 +129,22 @@ def test_simulation_is_a_store_with_units(store, tmp_path):
     assert store["cut_dim"].sel(short=16).values.tolist() == [3, 6, 10, 13, 16, 19, 26]
 
 
-# The verdicts
+# The claims
 
 
 def test_wedges_follow_their_closed_forms_and_a_wrong_simulation_does_not():
     settings = simulation.Settings(
         dimension=60, short=[6, 12], wedges=[1, 2], radii=[1.0, 2.0], trials=64, connected=12
     )
-    store, given = simulation.measure(settings), (Rules(maximum_relative_error=0.1), Intervals(0.95, 200))
-    rows = {row["id"]: row for row in simulation.claims(store, *given)}
-    assert set(rows) == {f"wedge_{name}" for name in ("random_loss", "cut_loss", "width", "shared_dim", "connector")}
-    assert rows["wedge_random_loss"]["verdict"] == "supported"
-    assert rows["wedge_random_loss"]["points"] == 4  # one wedge: two s, two r
-    assert rows["wedge_shared_dim"]["verdict"] == "supported"
-    assert rows["wedge_connector"]["estimate"] < 0.2
+    store, intervals = simulation.measure(settings), Intervals(0.95, 200)
+    found = {claim.id: claim.estimate for claim in simulation.claims(store, intervals)}
+    assert set(found) == {f"wedge_{name}" for name in ("random_loss", "cut_loss", "width", "shared_dim", "connector")}
+    assert found["wedge_random_loss"].high < 0.1
+    assert (found["wedge_random_loss"].unit, found["wedge_random_loss"].units) == ("case", 4)  # one wedge: two s, two r
+    assert found["wedge_shared_dim"].high < 0.1
+    right = found["wedge_connector"].estimate
+    assert right > 0.8
     wrong = store.assign(random_loss=1.5 * store["random_loss"], connector_residual=1 - store["connector_residual"])
-    rows = {row["id"]: row for row in simulation.claims(wrong, *given)}
-    assert rows["wedge_random_loss"]["verdict"] == "contradicted"
-    assert rows["wedge_connector"]["estimate"] > 0.5
+    found = {claim.id: claim.estimate for claim in simulation.claims(wrong, intervals)}
+    assert found["wedge_random_loss"].low > 0.1
+    assert found["wedge_connector"].estimate < right
