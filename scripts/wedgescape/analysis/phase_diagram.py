@@ -322,9 +322,8 @@ def _chance(data: xr.Dataset) -> float:
     return float(np.sqrt((matrix**2).sum()) / len(matrix)) if len(matrix) else np.nan
 
 
-# On which two hyperparameters may act alike. One of each kind: the trace follows the top eigenvalue, and the barrier
-# the disagreement.
-JUDGED = ("angular_width", "large_scale", "top_eigenvalue", "disagreement", "test_error")
+# On which two hyperparameters may act alike; the trace says what the top eigenvalue does.
+JUDGED = ("angular_width", "large_scale", "top_eigenvalue", "barrier", "disagreement", "test_error")
 CLAIMS = (
     "similar",
     "alike",

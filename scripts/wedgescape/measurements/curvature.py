@@ -420,7 +420,8 @@ def within_sweeps(data: dict[str, dict[str, np.ndarray]], statistic: str, interv
     x, y = (np.concatenate([part[name] for part in data.values()]) for name in (statistic, "width"))
     ends = np.cumsum([len(part["width"]) for part in data.values()])
     strata = [range(end - len(part["width"]), end) for end, part in zip(ends, data.values(), strict=True)]
-    return intervals.correlation(x, y, [stratum for stratum in strata if len(stratum) > 2])
+    strata = [stratum for stratum in strata if len(stratum) > 2]
+    return intervals.correlation(x, y, strata) if strata else intervals.mean([])
 
 
 def correlations(
