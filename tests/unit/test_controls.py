@@ -223,7 +223,7 @@ def test_wider_networks_of_copies_are_no_wider_than_dimension_alone_makes_them(n
         (copies := copies_of(narrow, 32)).landscape, copies.points.flip(0), attributes=narrow.weights.attrs
     )  # of another seed each, so that the rays are others
     sweep = {"width": sweep_of({8: narrow, 32: other})}
-    (claim,) = claims(sweep, sweep, alone, {"width": 8}, Intervals())
+    (claim,) = claims(sweep, {}, sweep, alone, {"width": 8}, Intervals())
     assert claim.specification.endswith("duplicated units")
     assert claim.estimate.low < 0 < claim.estimate.high
     assert abs(claim.estimate.estimate) < 1.5

@@ -125,7 +125,7 @@ def test_a_store_of_networks(measured):
     for name, variable in store.data_vars.items():
         assert variable.dims[0] == "seed"
         assert variable.attrs["description"]
-        if name != "diverged":
+        if name not in ("diverged", "unfit"):
             assert np.isfinite(variable[[0, 3]]).all(), name
             assert np.isnan(variable[[1, 2]]).all(), name
     assert store.attrs["random_energy"] == 4 / landscape.dim
@@ -284,7 +284,7 @@ def alone(rays, decades):
 
 def test_curvature_of_a_sweep_changes_by_decades():
     curved, rays = rising(-0.5)
-    some = {"learning_rate": curved}, {"learning_rate": rays}, {"learning_rate": rays}
+    some = {"learning_rate": curved}, {"learning_rate": rays}, {}, {"learning_rate": rays}
     found = {claim.id: claim for claim in claims(*some, alone(rays, (0, 0)), {"width": 8}, Intervals())}
     assert set(found) == {"curvature_learning_rate", "roughness_learning_rate"}
     claim = found["curvature_learning_rate"]
@@ -300,7 +300,13 @@ def test_curvature_of_wider_networks_is_compared_with_what_dimension_alone_makes
     found = {
         claim.id: claim
         for claim in claims(
-            {"width": curved}, {"width": rays}, {"width": rays}, alone(rays, (-0.4, -0.8)), {"width": 8}, Intervals()
+            {"width": curved},
+            {"width": rays},
+            {},
+            {"width": rays},
+            alone(rays, (-0.4, -0.8)),
+            {"width": 8},
+            Intervals(),
         )
     }
     claim = found["curvature_width"]
@@ -314,7 +320,7 @@ def test_runs_that_are_no_optima_are_in_no_change():
     curved["diverged"][2, :2] = True
     rays["diverged"][2, :2] = True
     curved["large_scale"][2, :2] = 1e6
-    some = {"learning_rate": curved}, {"learning_rate": rays}, {"learning_rate": rays}
+    some = {"learning_rate": curved}, {"learning_rate": rays}, {}, {"learning_rate": rays}
     claim = next(claims(*some, alone(rays, (0, 0)), {"width": 8}, Intervals()))
     assert (claim.estimate.units, claim.left_out) == (4, 2)
     assert claim.estimate.estimate == pytest.approx(-1, abs=0.05)

@@ -170,7 +170,7 @@ def stores():
     starts = RADIUS * random_directions(SEEDS, DIM, "test starts")
     lost = np.arange(SEEDS) == SEEDS - 1
     dead = torch.from_numpy(lost)[:, None]
-    settings = tunnels.Settings(directions=16, accuracy_fraction=0.9, loss_threshold=0.2, angle_error=0.1)
+    settings = tunnels.Settings(directions=16, accuracy_fraction=0.9, loss_fraction=0.2, angle_error=0.1)
     rays = tunnels.measure(Optima.of(landscape, torch.where(dead, 1e3 * optima, optima), diverged=lost), settings)
     rays = rays.assign(loss_threshold=("seed", np.full(SEEDS, 0.2)))
     recipe = Recipe(optimizer="adam", learning_rate=0.06, schedule="cosine")

@@ -62,13 +62,18 @@ def test_settings_read_as_text_are_those_of_the_module(name):
 
 
 def test_what_a_function_takes_says_what_its_job_reads(layout, study):
+    figure = catalogue().figures["curves"]
+    assert figure.reads("tabulate", "draw") == {"curves": "AtBase"}
+    assert layout.read(figure, "tabulate", "draw") == {"curves": [f"results/smoke/curves/{study.base}.zarr.zip"]}
+    assert tables_of(figure) == ["curves"]
+    assert figure.sections("tabulate", "draw") == ["claims.confidence", "claims.resamples"]
     figure = catalogue().figures["tunnels"]
-    assert figure.reads("tabulate", "draw") == {"tunnels": "AlongSweeps"}
+    assert figure.reads("tabulate", "draw") == {
+        "tunnels": "AlongSweeps", "balanced": "AlongSweeps", "dimension": "AtBase"
+    }  # fmt: skip
     points = [setting for settings in study.sweeps.values() for setting in settings]
     stores = [f"results/smoke/tunnels/{setting}.zarr.zip" for setting in dict.fromkeys(points)]
-    assert layout.read(figure, "tabulate", "draw") == {"tunnels": stores}
-    assert tables_of(figure) == ["tunnels"]
-    assert figure.sections("tabulate", "draw") == ["claims.confidence", "claims.resamples"]
+    assert layout.read(figure, "tabulate", "draw")["tunnels"] == stores
 
     measurement = catalogue().measurements["tunnels"]
     made = layout.measured_from(measurement, study.base)
@@ -86,7 +91,7 @@ def test_the_toy_model_has_no_setting(layout):
 def test_context_says_where_the_stores_lie_and_no_more(layout, study):
     assert layout.context("AtBase") == {"base_setting": study.base, "settings": {}}
     found = layout.context("AlongSweeps", "OfMethods", "Grids", "BaseSetting")
-    assert found["sweeps"]["width"] == dict(zip(study.sweeps["width"], [8, 16], strict=True))
+    assert found["sweeps"]["width"] == dict(zip(study.sweeps["width"], [8, 16, 32], strict=True))
     assert found["methods"]["base"] == study.base
     assert list(found["methods"]) == ["base", "longer", "swa", "sam"]
     assert found["grids"]["learning_rate_x_width"]["keys"] == ["learning_rate", "width"]
@@ -131,12 +136,6 @@ def test_figures_along_sweeps_and_grids_need_some():
     study = load_study({"study": "s", "dataset": "digits"}, catalogue())
     all_figures = {file.name for file in Layout(study, catalogue()).figures}
     assert set(catalogue().figures) - all_figures == {"tunnels", "curvature", "phase_diagram"}
-
-
-def test_starts_are_the_base_settings_weights_for_methods_that_continue_it(layout, study):
-    assert layout.starts(study.base, "0-3") == []
-    assert layout.starts(study.methods["longer"], "0-3") == []
-    assert layout.starts(study.methods["swa"], "0-3") == layout.weights(study.base)
 
 
 def test_weights_are_kept_only_of_settings_that_have_a_folder(layout, study, tmp_path):
@@ -291,9 +290,9 @@ def layers_named(path):
     return ((attributes | names) & KNOWN_LAYERS) - {"Module"}
 
 
-def test_layers_are_named_where_networks_are_built_and_aligned_alone():
+def test_layers_are_named_where_networks_are_built_aligned_and_rescaled_alone():
     naming = {name_of(path).removeprefix("scripts/wedgescape/") for path in MODULES if layers_named(path)}
-    assert naming == {"landscapes/models.py", "landscapes/alignment.py"}
+    assert naming == {"landscapes/models.py", "landscapes/alignment.py", "landscapes/controls.py"}
 
 
 PRIVATE = ("needrun_jobs", "toposorted", "expand_resources", "path_modifier", "_prepare_dag", "_build_dag", "globals[")

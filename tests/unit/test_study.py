@@ -521,7 +521,7 @@ def test_default_sizes_of_connectors_are_those_that_the_seeds_allow():
 
 def test_smoke_config_is_tiny():
     study = load_study(shipped("smoke"), catalogue())
-    assert len(study.settings) <= 4
+    assert len(study.settings) <= 5
     assert study.grids
 
 

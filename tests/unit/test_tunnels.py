@@ -422,7 +422,7 @@ def over_levels(trend, levels=(0.1, 0.2, 0.4, 0.8), seeds=8, noise=1.0):
 
 
 def claimed(sweeps, dimension=NO_DIMENSION):
-    return list(claims(sweeps, sweeps, dimension, BASE, Intervals()))
+    return list(claims(sweeps, {}, sweeps, dimension, BASE, Intervals()))
 
 
 def test_a_sweep_is_the_change_between_its_ends_seed_by_seed():
