@@ -7,7 +7,7 @@ their own; sets count only where no two share a seed; test examples are drawn as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -251,7 +251,10 @@ class Intervals:
             y: (setting, seed), another.
             strata: the settings of each stratum, at least three in each; all of them are one by default.
         """
-        return self.mean(rank_correlations(x, y, strata).mean(0))
+        found = self.mean(rank_correlations(x, y, strata).mean(0))
+        if not np.isfinite(found.low):
+            return found
+        return replace(found, low=max(-1.0, found.low), high=min(1.0, found.high))  # others cannot occur
 
     def bounds(self, values, censored, unit: str = "seed") -> Estimate:
         """Return the mean of values of which some are only bounds.
