@@ -21,7 +21,7 @@ def table_of_measurements(found: Catalogue) -> str:
     """Return the measurements as a Markdown table: rule, file, what it measures, the networks it takes, its figures."""
     rows = ["| rule | what it measures | figures |", "| --- | --- | --- |"]
     for name, file in sorted(found.measurements.items()):
-        drawn = [one.name for one in found.figures.values() if name in one.reads("tabulate", "draw")]
+        drawn = [one.name for one in found.figures.values() if name in one.measurements_read("tabulate", "draw")]
         path = f"../scripts/wedgescape/{file.path.parent.name}/{file.path.name}"
         rows.append(f"| [`measure_{name}`]({path}) | {file.summary} | {', '.join(f'`plot_{one}`' for one in drawn)} |")
     return "\n".join(rows)
@@ -31,7 +31,7 @@ def table_of_figures(found: Catalogue) -> str:
     """Return the figures as a Markdown table by chapter: rule, title, the measurements that it reads."""
     rows = ["| chapter | rule | figure | reads |", "| --- | --- | --- | --- |"]
     for file in sorted(found.figures.values(), key=lambda one: (one.constant("CATEGORY"), one.name)):
-        read = ", ".join(f"`{name}`" for name in file.reads("tabulate", "draw"))
+        read = ", ".join(f"`{name}`" for name in file.measurements_read("tabulate", "draw"))
         path = f"../scripts/wedgescape/figures/{file.path.name}"
         rows.append(
             f"| {file.constant('CATEGORY')} | [`plot_{file.name}`]({path}) | {file.constant('TITLE')} | {read} |"

@@ -115,7 +115,7 @@ def test_a_function_may_read_a_measurement_along_sweeps_and_along_matched_ones(t
     path.write_text("def claims(tunnels: AlongSweeps, matched_tunnels: AlongMatchedSweeps): ...\n")
     file = File(path)
     assert file.reads("claims") == {"tunnels": "AlongSweeps", "matched_tunnels": "AlongMatchedSweeps"}
-    assert file.measurements_read("claims") == {"tunnels"}
+    assert file.measurements_read("claims") == ["tunnels"]
     config = {"study": "s", "dataset": "digits", "sweeps": {"width": [8, 64], "momentum": [0.5]}}
     layout = Layout(load_study(config, catalogue()), catalogue())
     found = layout.read(file, "claims")

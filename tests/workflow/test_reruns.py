@@ -28,13 +28,16 @@ def readers() -> dict[str, set[str]]:
             found["prepare_data"].add(rule)
         if file.kinds("measure") & set(NETWORKS):
             found["train"].add(rule)
-        for name in file.reads("measure"):
+        for name in file.measurements_read("measure"):
             found[f"measure_{name}"].add(rule)
     for file in smoke_layout().figures:
-        for name in smoke_layout().read(file, "tabulate", "draw"):
-            found["judge_claims" if name == "verdicts" else f"measure_{name}"].add(f"plot_{file.name}")
-    for name in smoke_layout().judged_from():
-        found[f"measure_{name}"].add("judge_claims")
+        for name in file.measurements_read("tabulate", "draw"):
+            found[f"measure_{name}"].add(f"plot_{file.name}")
+        if "Verdicts" in file.kinds("tabulate", "draw"):
+            found["judge_claims"].add(f"plot_{file.name}")
+    for file in catalogue().claiming:
+        for name in file.measurements_read("claims"):
+            found[f"measure_{name}"].add("judge_claims")
     return found
 
 

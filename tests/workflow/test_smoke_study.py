@@ -62,7 +62,9 @@ def test_every_file_that_claims_something_has_claims_in_the_table(smoke_project,
         for file in catalogue().claiming
     }
     assert [id for ids in yielded.values() for id in ids] == pd.read_csv(results / "claims.csv")["id"].tolist()
-    assert [file.name for file in catalogue().claiming if file.reads("claims") and not yielded[file.name]] == []
+    # `training` is read for the sentence that comes first where the base setting does not fit.
+    silent = [file.name for file in catalogue().claiming if file.reads("claims") and not yielded[file.name]]
+    assert silent == ["training"]
 
 
 def test_every_setting_and_every_method_is_trained(results):

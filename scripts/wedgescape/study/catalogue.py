@@ -165,9 +165,9 @@ class File:
         """
         return {name: kind for name, kind in self.parameters(*functions).items() if kind in PLACES}
 
-    def measurements_read(self, *functions: str) -> set[str]:
-        """Return the measurements whose stores functions of the file read."""
-        return {measurement_of(name, kind) for name, kind in self.reads(*functions).items()}
+    def measurements_read(self, *functions: str) -> list[str]:
+        """Return the measurements whose stores functions of the file read, each once."""
+        return list(dict.fromkeys(measurement_of(name, kind) for name, kind in self.reads(*functions).items()))
 
     def kinds(self, *functions: str) -> set[str]:
         """Return the annotations of what functions of the file take."""
