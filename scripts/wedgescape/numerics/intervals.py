@@ -167,7 +167,8 @@ class Intervals:
         """Return the mean over pairs of seeds, with the jackknife that deletes one seed at a time.
 
         The interval is Student's t with n - 1 degrees of freedom for n seeds. Where seeds have effects of their own,
-        pairs that share one are alike, and an interval over pairs would be too short.
+        pairs that share one are alike, and an interval over pairs would be too short. Pairs of which no two share a
+        seed are independent: then it is Student's t over pairs, since the jackknife's would be half as wide again.
 
         Args:
             values: (pair,), nan where there is none.
@@ -177,6 +178,8 @@ class Intervals:
         kept = np.isfinite(values)
         values, members = values[kept], members[kept]
         seeds = np.unique(members)
+        if len(seeds) == members.size:
+            return self.mean(values, "pair")
         estimate = float(values.mean()) if len(values) else np.nan
         without = [values[(members != seed).all(1)] for seed in seeds]
         means = [part.mean() if len(part) else np.nan for part in without]
