@@ -133,12 +133,6 @@ def test_figures_along_sweeps_and_grids_need_some():
     assert set(catalogue().figures) - all_figures == {"tunnels", "curvature", "phase_diagram"}
 
 
-def test_starts_are_the_base_settings_weights_for_methods_that_continue_it(layout, study):
-    assert layout.starts(study.base, "0-3") == []
-    assert layout.starts(study.methods["longer"], "0-3") == []
-    assert layout.starts(study.methods["swa"], "0-3") == layout.weights(study.base)
-
-
 def test_weights_are_kept_only_of_settings_that_have_a_folder(layout, study, tmp_path):
     assert layout.kept_weights(tmp_path) == set()
     (tmp_path / "weights" / study.base).mkdir(parents=True)

@@ -55,10 +55,10 @@ class Settings(Section):
 
     members: int = key(
         5,
-        "Members M of an ensemble; at most `seeds`. If `seeds` is below 5, the default is `seeds`.",
+        "Members M of an ensemble; at most `base_seeds`. If that is below 5, it is the default.",
         ge=2,
         smoke=3,
-        at_most="seeds",
+        at_most="base_seeds",
     )
     seeds: Count = key(
         12,

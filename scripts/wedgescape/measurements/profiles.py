@@ -419,7 +419,7 @@ def work(case: Case, settings: Settings) -> Work:
     grid = relative_lengths(settings.reach, settings.points)
     halve = halvings(float(grid[2] / grid[1]) - 1, settings.length_error)
     total = evaluations(case.model, count * directions * (2 * len(grid) - 1))
-    total += evaluations(case.model, count * (3 + 2 * 2 * directions * halve), ["train"])
+    total += evaluations(case.model, count * (4 + 2 * 2 * directions * halve), ["train"])
     total += evaluations(case.model, count * settings.line_points * (2 if count > 1 else 1))
     if settings.hessian_top + settings.hessian_bottom:
         total += times(count, hessian(case, settings.hessian_top, settings.hessian_bottom))

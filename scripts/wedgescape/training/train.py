@@ -193,5 +193,5 @@ def work(case: Case) -> Work:
         epochs = math.ceil(STOPPED_AFTER * case.study.config["training"]["epochs"])
     looks = epochs + 1 + bool(settings["average_epochs"])
     steps = epochs * recipe.steps_per_epoch(case.data.examples["train"])
-    total = Work({step: steps - recipe.plain_steps, replace(step, sharpness_aware=False): recipe.plain_steps})
+    total = Work({step: steps - recipe.plain_steps}) + Work({replace(step, sharpness_aware=False): recipe.plain_steps})
     return total + evaluations(case.model, looks * count) + evaluations(case.model, count, ["test"])
