@@ -454,6 +454,8 @@ def groups(disagreement, gain, barrier, average):
             "disagrees": (("ensemble", "seed", "example"), over_groups(disagreement, EXAMPLES)),
             "example_nll": (("ensemble", "seed", "example"), 1 - over_groups(gain, EXAMPLES)),
             "nll": (("ensemble", "seed", "size"), nll),
+            "accuracy": (("ensemble", "seed", "size"), 2 - nll),
+            "weight_cosine": (("ensemble", "seed"), np.full((len(METHODS), GROUPS), 0.5)),
             "barrier": (("ensemble", "seed", "split"), both["b"]),
             "average_loss": (("ensemble", "seed", "split"), both["a"]),
             "members_loss": (("ensemble", "seed", "split"), np.full((len(METHODS), GROUPS, 2), 0.1)),
@@ -474,11 +476,15 @@ def claimed(**changes):
         "average": dict.fromkeys(METHODS[1:], 0.05),
     }
     found = claims({"methods": groups(**given | changes)}, Intervals(0.95, 300))
-    return {claim.id: claim.estimate for claim in found}
+    return {claim.id: claim for claim in found}
+
+
+def claimed_estimates(**changes):
+    return {name: claim.estimate for name, claim in claimed(**changes).items()}
 
 
 def test_every_claim_is_the_number_that_it_says():
-    found = claimed()
+    found = claimed_estimates()
     assert len(found) == 15
     assert found["diversity_snapshots"].estimate == pytest.approx(-0.08, rel=0.05)
     assert found["ensemble_nll_snapshots"].estimate == pytest.approx(0.08, rel=0.05)
@@ -492,7 +498,7 @@ def test_every_claim_is_the_number_that_it_says():
 
 
 def test_claims_follow_what_is_otherwise():
-    found = claimed(
+    found = claimed_estimates(
         disagreement={**SPREAD, "snapshots": 0.2},
         gain={name: 0.2 - value for name, value in SPREAD.items()},
         barrier={**dict.fromkeys(METHODS[1:], 0.02), "fge": 0.4},
@@ -503,6 +509,13 @@ def test_claims_follow_what_is_otherwise():
     assert found["gain_disagreement"].high < 0
     assert found["one_tunnel_fge"].low > 0.1
     assert found["average_swa"].low > 0.25
+
+
+def test_a_barrier_says_how_far_members_are_apart_and_a_gain_how_likelihood_has_it():
+    found = claimed()
+    assert found["one_tunnel_fge"].control == "members are 60.0 degrees apart, independent solutions 60"
+    (likelihood,) = found["gain_disagreement"].specifications.values()
+    assert likelihood.estimate == pytest.approx(1)
 
 
 def test_groups_that_share_seeds_are_refused():

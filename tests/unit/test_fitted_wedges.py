@@ -154,7 +154,9 @@ def test_predictions_are_what_the_toy_model_does():
 
 
 class Classifier(WedgeLandscape):
-    """A wedge landscape that also has an accuracy."""
+    """A wedge landscape that also has an accuracy, and so a loss of chance."""
+
+    classes = 3
 
     def evaluate(self, points, split="train"):
         loss = super().evaluate(points, split)["loss"]
@@ -170,7 +172,9 @@ def stores():
     starts = RADIUS * random_directions(SEEDS, DIM, "test starts")
     lost = np.arange(SEEDS) == SEEDS - 1
     dead = torch.from_numpy(lost)[:, None]
-    settings = tunnels.Settings(directions=16, accuracy_fraction=0.9, loss_fraction=0.2, angle_error=0.1)
+    settings = tunnels.Settings(
+        directions=16, accuracy_fraction=0.9, loss_fraction=0.2 / math.log(Classifier.classes), angle_error=0.1
+    )
     rays = tunnels.measure(Optima.of(landscape, torch.where(dead, 1e3 * optima, optima), diverged=lost), settings)
     rays = rays.assign(loss_threshold=("seed", np.full(SEEDS, 0.2)))
     recipe = Recipe(optimizer="adam", learning_rate=0.06, schedule="cosine")

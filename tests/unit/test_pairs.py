@@ -49,3 +49,10 @@ def test_intervals_over_such_pairs_cover_the_truth(pairs):
         found = Intervals().pairs(values, members)
         held.append(found.low <= 0 <= found.high)
     assert np.mean(held) > 0.93
+
+
+def test_pairs_that_share_no_seed_are_units_of_their_own():
+    values, members = [1.0, 2.0, 4.0, 5.0], np.arange(8).reshape(4, 2)
+    found = Intervals().pairs(values, members)
+    assert found == Intervals().mean(values, "pair")
+    assert (found.unit, found.units) == ("pair", 4)

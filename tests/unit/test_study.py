@@ -170,10 +170,9 @@ def test_a_study_may_begin_at_another_seed():
 
 def test_too_few_seeds_are_told_with_the_keys_to_raise():
     catalogued = catalogue()
-    assert warnings(study_of("connectors: {sizes: [2, 3]}\nsimplexes: {sizes: [3]}", seeds=12), catalogued) == []
-    (text,) = warnings(
-        study_of("connectors: {sizes: [2, 11]}\nsimplexes: {sizes: [3]}\ncurvature: {seeds: 3}", seeds=12), catalogued
-    )
+    some = "ensembles: {members: 3}\nsimplexes: {sizes: [3]}\n"
+    assert warnings(study_of(f"{some}connectors: {{sizes: [2, 3]}}", seeds=12), catalogued) == []
+    (text,) = warnings(study_of(f"{some}connectors: {{sizes: [2, 11]}}\ncurvature: {{seeds: 3}}", seeds=12), catalogued)
     assert text == (
         "Some claims will stay undecided, because a verdict needs 4 independent seeds or sets. To decide them, raise "
         "curvature.seeds from 3 to 4; base_seeds from 12 to 44, 4 times the number of optima in the largest set (11 in "
@@ -424,7 +423,7 @@ def test_number_that_yaml_reads_as_text_gets_a_hint_that_works(written, hint):
             ["training.average_epochs: found 6; allowed: at most training.epochs, 5"],
         ),
         ("seeds: 4\nbase_seeds: 3", ["base_seeds: found 3; allowed: at least seeds, 4"]),
-        ("seeds: 4\nensembles: {members: 5}", ["ensembles.members: found 5; allowed: at most seeds, 4"]),
+        ("seeds: 4\nensembles: {members: 5}", ["ensembles.members: found 5; allowed: at most base_seeds, 4"]),
         (
             "training: {nesterov: true, momentum: 0}\nsweeps: {width: [1]}",
             ["training.momentum: found 0 with training.nesterov: true; Nesterov momentum needs momentum > 0"],

@@ -55,10 +55,10 @@ class Settings(Section):
 
     members: int = key(
         5,
-        "Members M of an ensemble; at most `seeds`. If `seeds` is below 5, the default is `seeds`.",
+        "Members M of an ensemble; at most `base_seeds`. If that is below 5, it is the default.",
         ge=2,
         smoke=3,
-        at_most="seeds",
+        at_most="base_seeds",
     )
     seeds: Count = key(
         12,
@@ -518,9 +518,11 @@ def claims(ensembles: AtBase, intervals: Intervals) -> Iterator[Claim]:
 
     Differences from independent solutions are taken within groups, which begin at one seed: of the disagreement of
     pairs of members, and of the negative log-likelihood of the whole ensemble, over groups and test examples. Gain:
-    each group's rank correlation over methods of (members' mean loss minus the ensemble's) and disagreement. One
-    tunnel: the largest barrier of the training loss between any two members, as a share of the way from the members'
-    loss to chance. Averages: log10 of the test loss at the average of the members' weights over the members' mean.
+    each group's rank correlation over methods of (the ensemble's accuracy minus the members' mean) and disagreement;
+    that of likelihood hardly can be otherwise, by Jensen's inequality, and stands beside. One tunnel: the largest
+    barrier of the training loss between any two members, as a share of the way from the members' loss to chance; how
+    far apart the members are is said beside, for those that do not move meet no barrier. Averages: log10 of the test
+    loss at the average of the members' weights over the members' mean.
     """
     store = groups_of(ensembles["methods"])
     lost, members = int(store["group_diverged"].sum()), store["members"].values
@@ -533,16 +535,26 @@ def claims(ensembles: AtBase, intervals: Intervals) -> Iterator[Claim]:
         yield Claim("diversity", "difference of disagreement", intervals.examples(differs), names, lost)
         quantity = "difference of negative log-likelihood, nats"
         yield Claim("ensemble_nll", quantity, intervals.examples(nll), names, lost)
-    gains = gain(store["nll"]).transpose("ensemble", "seed").values
     alike = store["disagreement"].transpose("ensemble", "seed").values
-    yield Claim("gain_disagreement", "Spearman's rho over methods", intervals.correlation(gains, alike), left_out=lost)
+    accuracy, likelihood = (
+        intervals.correlation(values.transpose("ensemble", "seed").values, alike)
+        for values in (-gain(store["accuracy"]), gain(store["nll"]))
+    )
+    other = {"gain in log-likelihood": likelihood}
+    yield Claim(
+        "gain_disagreement", "Spearman's rho over methods, of accuracy", accuracy, left_out=lost, specifications=other
+    )
     heights = relative_barrier(store).sel(split="train")
     test = store.sel(split="test")
     ratios = np.log10(test["average_loss"] / test["members_loss"])
+    angles = np.degrees(np.arccos(store["weight_cosine"])).mean("seed")
     for method in ON_ONE_WAY:
         names = {"method": method}
+        apart, away = (float(angles.sel(ensemble=one)) for one in (method, "independent"))
+        control = f"members are {apart:.1f} degrees apart, independent solutions {away:.0f}"
         found = intervals.sets(heights.sel(ensemble=method), members)
-        yield Claim("one_tunnel", "largest barrier between members, share of the way to chance", found, names, lost)
+        quantity = "largest barrier between members, share of the way to chance"
+        yield Claim("one_tunnel", quantity, found, names, lost, control=control)
         quantity = "log10(test loss, of the average / of the members)"
         yield Claim("average", quantity, intervals.sets(ratios.sel(ensemble=method), members), names, lost)
 

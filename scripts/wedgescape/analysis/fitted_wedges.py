@@ -470,9 +470,10 @@ def claims(spectrum: AtBase, fitted_wedges: AtBase, intervals: Intervals) -> Ite
     as that of a threshold which a seed never reached, is left out.
     """
     density = spectrum["density"]
+    kept = density.isel(seed=fit(density).values)
     share, least, most = (
         # Fewer than one short direction counts as one: none at all has no logarithm.
-        intervals.mean(np.log10(np.maximum(density[f"short_directions{end}"], 1) / density.attrs["parameters"]))
+        intervals.mean(np.log10(np.maximum(kept[f"short_directions{end}"], 1) / density.attrs["parameters"]))
         for end in ("", "_low", "_high")
     )
     other = {"the least that quadrature allows": least, "the most that quadrature allows": most}

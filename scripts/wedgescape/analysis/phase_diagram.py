@@ -68,7 +68,7 @@ STATISTICS = {
     "barrier": Statistic(
         "similarity",
         lambda store: store["barrier"].sel(split="train", drop=True),
-        "barrier of the training loss on the straight line to the next seed",
+        "barrier of the training loss on straight lines to other seeds",
         "nat",
     ),
     "disagreement": Statistic(

@@ -30,7 +30,7 @@ class Settings(Section):
     """Optima whose hidden units are matched to another's, at every width; networks that are no chain are left out."""
 
     pairs: Count = key(
-        6,
+        12,
         "Random pairs of optima, at most, of which every optimum is in equally many; all pairs, if there are fewer.",
         smoke=2,
     )

@@ -187,7 +187,7 @@ VARIABLES = {
 def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     """Measure how alike the networks of one setting are (our definition).
 
-    Runs that diverged are in no pair: their rows are nan. The sound ones stand in a circle, in which straight lines
+    Runs that are no optima are in no pair: their rows are nan. The others stand in a circle, in which straight lines
     lead from each to its nearest neighbours, so that each is in equally many pairs.
 
     Args:
@@ -197,7 +197,9 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     Returns:
         Comparisons over (seed, other); barriers over pairs and, as means, over seeds; loss and error over seeds.
     """
-    landscape, sound = optima.landscape, np.flatnonzero(~optima.diverged)
+    landscape, finite = optima.landscape, int((~optima.diverged).sum())
+    chosen = optima.fit(min(2, finite))
+    sound = np.flatnonzero(np.isin(optima.seeds, chosen.seeds))
     count, seeds = len(optima), np.asarray(optima.seeds)
     values = {name: np.full((count, count), np.nan) for name in COMPARISONS}
     values |= {name: np.full((count, len(SPLITS)), np.nan) for name in ("barrier", "loss", "error")}
@@ -205,7 +207,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     values["members"] = seeds[sound][pairs]
     values["pair_barrier"] = np.full((len(pairs), len(SPLITS)), np.nan)
     if len(sound):
-        kept = optima.sound().points
+        kept = chosen.points
         probabilities = landscape.predictions(kept, "test")
         for name, compare in COMPARISONS.items():
             values[name][np.ix_(sound, sound)] = compare(probabilities if name in FUNCTIONS else kept)

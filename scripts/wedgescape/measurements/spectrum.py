@@ -35,7 +35,7 @@ class Settings(Section):
     Loss and curvature at random points are measured against their distance from the origin.
     """
 
-    seeds: Count = key(4, "Number of optima to measure (the first N seeds that did not diverge).", smoke=2)
+    seeds: Count = key(4, "Number of optima to measure (the first N seeds that are optima).", smoke=2)
     top: Count = key(
         40,
         "Largest eigenvalues that are found one by one and counted exactly; at most all there are.",
@@ -105,7 +105,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> dict[str, xr.Dat
     Returns:
         `density` (`spectra_at`) and `radii` (`at_random_points`).
     """
-    sound = optima.sound()
+    sound = optima.fit()
     norm = float(np.linalg.norm(sound.starts.cpu().numpy(), axis=1).mean())
     parts = {
         "density": spectra_at(sound.first(settings.seeds), settings),

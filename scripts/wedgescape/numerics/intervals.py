@@ -7,7 +7,7 @@ their own; sets count only where no two share a seed; test examples are drawn as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -167,7 +167,8 @@ class Intervals:
         """Return the mean over pairs of seeds, with the jackknife that deletes one seed at a time.
 
         The interval is Student's t with n - 1 degrees of freedom for n seeds. Where seeds have effects of their own,
-        pairs that share one are alike, and an interval over pairs would be too short.
+        pairs that share one are alike, and an interval over pairs would be too short. Pairs of which no two share a
+        seed are independent: then it is Student's t over pairs, since the jackknife's would be half as wide again.
 
         Args:
             values: (pair,), nan where there is none.
@@ -177,6 +178,8 @@ class Intervals:
         kept = np.isfinite(values)
         values, members = values[kept], members[kept]
         seeds = np.unique(members)
+        if len(seeds) == members.size:
+            return self.mean(values, "pair")
         estimate = float(values.mean()) if len(values) else np.nan
         without = [values[(members != seed).all(1)] for seed in seeds]
         means = [part.mean() if len(part) else np.nan for part in without]
@@ -251,7 +254,10 @@ class Intervals:
             y: (setting, seed), another.
             strata: the settings of each stratum, at least three in each; all of them are one by default.
         """
-        return self.mean(rank_correlations(x, y, strata).mean(0))
+        found = self.mean(rank_correlations(x, y, strata).mean(0))
+        if not np.isfinite(found.low):
+            return found
+        return replace(found, low=max(-1.0, found.low), high=min(1.0, found.high))  # others cannot occur
 
     def bounds(self, values, censored, unit: str = "seed") -> Estimate:
         """Return the mean of values of which some are only bounds.
