@@ -252,7 +252,7 @@ def test_other_rules_take_a_start_and_figures_a_little_more(study):
 def test_ensembles_count_more_with_more_members(study):
     study.config["base_seeds"] = 60  # enough for as many groups
     few = sum(work(study, "measure_ensembles").values())
-    study.config["ensembles"]["members"] = 4
+    study.config["ensembles"]["members"] = 5
     assert sum(work(study, "measure_ensembles").values()) > few
     assert ensembles.PLACES > 0
 

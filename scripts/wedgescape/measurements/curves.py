@@ -36,7 +36,7 @@ class Settings(Section):
     )
     bends: Count = key(1, "Points at which a chain bends; all of a chain but its ends is trained.")
     pairs: Count = key(
-        6,
+        12,
         "Random pairs of optima, at most, of which every optimum is in equally many; all pairs, if there are fewer.",
         smoke=2,
     )
