@@ -133,6 +133,7 @@ def measure(optima: AllOptima, settings: Settings = Settings()) -> xr.Dataset:
     Raises:
         InputError: if fewer runs are fit than the largest m.
     """
+    settings = settings.model_copy(update={"sizes": [size for size in settings.sizes if size <= len(optima)]})
     sound, sizes, bounds = optima.fit(at_least=max(settings.sizes)), settings.sizes, [0.0, *sorted(settings.bounds)]
     sides = {
         **{"size": len(sizes), "set": settings.sets, "kind": len(KINDS), "bound": len(bounds), "region": len(REGIONS)},
@@ -242,7 +243,8 @@ def _vertices(optima: Optima, corners: Tensor, seeds: Sequence[int], number: int
         drawn = random_directions(*corners.shape, "simplex vertices", len(seeds), number).to(corners)
         at = {seed: place for place, seed in enumerate(optima.seeds)}
         found["random"] = drawn * corners.norm(dim=1, keepdim=True)
-        found["initialisation"] = optima.starts[[at[seed] for seed in seeds]]
+        if "theta_init" in optima.weights:  # unknown of networks that were trained elsewhere
+            found["initialisation"] = optima.starts[[at[seed] for seed in seeds]]
     return found
 
 
