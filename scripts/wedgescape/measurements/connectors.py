@@ -99,6 +99,13 @@ def draw_sets(seeds: Sequence[int], size: int, count: int) -> list[list[int]]:
     return [sorted(order[place : place + size]) for place in places]
 
 
+def of_at_most(count: int, settings: Section) -> Section:
+    """Return settings whose default sizes exceed no number of optima; sizes that were asked for stay."""
+    if "sizes" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"sizes": [size for size in settings.sizes if size <= count]})
+
+
 def outsiders(sets: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[int | None]:
     """Return for each set the seed that follows its last one and is not in it; None for a set of all seeds."""
     seeds, found = list(seeds), []
@@ -160,7 +167,7 @@ def measure(optima: Optima, settings: Settings = Settings(), everyone: AllOptima
         InputError: if fewer runs stayed finite than the largest m.
     """
     everyone = optima if everyone is None else everyone
-    settings = settings.model_copy(update={"sizes": [size for size in settings.sizes if size <= len(everyone)]})
+    settings = of_at_most(len(everyone), settings)
     sound, joinable = optima.fit(at_least=min(JOINED, len(optima))), everyone.fit(at_least=max(settings.sizes))
     points, joined = sound.points, min(JOINED, len(sound))
     circle = torch.stack([points.roll(-shift, 0) for shift in range(joined)], 1)  # (K, joined, P)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from wedgescape.errors import InputError
@@ -33,6 +32,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: there is no such file")
     try:
         if path.suffix == ".safetensors":
+            from safetensors.torch import load_file  # the other formats do without this package
+
             return load_file(path)
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
