@@ -1,7 +1,7 @@
 """Draw curves between pairs of optima beside the straight lines: Bezier curves and polygonal chains.
 
 (a) The training loss, (b) the test error and (c) the norm of the weights along the curves; thin lines are pairs, thick
-ones their mean, bands the bootstrap interval of the mean. (d) Barriers and (e) lengths: dots are pairs, diamonds means
+ones their mean, bands the interval of the mean. (d) Barriers and (e) lengths: dots are pairs, diamonds means
 with their intervals. A barrier is the largest excess of the loss over the line between the ends' losses; it is zero if
 the loss exceeds that line nowhere.
 """

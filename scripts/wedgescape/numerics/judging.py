@@ -91,7 +91,8 @@ def verdict(estimate: Estimate, rule: Rule, corrected: float, confidence: float 
     if not np.isfinite(estimate.estimate):
         return "undecided", "nothing to estimate from"
     if estimate.units < FEWEST_UNITS:
-        return "undecided", f"{estimate.units} independent units ({estimate.unit}); a verdict needs {FEWEST_UNITS}"
+        units = "unit" if estimate.units == 1 else "units"
+        return "undecided", f"{estimate.units} independent {units} ({estimate.unit}); a verdict needs {FEWEST_UNITS}"
     found = tests(estimate, rule)
     best = min(found, key=found.__getitem__)
     alpha = 1 - confidence
