@@ -123,13 +123,16 @@ class NetworkLandscape(networks.NetworkLandscape):
 
     def evaluate(self, points: Tensor, split: str = "train") -> dict[str, Tensor]:
         """See `networks.NetworkLandscape.evaluate`; nan for the test split where there is none."""
-        return super().evaluate(points, split) if split in self.splits else self._unknown(len(points))
+        return self._unknown(len(points)) if self._lacks(split) else super().evaluate(points, split)
 
     def evaluate_combinations(self, vectors: Tensor, shares: Tensor, split: str = "train") -> dict[str, Tensor]:
         """See `Landscape.evaluate_combinations`; nan for the test split where there is none."""
-        if split in self.splits:
-            return super().evaluate_combinations(vectors, shares, split)
-        return self._unknown(len(shares))
+        if self._lacks(split):
+            return self._unknown(len(shares))
+        return super().evaluate_combinations(vectors, shares, split)
+
+    def _lacks(self, split: str) -> bool:
+        return split == "test" and split not in self.splits
 
     def _unknown(self, count: int) -> dict[str, Tensor]:
         return {name: torch.full((count,), torch.nan, device=self.device) for name in ("loss", "accuracy")}
