@@ -522,7 +522,9 @@ def test_a_measurement_reaches_the_functions_that_it_needs():
 
 
 # The catalogue reads settings from a file; a job imports the file whose functions are its roots; a plan is no result.
-LOOKS_UP = {"catalogue.py": {"exec"}, "arguments.py": {"import_module"}, "planning.py": {"import_module"}}
+# Public names are imported at their first use; the library itself names modules in full.
+LOOKS_UP = {"catalogue.py": {"exec"}}
+LOOKS_UP |= {file: {"import_module"} for file in ("arguments.py", "planning.py", "__init__.py")}
 
 
 def test_every_room_is_a_package():

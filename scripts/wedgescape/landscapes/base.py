@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -103,6 +105,31 @@ class Landscape(ABC):
     def hessian_at(self, point: Tensor) -> Callable[[Tensor], Tensor]:
         """Return `hvp` at a point (P,) as a linear map (V, P) -> (V, P), for many calls there."""
         return partial(self.hvp, point)
+
+    def hessian_operator(self, point: Tensor) -> LinearOperator:
+        """Return the Hessian of the training loss at a point (P,) for scipy: a symmetric operator (P, P), float64.
+
+        Products are computed in the landscape's own precision.
+
+        >>> import torch
+        >>> from scipy.sparse.linalg import eigsh
+        >>> from wedgescape.landscapes.base import Landscape
+        >>> class Bowl(Landscape):
+        ...     dim = 3
+        ...     def losses(self, points, split="train"):
+        ...         return (points**2 @ torch.tensor([1.0, 2.0, 4.0])) / 2
+        >>> eigsh(Bowl().hessian_operator(torch.zeros(3)), 1)[0].round(3).tolist()
+        [4.0]
+        """
+        hessian = self.hessian_at(point.detach().to(self.device))
+
+        def products(columns: np.ndarray) -> np.ndarray:
+            """(P,) or (P, V) -> the same."""
+            rows = torch.from_numpy(np.ascontiguousarray(columns.T)).reshape(-1, len(point))
+            return hessian(rows.to(self.device, point.dtype)).double().cpu().numpy().T.reshape(columns.shape)
+
+        shape = (len(point), len(point))
+        return LinearOperator(shape, products, products, products, np.float64, products)
 
 
 def combine(shares: Tensor, vectors: Tensor) -> Tensor:

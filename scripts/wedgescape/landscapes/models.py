@@ -7,6 +7,7 @@ exchanged: `nn.Dropout`, which draws from a global stream, and batch norm, whose
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import inspect
 import math
@@ -197,6 +198,39 @@ def build(model: dict, input_shape: tuple[int, int, int], classes: int, seed: in
         text = f"model.file: {own}: {model['name']} maps 2 images of shape {input_shape} to {found}"
         raise InputError(f"{text}. It must be (2, {classes}): one logit per class")
     return module
+
+
+def adapted(module: nn.Module) -> nn.Module:
+    """Return a copy of a trained network that can be a landscape; the network itself is not changed.
+
+    The copy is on the CPU, in evaluation mode and in float32. Dropouts and batch norms are exchanged. Frozen parameters
+    (`requires_grad=False`) become buffers: they keep their values and are no directions.
+
+    Raises:
+        InputError: if the network cannot be copied, has no parameter to move along, or one of them is complex.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise InputError(f"{type(module).__name__} is compiled by torch.jit; give the module that it was made from")
+    module = getattr(module, "_orig_mod", module)  # of torch.compile
+    for name, one in module.named_parameters():
+        if nn.parameter.is_lazy(one):
+            raise InputError(f"parameter {name} has no shape yet; pass a batch through the network first")
+        if one.is_complex():
+            raise InputError(f"parameter {name} is complex; weights must be real numbers")
+    try:
+        network = copy.deepcopy(module).cpu().float().eval()
+    except (RuntimeError, TypeError) as error:  # weights that are computed, such as those of the old weight_norm
+        raise InputError(f"{type(module).__name__} cannot be copied: {type(error).__name__}: {error}") from error
+    network = _exchange(network)
+    for layer in network.modules():
+        for name, one in list(layer._parameters.items()):
+            if one is not None and not one.requires_grad:
+                del layer._parameters[name]
+                layer.register_buffer(name, one.detach())
+    if not any(True for _ in network.parameters()):
+        text = f"{type(module).__name__} has no trainable parameter"
+        raise InputError(f"{text}; frozen ones (requires_grad=False) are not moved along")
+    return network
 
 
 def flat(module: nn.Module) -> Tensor:

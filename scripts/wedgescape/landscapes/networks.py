@@ -327,7 +327,7 @@ class NetworkLandscape(Landscape):
                 labels[chosen],
                 tuple(mask[k] for mask in masks),
             )
-            rows.append(self._flatten(torch.autograd.grad(loss, leaves)))
+            rows.append(self._flatten(torch.autograd.grad(loss, leaves, materialize_grads=True)))
         return torch.cat(rows)
 
     def _batched_gradients(self, points, images, labels, masks) -> Tensor:
@@ -338,7 +338,7 @@ class NetworkLandscape(Landscape):
         leaves = self._leaves(points)
         losses = vmap(self._noisy_loss)(leaves, images, labels, masks)
         # The losses share nothing, so the gradient of their sum holds the gradient of each.
-        return self._flatten(torch.autograd.grad(losses.sum(), leaves))
+        return self._flatten(torch.autograd.grad(losses.sum(), leaves, materialize_grads=True))
 
     def _leaves(self, points: Tensor) -> tuple[Tensor, ...]:
         return tuple(part.detach().requires_grad_() for part in self._unpack(points))
@@ -389,7 +389,8 @@ class NetworkLandscape(Landscape):
 
     def _chunk_gradients(self, points: Tensor, part: slice) -> Tensor:
         leaves = self._leaves(points)
-        return self._flatten(torch.autograd.grad(self._full_losses(leaves, part).sum(), leaves))
+        losses = self._full_losses(leaves, part)
+        return self._flatten(torch.autograd.grad(losses.sum(), leaves, materialize_grads=True))
 
     def hvp(self, point: Tensor, vectors: Tensor) -> Tensor:
         """See `Landscape.hvp`; over the whole training split."""
@@ -421,7 +422,7 @@ class NetworkLandscape(Landscape):
         leaves = [one[0].requires_grad_() for one in self._unpack(point[None])]
         images, labels = self.splits["train"]
         loss = cross_entropy(self._logits(leaves, images[part]), labels[part], reduction="sum") / self.examples
-        slopes = torch.autograd.grad(loss, leaves, create_graph=True)
+        slopes = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
         gradient = torch.cat([slope.flatten() for slope in slopes])
 
         def products(vectors: Tensor) -> Tensor:

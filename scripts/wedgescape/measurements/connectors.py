@@ -99,6 +99,13 @@ def draw_sets(seeds: Sequence[int], size: int, count: int) -> list[list[int]]:
     return [sorted(order[place : place + size]) for place in places]
 
 
+def of_at_most(count: int, settings: Section) -> Section:
+    """Return settings whose default sizes exceed no number of optima; sizes that were asked for stay."""
+    if "sizes" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"sizes": [size for size in settings.sizes if size <= count]})
+
+
 def outsiders(sets: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[int | None]:
     """Return for each set the seed that follows its last one and is not in it; None for a set of all seeds."""
     seeds, found = list(seeds), []
@@ -112,14 +119,15 @@ def null_starts(optima: Optima, sets: Sequence[Sequence[int]], size: int) -> dic
     """Return where the search for each set's centre starts as a null: name -> (n, P).
 
     `random` is a Gaussian point, rescaled to the mean norm of the set's optima. `initialisation` is the
-    initialisation of a network outside the set; it is left out where a set has all seeds.
+    initialisation of a network outside the set; it is left out where a set has all seeds, or where initialisations are
+    unknown.
     """
     by_seed, at = optima.by_seed, {seed: place for place, seed in enumerate(optima.seeds)}
     norms = torch.stack([torch.stack([by_seed[seed] for seed in members]).norm(dim=1).mean() for members in sets])
     drawn = [random_directions(1, optima.landscape.dim, "connector start", size, number) for number in range(len(sets))]
     found = {"random": norms[:, None] * torch.cat(drawn).to(norms)}
     others = outsiders(sets, optima.seeds)
-    if None not in others:
+    if None not in others and "theta_init" in optima.weights:  # unknown of networks that were trained elsewhere
         found["initialisation"] = optima.starts[[at[seed] for seed in others]]
     return found
 
@@ -159,6 +167,7 @@ def measure(optima: Optima, settings: Settings = Settings(), everyone: AllOptima
         InputError: if fewer runs stayed finite than the largest m.
     """
     everyone = optima if everyone is None else everyone
+    settings = of_at_most(len(everyone), settings)
     sound, joinable = optima.fit(at_least=min(JOINED, len(optima))), everyone.fit(at_least=max(settings.sizes))
     points, joined = sound.points, min(JOINED, len(sound))
     circle = torch.stack([points.roll(-shift, 0) for shift in range(joined)], 1)  # (K, joined, P)

@@ -14,7 +14,7 @@ from wedgescape.landscapes.base import SPLITS, Landscape
 from wedgescape.landscapes.operations import Case, Step, Work, evaluations
 from wedgescape.landscapes.simplexes import REGIONS, SimplexLandscape, draw_positions
 from wedgescape.landscapes.spans import random_directions
-from wedgescape.measurements.connectors import draw_sets, outsiders
+from wedgescape.measurements.connectors import draw_sets, of_at_most, outsiders
 from wedgescape.measurements.similarity import disagreement
 from wedgescape.numerics.intervals import Estimate, Intervals
 from wedgescape.numerics.judging import Claim, only_fit
@@ -133,6 +133,7 @@ def measure(optima: AllOptima, settings: Settings = Settings()) -> xr.Dataset:
     Raises:
         InputError: if fewer runs are fit than the largest m.
     """
+    settings = of_at_most(len(optima), settings)
     sound, sizes, bounds = optima.fit(at_least=max(settings.sizes)), settings.sizes, [0.0, *sorted(settings.bounds)]
     sides = {
         **{"size": len(sizes), "set": settings.sets, "kind": len(KINDS), "bound": len(bounds), "region": len(REGIONS)},
@@ -242,7 +243,8 @@ def _vertices(optima: Optima, corners: Tensor, seeds: Sequence[int], number: int
         drawn = random_directions(*corners.shape, "simplex vertices", len(seeds), number).to(corners)
         at = {seed: place for place, seed in enumerate(optima.seeds)}
         found["random"] = drawn * corners.norm(dim=1, keepdim=True)
-        found["initialisation"] = optima.starts[[at[seed] for seed in seeds]]
+        if "theta_init" in optima.weights:  # unknown of networks that were trained elsewhere
+            found["initialisation"] = optima.starts[[at[seed] for seed in seeds]]
     return found
 
 
