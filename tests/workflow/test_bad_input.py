@@ -40,7 +40,7 @@ def run(project, config: dict) -> str:
         pytest.param({"data": {"train_examples": 5000}}, ["data.train_examples", "5000", "1437"], marks=slow),
         pytest.param({"device": "mps"}, ["device", "mps", "auto, cpu"], marks=slow),
         ({"model": {"file": "absent.py", "name": "Net"}}, ["absent.py", "no such file"]),
-        ({"connectors": {"sizes": [9]}}, ["connectors.sizes", "9", "at most seeds, 4"]),
+        ({"connectors": {"sizes": [9]}}, ["connectors.sizes", "9", "at most base_seeds, 4"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

