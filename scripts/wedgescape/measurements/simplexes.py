@@ -75,7 +75,7 @@ VARIABLES = {
     ),
     "displacement": Variable(KIND, "largest displacement of a control point, over its two optima's distance", "1"),
     "log_volume": Variable(KIND, "ln of the volume over that of the linear simplex", "1"),
-    "dimension": Variable(KIND, "principal directions with 99 % of the variance of uniform positions"),
+    "dimension": Variable(KIND, "principal directions with 99 % of the variance of uniform positions", "1"),
     "hub_loss": Variable(
         (*SETS, "region", "split", "position"), "the same as loss with a further optimum as every control point", "nat"
     ),
