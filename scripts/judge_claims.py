@@ -19,7 +19,7 @@ with job(snakemake):
         for file in catalogue().claiming
         for claim in imported(file).claims(**arguments(file, "claims", snakemake))
     ]
-    rules, section = RuleBook(**snakemake.params.job["rules"]), snakemake.params.job["sections"]["claims"]
+    rules, section = RuleBook.read(snakemake.params.job["rules"]), snakemake.params.job["sections"]["claims"]
     rows, specifications = judge(found, rules, Intervals(section["confidence"], section["resamples"]))
     confirmation = pd.read_csv(snakemake.input.confirmation) if snakemake.input.get("confirmation") else None
     table = as_table(rows, confirmation)

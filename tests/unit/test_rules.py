@@ -7,7 +7,7 @@ import yaml
 
 from wedgescape.errors import InputError
 from wedgescape.study.catalogue import catalogue
-from wedgescape.study.rules import Rule, load_rules
+from wedgescape.study.rules import Rule, RuleBook, load_rules
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RULE = {"sentence": "It rises with {width}", "kind": "ours", "family": "tunnels", "wanted": "above", "threshold": 1.0}
@@ -79,6 +79,11 @@ def test_a_file_that_holds_no_rules_is_refused(tmp_path, text):
         load_rules(tmp_path / "rules.yaml", [])
     with pytest.raises(InputError, match="cannot be read"):
         load_rules(tmp_path / "none.yaml", [])
+
+
+def test_a_book_comes_back_from_what_a_job_is_given():
+    book = load_rules(REPOSITORY / "config/rules.yaml", catalogue().claims)
+    assert RuleBook.read(book.model_dump()) == book
 
 
 def test_rules_are_frozen():

@@ -58,6 +58,11 @@ class RuleBook(Section):
     words: dict[str, str] = key({}, "What measurements fill into sentences -> how that is said.")
     claims: dict[str, Rule] = key(help="Name of each claim -> its rule.")
 
+    @classmethod
+    def read(cls, given: Mapping) -> RuleBook:
+        """Return the book that `model_dump` has written."""
+        return cls(**{**given, "claims": {name: Rule(**rule) for name, rule in given["claims"].items()}})
+
     def sentence(self, name: str, names: Mapping[str, object]) -> str:
         """Return the sentence of a claim.
 
