@@ -71,6 +71,26 @@ def test_libraries_have_as_many_threads_as_the_job(ran, tmp_path, threads):
     assert set(json.loads((tmp_path / "seen.json").read_text())) == {threads}
 
 
+def test_jobs_that_end_while_others_start_keep_their_exit_codes(tmp_path):
+    """Threads start and wait for jobs at the same time, as Snakemake does."""
+    (tmp_path / "job.py").write_text("import sys; sys.exit(3)")
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from wedgescape.cluster import warm_starts\n"
+        'warm_starts.LIBRARIES = ("threadpoolctl",)\n'
+        "def run(_number):\n"
+        f"    process = warm_starts.start({str(tmp_path / 'job.py')!r}, 1, {{}})\n"
+        "    process.join()\n"
+        "    return process.exitcode\n"
+        "with ThreadPoolExecutor(6) as pool:\n"
+        "    print(sorted(set(pool.map(run, range(150)))))\n"
+    )
+    known = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
+    done = subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[3]"
+
+
 def test_each_job_starts_on_its_own_where_that_is_asked_for(monkeypatch):
     monkeypatch.setenv("WEDGESCAPE_COLD", "1")
     assert not warm_starts.possible()

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from multiprocessing import connection
 from multiprocessing.context import ForkServerProcess
 
 # What a job's code imports and what takes long. None of them starts a thread or looks for a GPU when it is imported.
@@ -23,7 +24,7 @@ LIBRARIES = ("torch", "torchmetrics", "xarray", "zarr", "scipy.stats", "scipy.op
 LIBRARIES += ("seaborn", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "fontTools.subset")
 LIBRARIES += ("snakemake.iocontainers", "snakemake.logging", "threadpoolctl")
 
-_starting = threading.Lock()
+_reading = threading.Lock()
 
 
 def possible() -> bool:
@@ -45,12 +46,24 @@ def start(script: str, threads: int, environment: Mapping[str, str]) -> ForkServ
     Raises:
         OSError: if the server cannot be started.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*LIBRARIES])
-    process = context.Process(target=_run, args=(script, threads, dict(os.environ) | dict(environment)), name=script)
-    with _starting, _main_unseen():
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*LIBRARIES])
+    process = _Job(target=_run, args=(script, threads, dict(os.environ) | dict(environment)), name=script)
+    with _reading, _main_unseen():
         process.start()
     return process
+
+
+class _Job(ForkServerProcess):
+    """A process whose exit code is read once.
+
+    Starting a process looks whether others have ended, and reads their exit codes. Were one of them waited for in
+    another thread just then, that thread would find nothing left to read, and take the job for killed.
+    """
+
+    def join(self, timeout: float | None = None) -> None:
+        if connection.wait([self.sentinel], timeout):
+            with _reading:
+                super().join()
 
 
 @contextlib.contextmanager
