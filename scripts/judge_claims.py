@@ -21,7 +21,7 @@ with job(snakemake):
     ]
     rules, section = RuleBook.read(snakemake.params.job["rules"]), snakemake.params.job["sections"]["claims"]
     rows, specifications = judge(found, rules, Intervals(section["confidence"], section["resamples"]))
-    confirmation = pd.read_csv(snakemake.input.confirmation) if snakemake.input.get("confirmation") else None
+    confirmation = pd.read_csv(snakemake.input.confirmation[0]) if snakemake.input.get("confirmation") else None
     table = as_table(rows, confirmation)
     write_table(table, snakemake.output.table)
     write_table(as_specifications(specifications), snakemake.output.specifications)

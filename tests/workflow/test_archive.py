@@ -112,7 +112,8 @@ def test_it_is_sound_and_tells_where_each_figure_came_from(archived):
     told = {figure.name: figure for figure in checks.figures(archived.folder / ARCHIVE)}
     assert sorted(told) == figures()
     assert told["tunnels"].seeds == [0, 1, 2, 3]
-    assert {job[0] for job in told["tunnels"].jobs} == {"plot_tunnels", "measure_tunnels", "train", "prepare_data"}
+    measured = {"measure_tunnels", "measure_balanced", "measure_dimension"}
+    assert {job[0] for job in told["tunnels"].jobs} == {"plot_tunnels", *measured, "train", "prepare_data"}
     assert len(told["tunnels"].stores) == 3 + 3 + 1  # tunnels and weights of three settings, and the data
     assert told["wedges"].stores == {}
     said = verify(archived, check=True)

@@ -168,7 +168,8 @@ def test_two_studies_stand_side_by_side(tmp_path):
     targets = ("a/b/results/smoke/figures/tunnels.pdf", "c/results/second/figures/training.pdf")
     said = project.snakemake("--cores", "2", "--dry-run", "--", *targets).stdout
     assert jobs_in(said) == {
-        "first_prepare_data": 1, "first_train": 3, "first_measure_tunnels": 3, "first_plot_tunnels": 1,
+        "first_prepare_data": 1, "first_train": 4, "first_measure_tunnels": 4, "first_plot_tunnels": 1,
+        "first_measure_balanced": 4, "first_measure_dimension": 1,
         "second_prepare_data": 1, "second_train": 1, "second_measure_training": 1, "second_plot_training": 1,
     }  # fmt: skip
 

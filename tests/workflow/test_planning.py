@@ -51,7 +51,7 @@ def test_all_jobs_are_in_the_plan(smoke_plan, smoke_project):
     folder = smoke_project.folder / "results/smoke/benchmarks"
     found = {file.relative_to(folder).parts[0].removesuffix(".tsv") for file in benchmarks(smoke_project)}
     assert set(jobs_of(smoke_plan)) == found
-    assert jobs_of(smoke_plan)["train"] == 9
+    assert jobs_of(smoke_plan)["train"] == 12
 
 
 def test_nothing_is_left_of_a_finished_study(smoke_project):

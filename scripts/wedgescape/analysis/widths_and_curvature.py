@@ -46,7 +46,8 @@ def claims(curvature: AlongSweeps, tunnels: AlongSweeps, intervals: Intervals) -
         if not found:
             continue
         first, *others = found
-        sweeps = [np.nanmean(rank_correlations(part[name], part["width"])) for part in data[own].values()]
+        by_sweep = [rank_correlations(part[name], part["width"]) for part in data[own].values()]
+        sweeps = [np.nanmean(one) for one in by_sweep if np.isfinite(one).any()]
         agreeing = sum(np.sign(sweep) == np.sign(found[first].estimate) for sweep in sweeps)
         yield Claim(
             f"flat_{name}",
