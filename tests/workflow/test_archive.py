@@ -114,7 +114,8 @@ def test_it_is_sound_and_tells_where_each_figure_came_from(archived):
     assert told["tunnels"].seeds == [0, 1, 2, 3]
     measured = {"measure_tunnels", "measure_balanced", "measure_dimension"}
     assert {job[0] for job in told["tunnels"].jobs} == {"plot_tunnels", *measured, "train", "prepare_data"}
-    assert len(told["tunnels"].stores) == 3 + 3 + 1  # tunnels and weights of three settings, and the data
+    settings = 4  # in each the networks, their tunnels, and those of balanced layers
+    assert len(told["tunnels"].stores) == 3 * settings + 2  # what dimension alone makes, and the data
     assert told["wedges"].stores == {}
     said = verify(archived, check=True)
     assert all(f"\n{name}\n" in f"\n{said}" for name in figures())
