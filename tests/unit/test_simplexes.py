@@ -102,8 +102,6 @@ def test_two_vertices_give_the_quadratic_bezier_curve(quadratic, points):
 
 def test_parts_of_a_simplex_are_simplexes(simplex, moved, members):
     """On the edge between two vertices the other control points have no share."""
-    if members == 2:
-        pytest.skip("the edge is the simplex")
     t = torch.linspace(0, 1, 5, dtype=DOUBLE)
     places = torch.zeros(5, members, dtype=DOUBLE)
     places[:, 0], places[:, 1] = 1 - t, t
