@@ -14,6 +14,12 @@ from wedgescape.cluster import warm_starts
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+def python(code: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run code in a process of its own, which finds the library."""
+    known = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")} | environment
+    return subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, text=True, timeout=240)
+
+
 @pytest.fixture
 def ran(tmp_path):
     """Run scripts one after the other in a process of their own; their exit codes, and the process that ran them."""
@@ -33,8 +39,7 @@ def ran(tmp_path):
             "    codes.append(process.exitcode)\n"
             "print(json.dumps(codes))\n"
         )
-        known = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
-        done = subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, text=True, timeout=120)
+        done = python(code)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1]), done
 
@@ -85,8 +90,7 @@ def test_jobs_that_end_while_others_start_keep_their_exit_codes(tmp_path):
         "with ThreadPoolExecutor(6) as pool:\n"
         "    print(sorted(set(pool.map(run, range(150)))))\n"
     )
-    known = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
-    done = subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, text=True, timeout=240)
+    done = python(code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[3]"
 
@@ -102,6 +106,5 @@ def test_a_server_that_cannot_listen_is_told_as_an_error_of_the_system(ran, tmp_
     long = tmp_path / ("n" * 100)  # a socket's name has at most 107 characters
     long.mkdir()
     code = "from wedgescape.cluster import warm_starts\nwarm_starts.start('script.py', 1, {})"
-    known = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts"), "TMPDIR": str(long)}
-    done = subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, text=True, timeout=120)
+    done = python(code, TMPDIR=str(long))
     assert done.stderr.splitlines()[-1].startswith("OSError: ")
