@@ -25,8 +25,8 @@ PANELS = {
     "top_eigenvalue": "top eigenvalue (nats / weight²)",
     "trace": "trace (nats / weight²)",
     "large_scale": "large-scale curvature (nats / rad²)",
-    "norm": "norm of the weights",
-    "test_error": "test error",
+    "norm": "norm of the optimum (weights)",
+    "test_error": "test error (fraction)",
 }
 COLOURS = {"base": style.FAINT, **style.METHODS}
 LOGARITHMIC = ("top_eigenvalue", "trace")
