@@ -119,7 +119,7 @@ class Run:
         wait_for(lambda: self.process.poll() is None and len(list(checkpoints.glob("*.pt"))) == len(TRAININGS))
         return next(job["number"] for job in queue() if job["state"] == "RUNNING" and "rule_train" in job["what"])
 
-    def ends(self, seconds: float = 240.0) -> int:
+    def ends(self, seconds: float = 600.0) -> int:
         return self.process.wait(seconds)
 
     def kill(self, number: signal.Signals) -> None:
@@ -134,7 +134,7 @@ class Cluster:
         (project.folder / "fault.yaml").write_text(STUDY)
 
     def start(self, *arguments: str, target: str = TARGET) -> Run:
-        quick = ("--slurm-init-seconds-before-status-checks", "8")
+        quick = ("--slurm-init-seconds-before-status-checks", "4")
         return Run(self.project, *quick, "--configfile", "fault.yaml", *arguments, "--", target)
 
     def jobs(self) -> Counter:

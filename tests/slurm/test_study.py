@@ -11,6 +11,9 @@ from .conftest import SETTING, Cluster, Run, accounted
 
 MODELS = "results/fault/tables/models.csv"  # by one job, which asks for what a training asks for
 SMOKE = ("--configfile", "config/smoke.yaml", "--slurm-init-seconds-before-status-checks", "2")
+# Trainings and measurements of every kind: of networks, of the toy model, of other stores alone.
+FIGURES = ("fitted_wedges", "hyperplanes", "planes", "simplexes", "wedges")
+TARGETS = ("--", "results/smoke/wedges/toy.zarr.zip", *(f"results/smoke/figures/{name}.pdf" for name in FIGURES))
 
 
 def digests(folder) -> dict[str, str]:
@@ -19,21 +22,21 @@ def digests(folder) -> dict[str, str]:
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def test_the_smoke_study_gives_the_same_bytes_as_on_one_machine(project, smoke_project):
-    planned = project.planned()
-    run = Run(project, *SMOKE)
-    assert run.ends(900) == 0, run.said.read_text()
+def test_a_study_gives_the_same_bytes_as_on_one_machine(project, smoke_project):
+    planned = project.planned(*TARGETS)
+    run = Run(project, *SMOKE, *TARGETS)
+    assert run.ends() == 0, run.said.read_text()
     made, wanted = (digests(folder.folder / "results/smoke") for folder in (project, smoke_project))
-    assert len(wanted) > 60
-    assert made == wanted
-    assert "Nothing to be done" in project.smoke().stdout
+    assert len(made) > 25
+    assert made == {name: wanted[name] for name in made}
+    assert "Nothing to be done" in project.smoke(*TARGETS).stdout
 
     jobs = accounted(project)
     assert {job["State"] for job in jobs} == {"COMPLETED"}
     seen = Counter(job["rule"] for job in jobs)
     of_stores = {name for name, file in catalogue().measurements.items() if not (needs_networks(file) or is_toy(file))}
     assert of_stores >= {"training", "fitted_wedges"}
-    local = {"prepare_data", "judge_claims", *(f"measure_{name}" for name in of_stores)}
+    local = {"prepare_data", *(f"measure_{name}" for name in of_stores)}
     wanted = {rule: count for rule, count in planned.items() if rule not in local and not rule.startswith("plot_")}
     assert seen == wanted
     without = {job["rule"] for job in jobs if "gres/gpu=1" not in job["AllocTRES"]}

@@ -18,11 +18,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from multiprocessing import connection
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 
 # What a job's code imports and what takes long. None of them starts a thread or looks for a GPU when it is imported.
 LIBRARIES = ("torch", "torchmetrics", "xarray", "zarr", "scipy.stats", "scipy.optimize", "sklearn.linear_model")
 LIBRARIES += ("seaborn", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "fontTools.subset")
-LIBRARIES += ("snakemake.iocontainers", "snakemake.logging", "threadpoolctl")
+LIBRARIES += ("snakemake.iocontainers", "snakemake.logging", "threadpoolctl", "wedgescape.cluster.preloaded")
 
 _reading = threading.Lock()
 
@@ -47,9 +48,10 @@ def start(script: str, threads: int, environment: Mapping[str, str]) -> ForkServ
         OSError: if the server cannot be started.
     """
     multiprocessing.get_context("forkserver").set_forkserver_preload([*LIBRARIES])
-    process = _Job(target=_run, args=(script, threads, dict(os.environ) | dict(environment)), name=script)
-    with _reading, _main_unseen():
-        process.start()
+    with _reading:
+        process = _Job(target=_run, args=(script, threads, dict(os.environ) | dict(environment)), name=script)
+        with _main_unseen(), _library_known():
+            process.start()
     return process
 
 
@@ -76,6 +78,20 @@ def _main_unseen() -> Iterator[None]:
     finally:
         if file is not None:
             main.__file__ = file
+
+
+@contextlib.contextmanager
+def _library_known() -> Iterator[None]:
+    """Tell a server that is about to start where this library is: Python 3.11 does not give it `sys.path`."""
+    folder, before = str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, before]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def _run(script: str, threads: int, environment: dict[str, str]) -> None:

@@ -17,6 +17,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.collections import PathCollection
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
@@ -414,9 +416,18 @@ def save(figure: Figure, outputs: Iterable[str | Path], dpi: int, name: str, met
         "Subject": f"study {metadata.get('study', '')}".strip(),
         "Keywords": json.dumps(metadata, sort_keys=True),
     }
-    kinds = {"pdf": (PDF_DPI, {"CreationDate": None}), "png": (dpi, {"Software": None})}
+
+    # `Figure.savefig` would draw each format twice, in order to lay out anew what is settled.
+    def write_pdf(file: Path) -> None:
+        FigureCanvasPdf(figure).print_pdf(file, metadata=said | {"CreationDate": None})
+
+    def write_png(file: Path) -> None:
+        FigureCanvasAgg(figure).print_png(file, metadata=said | {"Software": None})
+
+    kinds = {".pdf": (PDF_DPI, write_pdf), ".png": (dpi, write_png)}
     for path in map(Path, outputs):
-        kind = path.suffix.removeprefix(".")
-        resolution, unsaid = kinds[kind]
+        resolution, write = kinds[path.suffix]
         with whole_file(path) as beside:
-            figure.savefig(beside, format=kind, dpi=resolution, metadata={**said, **unsaid})
+            figure.set_dpi(resolution)
+            write(beside)
+    figure.set_dpi(LAYOUT_DPI)

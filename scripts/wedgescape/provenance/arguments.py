@@ -7,6 +7,7 @@ sections of the config.
 from __future__ import annotations
 
 import importlib
+from functools import cache
 
 import pandas as pd
 
@@ -88,10 +89,16 @@ def _stores(paths, place: str, context: dict):
     """Open a measurement's stores as their reader wants them (`study.places`)."""
     by_setting = {setting_of(path): path for path in ([paths] if isinstance(paths, str) else paths)}
     if place in ("AtSetting", "AtBase"):
-        return load_store(by_setting.get(context.get("base_setting"), next(iter(by_setting.values()))))
-    stores = {setting: load_store(by_setting[setting]) for setting in context["settings"][place]}
+        return _loaded(by_setting.get(context.get("base_setting"), next(iter(by_setting.values()))))
+    stores = {setting: _loaded(by_setting[setting]) for setting in context["settings"][place]}
     if place in SWEPT:
         return {sweep: along(stores, values) for sweep, values in context[SWEPT[place]].items()}
     if place == "OfMethods":
         return {method: stores[setting] for method, setting in context["methods"].items()}
     return stores
+
+
+@cache
+def _loaded(path: str):
+    """Return what is in a store. The claims of several files are made in one job, which reads each store once."""
+    return load_store(path)
