@@ -1,19 +1,30 @@
-"""Build every network of the study and pass two blank images through it; write what each of them is."""
+"""Build every network of the study, and try those of the user's own; write what each of them is."""
 
 import pandas as pd
 
-from wedgescape.landscapes import models
-from wedgescape.landscapes.networks import choose_device
+from wedgescape.landscapes import models, trials
+from wedgescape.landscapes.networks import choose_device, network_landscape
 from wedgescape.provenance.frame import job
 from wedgescape.stores.zarr_stores import open_store, write_table
 
 with job(snakemake):
-    choose_device(snakemake.params.job["sections"]["device"])
+    about = snakemake.params.job
+    choose_device(about["sections"]["device"])
     data = open_store(snakemake.input.data[0])
     shape, classes = tuple(data["images"].shape[1:]), int(data.attrs["classes"])
+    own = [model for model in about["models"] if model["file"]]
+    few = data.isel(
+        example=[n for split in ("train", "test") for n in (data["split"].values == split).nonzero()[0][:32]]
+    )
+    for model in own:
+        trials.check_seeds(model, shape, classes)
+        landscape = network_landscape(few, model, about["sections"]["device"])
+        trials.check_second_derivatives(landscape, model)
+        trials.check_dropout(landscape.module, model, about["dropout"])
+    trials.check_keys(own, shape, classes)
     rows = [
         {"model": model["name"], "width": model["width"], "depth": model["depth"], "parameters": len(weights)}
-        for model in snakemake.params.job["models"]
+        for model in about["models"]
         for weights in [models.flat(models.build(model, shape, classes))]
     ]
     write_table(pd.DataFrame(rows), snakemake.output[0])

@@ -299,7 +299,10 @@ def test_a_slower_way_is_taken_only_where_the_fast_one_fails(splits):
     of = wedgescape.NetworkLandscape.of
     assert of(plain({"name": "mlp", "width": 8, "depth": 2}), splits).strategy.stack
     assert of(plain({"name": "simple_cnn", "width": 4}), splits).strategy.rewritten
-    assert of(Viewing(), splits).strategy is PLAIN
+    viewing = of(Viewing(), splits).strategy
+    assert viewing.memory_format == torch.contiguous_format
+    assert (viewing.examples, viewing.rewritten) == (of(Line(), splits).strategy.examples, False) or viewing != PLAIN
+    assert of(Recurrent(), splits).strategy == PLAIN
 
 
 class Noisy(nn.Module):

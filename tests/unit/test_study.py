@@ -433,6 +433,10 @@ def test_number_that_yaml_reads_as_text_gets_a_hint_that_works(written, hint):
             ["sweeps.momentum: found 0 with training.nesterov: true; Nesterov momentum needs momentum > 0"],
         ),
         (
+            "training: {optimizer: adam}\nsweeps: {momentum: [0.5, 0.9]}",
+            ["sweeps.momentum: found with adam, which has no momentum; allowed: with sgd only"],
+        ),
+        (
             "model: {name: simple_cnn}\nsweeps: {depth: [1, 2]}",
             ["sweeps.depth: found with simple_cnn; allowed: with mlp only"],
         ),

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from wedgescape.errors import InputError
-from wedgescape.landscapes import models, networks
-from wedgescape.landscapes.base import Batch
-from wedgescape.landscapes.networks import PLAIN, Strategy, choose_device, choose_strategy
+from wedgescape.landscapes import models, networks, trials
+from wedgescape.landscapes.networks import Strategy, choose_device
 
 log = logging.getLogger("wedgescape")
 
 LOSSES = ("cross_entropy",)
-TRIED = 8  # examples on which a network is tried
-AGREEMENT = 1e-3  # of two ways to compute a value, relative to the largest
 PARTS = (tuple, list, Dataset, DataLoader)  # what a split may be
 EXAMPLE = "give data=(inputs, labels), or data={'train': (inputs, labels), 'test': (inputs, labels)}"
 
@@ -70,56 +63,11 @@ class NetworkLandscape(networks.NetworkLandscape):
         device = choose_device(device) if isinstance(device, str) else device
         splits = splits_of(data)
         network = models.adapted(module)
-        few = splits["train"][0][:TRIED]
+        few = splits["train"][0][: trials.TRIED]
         _check(network, few, splits)
-        tried = {"train": (few, splits["train"][1][:TRIED])}
         if "test" not in splits:
             log.warning("data: there is no test split, so its losses and accuracies are nan")
-        return cls(network, splits, device, cls._strategy(network, tried, device))
-
-    @classmethod
-    def _strategy(cls, network: nn.Module, splits: dict, device: torch.device) -> Strategy:
-        """Return the fast way to compute a network, if it computes the same as the plain one; otherwise the plain one.
-
-        Raises:
-            InputError: if the network cannot be differentiated.
-        """
-        weights = models.flat(network).nan_to_num(0, 0, 0).to(device)
-        points = torch.stack([weights, 0.9 * weights])
-        count = len(splits["train"][1])
-        batch = Batch(torch.arange(count, device=device).expand(2, -1), [], torch.zeros(2))
-
-        def values(strategy: Strategy) -> list[Tensor]:
-            one = cls(copy.deepcopy(network), splits, device, strategy)
-            return [one.losses(points), one.gradients(points), one.gradients(points, batch)]
-
-        def product(strategy: Strategy) -> Tensor:
-            return cls(copy.deepcopy(network), splits, device, strategy).hvp(weights, weights[None])
-
-        try:
-            wanted = values(PLAIN)
-        except Exception as error:  # a user's layers raise many kinds
-            text = f"{type(network).__name__} cannot be differentiated with respect to its weights"
-            raise InputError(f"{text}: {type(error).__name__}: {error}") from error
-        ways = [values]
-        try:
-            product(PLAIN)
-            ways.append(lambda strategy: [product(strategy)])
-            wanted.append(product(PLAIN))
-        except Exception as error:
-            log.warning("The network has no Hessian-vector products (%s: %s)", type(error).__name__, error)
-        fast = choose_strategy(device, network)
-        if splits["train"][0].ndim != 4:  # channels_last is a format of images
-            fast = replace(fast, memory_format=torch.contiguous_format, rewritten=False)
-        try:
-            found = [value for way in ways for value in way(fast)]
-        except Exception as error:
-            log.info("One network after another is computed, since together they cannot be (%s)", error)
-            return PLAIN
-        if all(map(_agree, found, wanted)):
-            return fast
-        log.info("One network after another is computed, since together they come out differently")
-        return PLAIN
+        return cls(network, splits, device, cls.tried(network, splits, device))
 
     def evaluate(self, points: Tensor, split: str = "train") -> dict[str, Tensor]:
         """See `networks.NetworkLandscape.evaluate`; nan for the test split where there is none."""
@@ -136,10 +84,6 @@ class NetworkLandscape(networks.NetworkLandscape):
 
     def _unknown(self, count: int) -> dict[str, Tensor]:
         return {name: torch.full((count,), torch.nan, device=self.device) for name in ("loss", "accuracy")}
-
-    def _products(self, point: Tensor, part: slice):
-        with sdpa_kernel(SDPBackend.MATH):  # no other kernel of attention has second derivatives
-            return super()._products(point, part)
 
     def of_model(self, model: dict) -> networks.NetworkLandscape:
         """Refuse: how a user's network would be built at another width is not known."""
@@ -205,12 +149,7 @@ def _check(network: nn.Module, few: Tensor, splits: dict[str, tuple[Tensor, Tens
     Raises:
         InputError: if it cannot be run, gives no logits, gives others the second time, or has too few for the labels.
     """
-    outputs, seen = _watched(network, few)
-    _again, seen_again = _watched(network, few)
-    for (layer, inputs, made), (_, inputs_again, made_again) in zip(seen, seen_again, strict=False):
-        if _equal(inputs, inputs_again) and not _equal(made, made_again):
-            text = f"{layer} gives other outputs for the same inputs, also in evaluation mode"
-            raise InputError(f"{text}; the loss must be a function of the weights, so take its noise out")
+    outputs = trials.check_evaluation(network, few)
     found = tuple(outputs.shape) if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(few):
         text = f"{type(network).__name__} maps inputs of shape {tuple(few.shape)} to {found}"
@@ -220,55 +159,3 @@ def _check(network: nn.Module, few: Tensor, splits: dict[str, tuple[Tensor, Tens
             text = f"data: labels of the {name} split are {int(labels.min())} to {int(labels.max())}"
             classes = outputs.shape[1]
             raise InputError(f"{text}; the network has {classes} outputs, so they must be 0 to {classes - 1}")
-
-
-@torch.no_grad()
-def _watched(network: nn.Module, inputs: Tensor):
-    """Return a network's outputs, and what each layer made of what: (layer, inputs, outputs), as they end.
-
-    Raises:
-        InputError: if it cannot be run; the message names the layer.
-    """
-    running, seen, hooks = [], [], []
-    for name, layer in network.named_modules():
-        kind = layer._get_name()
-        called = f"layer {name} ({kind})" if name else f"the network ({kind})"
-
-        def begin(_layer, _given, called=called) -> None:
-            running.append(called)
-
-        def end(_layer, given, made, called=called) -> None:
-            running.remove(called)
-            seen.append((called, _tensors(given), _tensors(made)))
-
-        hooks += [layer.register_forward_pre_hook(begin), layer.register_forward_hook(end)]
-    try:
-        return network(inputs), seen
-    except Exception as error:  # a user's layers raise many kinds
-        where = running[-1] if running else "the network"
-        text = f"{where} cannot be run on inputs of shape {tuple(inputs.shape)} and type {inputs.dtype}"
-        raise InputError(f"{text}: {type(error).__name__}: {error}") from error
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _tensors(value) -> list[Tensor]:
-    """Return copies of the tensors in a layer's inputs or outputs; a later layer may change them in place."""
-    if isinstance(value, Tensor):
-        return [value.clone()]
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
-    return [tensor for part in parts for tensor in _tensors(part)]
-
-
-def _equal(some: list[Tensor], others: list[Tensor]) -> bool:
-    return len(some) == len(others) and all(
-        one.shape == other.shape and np.array_equal(one.numpy(), other.numpy(), equal_nan=one.is_floating_point())
-        for one, other in zip(some, others, strict=True)
-    )
-
-
-def _agree(found: Tensor, wanted: Tensor) -> bool:
-    """Tell whether two ways to compute a value give the same, but for rounding."""
-    scale = float(wanted.nan_to_num(0, 0, 0).abs().max())
-    return torch.allclose(found, wanted, rtol=0, atol=AGREEMENT * max(scale, 1e-6), equal_nan=True)

@@ -1,14 +1,13 @@
 """Networks by name, and the only module that knows a layer's name.
 
-A model is any `torch.nn.Module`. Two kinds of layer cannot be used as they are when weights are points in a space,
-and are
-exchanged: `nn.Dropout`, which draws from a global stream, and batch norm, whose running statistics belong to one point.
+A model is any `torch.nn.Module`. Two kinds of layer cannot be used as they are when weights are points in a space, and
+are exchanged: `nn.Dropout`, which draws from a global stream, and batch norm, whose running statistics belong to one
+point. Networks stay in evaluation mode, so that what else behaves differently in training is off; `trials` finds it.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib.util
 import inspect
 import math
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from wedgescape.errors import InputError
+from wedgescape.study.own_files import import_own
 
 
 def mlp(input_shape: tuple[int, int, int], classes: int, width: int = 64, depth: int = 2, **_) -> nn.Sequential:
@@ -148,9 +148,7 @@ def _class_from_file(file: str, name: str):
     if not Path(file).is_file():
         raise InputError(f"{place}: there is no such file; give the path of a Python file that defines {name}")
     try:
-        spec = importlib.util.spec_from_file_location("wedgescape_user_model", file)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = import_own(file)
     except Exception as error:  # whatever the user's file raises is the user's to read
         raise InputError(f"{place}: cannot be imported: {type(error).__name__}: {error}") from error
     if not hasattr(module, name):
@@ -175,7 +173,7 @@ def build(model: dict, input_shape: tuple[int, int, int], classes: int, seed: in
     Raises:
         InputError: if a user's model cannot be imported, built or run, or if its output is not (B, classes).
     """
-    arguments = {key: value for key, value in model.items() if key not in ("name", "file")}
+    arguments = {key: value for key, value in model.items() if key not in ("name", "file", "files")}
     own = model.get("file")
     make = _class_from_file(own, model["name"]) if own else MODELS[model["name"]]
     if own:
@@ -184,10 +182,16 @@ def build(model: dict, input_shape: tuple[int, int, int], classes: int, seed: in
             arguments = {key: value for key, value in arguments.items() if key in accepted}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        blank = torch.zeros(2, *input_shape)
         try:
-            module = _exchange(make(input_shape=input_shape, classes=classes, **arguments))
+            module = make(input_shape=input_shape, classes=classes, **arguments)
+            if any(nn.parameter.is_lazy(one) for one in module.parameters()):
+                module(blank)  # which draws what is not there yet
+            module = prepared(module)
             with torch.no_grad():
-                outputs = module(torch.zeros(2, *input_shape))
+                outputs = module(blank)
+        except InputError as error:
+            raise InputError(f"model.file: {own}: {model['name']}: {error}") from error
         except Exception as error:
             if not own:
                 raise
@@ -201,10 +205,7 @@ def build(model: dict, input_shape: tuple[int, int, int], classes: int, seed: in
 
 
 def adapted(module: nn.Module) -> nn.Module:
-    """Return a copy of a trained network that can be a landscape; the network itself is not changed.
-
-    The copy is on the CPU, in evaluation mode and in float32. Dropouts and batch norms are exchanged. Frozen parameters
-    (`requires_grad=False`) become buffers: they keep their values and are no directions.
+    """Return a copy of a trained network that can be a landscape (`prepared`); the network itself is not changed.
 
     Raises:
         InputError: if the network cannot be copied, has no parameter to move along, or one of them is complex.
@@ -215,13 +216,26 @@ def adapted(module: nn.Module) -> nn.Module:
     for name, one in module.named_parameters():
         if nn.parameter.is_lazy(one):
             raise InputError(f"parameter {name} has no shape yet; pass a batch through the network first")
-        if one.is_complex():
-            raise InputError(f"parameter {name} is complex; weights must be real numbers")
     try:
-        network = copy.deepcopy(module).cpu().float().eval()
+        copied = copy.deepcopy(module).cpu()
     except (RuntimeError, TypeError) as error:  # weights that are computed, such as those of the old weight_norm
         raise InputError(f"{type(module).__name__} cannot be copied: {type(error).__name__}: {error}") from error
-    network = _exchange(network)
+    return prepared(copied)
+
+
+def prepared(module: nn.Module) -> nn.Module:
+    """Return a network that can be a landscape, in evaluation mode and in float32; it is changed.
+
+    Dropouts and batch norms are exchanged. Frozen parameters (`requires_grad=False`) become buffers: they keep their
+    values and are no directions.
+
+    Raises:
+        InputError: if the network has no parameter to move along, or one of them is complex.
+    """
+    for name, one in module.named_parameters():
+        if one.is_complex():
+            raise InputError(f"parameter {name} is complex; weights must be real numbers")
+    network = _exchange(module.float()).eval()
     for layer in network.modules():
         for name, one in list(layer._parameters.items()):
             if one is not None and not one.requires_grad:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 
 import torch
 import xarray as xr
 from torch import Tensor
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
 from wedgescape.errors import InputError
-from wedgescape.landscapes import convolutions, models
+from wedgescape.landscapes import convolutions, models, trials
 from wedgescape.landscapes.base import Batch, Landscape
 from wedgescape.landscapes.linear_stacks import LinearStack
 from wedgescape.numerics.randomness import stream
+
+log = logging.getLogger("wedgescape")
+torch.backends.mha.set_fastpath_enabled(False)  # it passes a transformer layer's dropouts by, and knows no `vmap`
 
 CALIBRATION_EXAMPLES = 512
 
@@ -112,6 +119,8 @@ class NetworkLandscape(Landscape):
         strategy: how; by default what is fast. `PLAIN` computes one point after another.
     """
 
+    trains_with_noise: bool = False  # of layers that draw random numbers in training, beside `nn.Dropout`
+
     def __init__(
         self,
         module,
@@ -147,15 +156,106 @@ class NetworkLandscape(Landscape):
     def of_model(self, model: dict) -> NetworkLandscape:
         """Return the landscape of another model, as `models.build` takes it, on the same data."""
         shape = tuple(self.splits["train"][0].shape[1:])
-        strategy = PLAIN if self.strategy is PLAIN else None
-        return NetworkLandscape(models.build(model, shape, self.classes), self.splits, self.device, strategy)
+        module = models.build(model, shape, self.classes)
+        return NetworkLandscape._of_built(module, model, self.splits, self.device, self.strategy is PLAIN)
+
+    @classmethod
+    def _of_built(cls, module, model: dict, splits: dict, device: torch.device, plain: bool) -> NetworkLandscape:
+        """Return the landscape of a network that `models.build` has made; one of the user's own is tried first."""
+        if not model.get("file"):
+            return cls(module, splits, device, PLAIN if plain else None)
+        try:
+            few = splits["train"][0][: trials.TRIED].cpu()
+            trials.check_evaluation(module, few)
+            noisy = trials.noisy_layer(module, few)
+            strategy = PLAIN if plain else cls.tried(module, splits, device)
+        except InputError as error:
+            raise InputError(f"model.file: {model['file']}: {model['name']}: {error}") from error
+        landscape = cls(module, splits, device, strategy)
+        if noisy:
+            log.info("%s draws noise in training: for each seed from its own stream, one seed after another", noisy)
+            landscape.trains_with_noise = True
+        return landscape
+
+    @classmethod
+    def tried(cls, module, splits: dict, device: torch.device) -> Strategy:
+        """Return the fastest strategy for a user's network that computes, on a few examples, what the plain one does.
+
+        Args:
+            module: from `models.prepared`.
+            splits: as for a landscape.
+            device: where to compute.
+
+        Raises:
+            InputError: if the network cannot be differentiated.
+        """
+        few = {"train": tuple(part[: trials.TRIED] for part in splits["train"])}
+        weights = models.flat(module).nan_to_num(0, 0, 0).to(device)
+        points = torch.stack([weights, 0.9 * weights])
+        examples = torch.arange(len(few["train"][1]), device=device).expand(2, -1)
+        batch = Batch(examples, [], torch.zeros(2))
+
+        def values(strategy: Strategy) -> list[Tensor]:
+            one = cls(copy.deepcopy(module), few, device, strategy)
+            return [one.losses(points), one.gradients(points), one.gradients(points, batch)]
+
+        def product(strategy: Strategy) -> list[Tensor]:
+            return [cls(copy.deepcopy(module), few, device, strategy).hvp(weights, weights[None])]
+
+        try:
+            wanted, ways = values(PLAIN), [values]
+        except Exception as error:  # a user's layers raise many kinds
+            text = f"{type(module).__name__} cannot be differentiated with respect to its weights"
+            raise InputError(f"{text}: {type(error).__name__}: {error}") from error
+        try:
+            wanted, ways = [*wanted, *product(PLAIN)], [values, product]
+        except Exception as error:
+            log.warning("The network has no Hessian-vector products (%s: %s)", type(error).__name__, error)
+        fast = choose_strategy(device, module)
+        contiguous = replace(fast, memory_format=torch.contiguous_format, rewritten=False)
+        # channels_last is a format of images.
+        for strategy in [fast, contiguous] if few["train"][0].ndim == 4 and fast != contiguous else [contiguous]:
+            try:
+                found = [value for way in ways for value in way(strategy)]
+            except Exception as error:
+                log.info("One network after another is computed, since together they cannot be (%s)", error)
+                continue
+            if all(map(trials.agree, found, wanted)):
+                return strategy
+            log.info("One network after another is computed, since together they come out differently")
+        return PLAIN
+
+    def in_training(self) -> NetworkLandscape:
+        """Return this landscape with the noise that the network's layers draw in training; itself where they do not.
+
+        The numbers come from the stream of each point's seed, and one point is computed after another.
+        """
+        if not self.trains_with_noise:
+            return self
+        noisy = copy.copy(self)
+        noisy.noise = "layers"
+        noisy.strategy = replace(self.strategy, stack=None, train_together=False, rewritten=False)
+        return noisy
+
+    @contextmanager
+    def _drawing(self, draws) -> Iterator[None]:
+        """Put the network into training mode, and draw its noise from a stream."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(int(draws.integers(2**63)))
+            self.module.train()
+            try:
+                yield
+            finally:
+                self.module.eval()
 
     # One network at one weight vector. Under `vmap` the same lines compute K of them.
 
     def _unpack(self, points: Tensor) -> tuple[Tensor, ...]:
         """(K, P) -> one view (K, *shape) a parameter."""
         parts = points.split(self.sizes, dim=1)
-        return tuple(part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True))
+        pairs = zip(parts, self.shapes, strict=True)
+        return tuple(part.unflatten(1, shape) if shape else part[:, 0] for part, shape in pairs)
 
     def _arranged(self, images: Tensor) -> Tensor:
         """Return images in the strategy's memory format; `vmap` supports the contiguous one alone."""
@@ -321,12 +421,13 @@ class NetworkLandscape(Landscape):
         rows = []
         for k, chosen in enumerate(batch.examples):
             leaves = self._leaves(points[k : k + 1])
-            loss = self._noisy_loss(
-                [leaf[0] for leaf in leaves],
-                self._arranged(images[chosen]),
-                labels[chosen],
-                tuple(mask[k] for mask in masks),
-            )
+            with self._drawing(batch.streams[k]) if self.noise else nullcontext():
+                loss = self._noisy_loss(
+                    [leaf[0] for leaf in leaves],
+                    self._arranged(images[chosen]),
+                    labels[chosen],
+                    tuple(mask[k] for mask in masks),
+                )
             rows.append(self._flatten(torch.autograd.grad(loss, leaves, materialize_grads=True)))
         return torch.cat(rows)
 
@@ -355,7 +456,7 @@ class NetworkLandscape(Landscape):
             return ()
         masks = []
         for layer in self._dropouts:
-            shape = (batch.examples.shape[1], *layer.shape)
+            shape = (batch.examples.shape[1], *(layer.shape or ()))  # of a layer that is never called, none
             rows = [
                 torch.from_numpy(draw.random(shape, dtype="float32") >= rate) / (1 - rate)
                 if rate
@@ -421,8 +522,9 @@ class NetworkLandscape(Landscape):
         """Return the Hessian of a chunk's losses as a map, from a gradient with its graph, without `vmap`'s cost."""
         leaves = [one[0].requires_grad_() for one in self._unpack(point[None])]
         images, labels = self.splits["train"]
-        loss = cross_entropy(self._logits(leaves, images[part]), labels[part], reduction="sum") / self.examples
-        slopes = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
+        with sdpa_kernel(SDPBackend.MATH):  # no other kernel of attention has second derivatives
+            loss = cross_entropy(self._logits(leaves, images[part]), labels[part], reduction="sum") / self.examples
+            slopes = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
         gradient = torch.cat([slope.flatten() for slope in slopes])
 
         def products(vectors: Tensor) -> Tensor:
@@ -454,7 +556,7 @@ def network_landscape(data: xr.Dataset, model: dict, device: str = "auto", strat
         chosen = torch.from_numpy(data["split"].values == name)
         splits[name] = (images[chosen], labels[chosen])
     module = models.build(model, tuple(images.shape[1:]), int(data.attrs["classes"]))
-    return NetworkLandscape(module, splits, choose_device(device), PLAIN if strategy == "plain" else None)
+    return NetworkLandscape._of_built(module, model, splits, choose_device(device), strategy == "plain")
 
 
 def initial_points(landscape: NetworkLandscape, data: xr.Dataset, model: dict, seeds: list[int]) -> Tensor:

@@ -63,7 +63,9 @@ class Determinants:
     def models(self) -> dict:
         """Return what determines the check of the networks."""
         roots = [self.script("check_models.py"), *self.own_model]
-        return self.of("check_models", roots, ["device"], models=self.layout.study.models())
+        trained = self.layout.study.trainings().values()
+        dropout = sorted({training["training"]["dropout"] for training in trained})
+        return self.of("check_models", roots, ["device"], models=self.layout.study.models(), dropout=dropout)
 
     def training(self, setting: str, seeds: str) -> dict:
         """Return what determines the weights of a chunk of seeds at a setting."""

@@ -365,6 +365,10 @@ def _contradictions(config: dict) -> Iterator[tuple[tuple[str, ...], str]]:
             yield (place,), f"found {len(grid)} keys with values; allowed: two or more (one alone is a sweep)"
     if not config["model"]["file"]:
         yield from _contradictions_of_models(config, sweeps + grids)
+    for place, varied in sweeps + grids:
+        if "momentum" in varied and "sgd" not in (unused := varied.get("optimizer", [config["training"]["optimizer"]])):
+            keys = (f"{place}.momentum", "training.optimizer", f"{place}.optimizer")
+            yield keys, f"found with {', '.join(unused)}, which has no momentum; allowed: with sgd only"
     if config["training"]["nesterov"]:
         yield from _contradictions_of_momentum(config, [("training", {}), *sweeps, *grids])
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from wedgescape.errors import InputError
 from wedgescape.landscapes import models
-from wedgescape.landscapes.given import TRIED, NetworkLandscape
+from wedgescape.landscapes.given import NetworkLandscape
+from wedgescape.landscapes.trials import TRIED
 from wedgescape.stores.attributes import SUFFIX
 from wedgescape.stores.network_files import read_state
 from wedgescape.stores.zarr_stores import as_json, open_store

@@ -115,7 +115,7 @@ def train(
     kept = _snapshot_steps(recipe, per_epoch, epochs, training["snapshot_epochs"])
     averaged = range(epochs + 1 - (training["average_epochs"] or 0), epochs + 1)
     descent = descend(
-        landscape,
+        landscape.in_training(),
         starts,
         recipe,
         per_epoch * epochs,
