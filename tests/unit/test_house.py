@@ -292,7 +292,7 @@ def layers_named(path):
 
 def test_layers_are_named_where_networks_are_built_aligned_and_rescaled_alone():
     naming = {name_of(path).removeprefix("scripts/wedgescape/") for path in MODULES if layers_named(path)}
-    assert naming == {"landscapes/models.py", "landscapes/alignment.py", "landscapes/controls.py"}
+    assert naming == {"landscapes/models.py", "landscapes/units.py", "landscapes/controls.py"}
 
 
 PRIVATE = ("needrun_jobs", "toposorted", "expand_resources", "path_modifier", "_prepare_dag", "_build_dag", "globals[")

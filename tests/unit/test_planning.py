@@ -257,12 +257,15 @@ def test_ensembles_count_more_with_more_members(study):
     assert ensembles.PLACES > 0
 
 
-def test_a_network_that_is_no_chain_has_no_work_to_be_aligned():
-    config = {"study": "residual", "dataset": "cifar10", "model": {"name": "resnet20", "width": 2}, "seeds": 3}
-    residual = load_study(config, catalogue())
-    data = planning.data_of(residual)
-    assert work(residual, "measure_alignment", data) == Work({Start(): 1})
-    assert len(work(residual, "measure_connectors", data)) > 1
+def test_a_network_that_cannot_be_aligned_has_no_work_to_be():
+    model = {"name": "resnet20", "width": 2}
+    by_norm = {}
+    for norm in ("batch", "group"):
+        config = {"study": "residual", "dataset": "cifar10", "model": model | {"norm": norm}, "seeds": 3}
+        study = load_study(config, catalogue())
+        by_norm[norm] = work(study, "measure_alignment", planning.data_of(study))
+    assert by_norm["group"] == Work({Start(): 1})
+    assert len(by_norm["batch"]) > 1
 
 
 def test_shapes_of_published_data_are_capped_by_the_config():

@@ -7,14 +7,13 @@ it is: more weights that do nothing, more units of the same kind, and another sc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wedgescape.errors import InputError
-from wedgescape.landscapes.alignment import links
 from wedgescape.landscapes.models import SeededDropout
 from wedgescape.landscapes.networks import NetworkLandscape
 from wedgescape.numerics.randomness import stream
@@ -143,7 +142,7 @@ def balanced(module: nn.Module, points: Tensor) -> Tensor:
 def _homogeneous(module: nn.Module) -> list[nn.Module]:
     """Return the layers of a chain of positively homogeneous layers; refuse any other network."""
     found, seen = [], set()
-    for name, layer in links(module):
+    for name, layer in _links(module):
         kind = type(layer)
         if kind not in (*WEIGHTED, *HOMOGENEOUS):
             raise InputError(
@@ -156,3 +155,12 @@ def _homogeneous(module: nn.Module) -> list[nn.Module]:
         seen |= own
         found.append(layer)
     return found
+
+
+def _links(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers of a chain in order, with their names."""
+    if type(module).forward is not nn.Sequential.forward:
+        yield name, module
+        return
+    for child, layer in module._modules.items():  # all, while `named_children` leaves out a layer's second
+        yield from _links(layer, f"{name}.{child}" if name else child)

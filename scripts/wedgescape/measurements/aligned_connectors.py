@@ -9,8 +9,9 @@ import xarray as xr
 from torch import Tensor
 
 from wedgescape.errors import InputError
-from wedgescape.landscapes.alignment import hidden_layers, matched
+from wedgescape.landscapes.alignment import matched
 from wedgescape.landscapes.operations import Case, Work, times
+from wedgescape.landscapes.units import unit_groups
 from wedgescape.measurements import connectors as unaligned
 from wedgescape.measurements.alignment import Settings as AlignmentSettings
 from wedgescape.measurements.alignment import left_out, matching
@@ -36,27 +37,27 @@ def measure(
 
     Returns:
         What `connectors.measure_sets` does, without the centres; a store that says why (`left_out`) where the network
-        is no chain.
+        cannot be aligned.
 
     Raises:
         InputError: if fewer runs stayed finite than the largest m.
     """
     sound = optima.fit(at_least=max(connectors.sizes))
     try:
-        layers = hidden_layers(optima.landscape.module)
+        groups = unit_groups(optima.landscape.module, optima.landscape.splits["train"][0].ndim - 1)
     except InputError as error:
         return optima.flagged(left_out(error))
 
     def arrange(seeds: Sequence[int], corners: Tensor) -> Tensor:
         first, limits = corners[0], (alignment.passes, alignment.attempts)
         others = zip(seeds[1:], corners[1:], strict=True)
-        return torch.stack([first, *(matched(first, other, layers, *limits, (seeds[0], k))[0] for k, other in others)])
+        return torch.stack([first, *(matched(first, other, groups, *limits, (seeds[0], k))[0] for k, other in others)])
 
     return optima.flagged(unaligned.measure_sets(sound, connectors, arrange)[list(VARIABLES)])
 
 
 def work(case: Case, connectors: ConnectorSettings) -> Work:
-    """Count the connectors of random sets, and the matching of their optima; nothing where the network is no chain."""
+    """Count the connectors of random sets, and the matching of their optima; nothing where none can be aligned."""
     one = matching(case)
     count = sum((size - 1) * min(connectors.sets, case.all_seeds // size) for size in connectors.sizes)
     return times(count, one) + unaligned.work_on_sets(case, connectors) if one else Work()

@@ -13,10 +13,11 @@ import xarray as xr
 
 from wedgescape.errors import InputError
 from wedgescape.landscapes import models
-from wedgescape.landscapes.alignment import hidden_layers, matched
+from wedgescape.landscapes.alignment import matched
 from wedgescape.landscapes.base import SPLITS
 from wedgescape.landscapes.lines import barrier, interpolate
 from wedgescape.landscapes.operations import Case, MultiplyAdd, Work, evaluations, times
+from wedgescape.landscapes.units import unit_groups
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.judging import Claim, fit
 from wedgescape.numerics.pairs import draw_pairs
@@ -27,7 +28,7 @@ from wedgescape.training.optima import Optima
 
 
 class Settings(Section):
-    """Optima whose hidden units are matched to another's, at every width; networks that are no chain are left out."""
+    """Optima whose hidden units are matched to another's, at every width, if the network can be aligned."""
 
     pairs: Count = key(
         12,
@@ -41,11 +42,11 @@ class Settings(Section):
         smoke=5,
     )
     passes: Count = key(
-        100, "Largest number of passes of matching over all hidden layers; it ends as soon as one changes nothing."
+        100, "Largest number of passes of matching over all groups of units; it ends as soon as one changes nothing."
     )
     attempts: Count = key(
         4,
-        "Number of matchings, each with its own random order of layers. The one that brings the weights closest is "
+        "Number of matchings, each with its own random order of groups. The one that brings the weights closest is "
         "taken.",
         smoke=2,
     )
@@ -82,7 +83,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
 
     Returns:
         A dataset over (alignment, pair, …), with the attribute `width` of the network; one that says why (`left_out`)
-        where the network is no chain or there is no pair.
+        where the network cannot be aligned or there is no pair.
     """
     return optima.flagged(_measure(optima.fit(0), settings)).assign_attrs(width=optima.training["model"]["width"])
 
@@ -90,7 +91,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
 def _measure(optima: Optima, settings: Settings) -> xr.Dataset:
     landscape, by_seed = optima.landscape, optima.by_seed
     try:
-        layers = hidden_layers(landscape.module)
+        groups = unit_groups(landscape.module, landscape.splits["train"][0].ndim - 1)
     except InputError as error:
         return left_out(error)
     chosen = draw_pairs(optima.seeds, settings.pairs)
@@ -98,7 +99,7 @@ def _measure(optima: Optima, settings: Settings) -> xr.Dataset:
         return left_out(f"{len(optima)} runs stayed finite, and a pair needs 2")
     starts, before = (torch.stack([by_seed[pair[end]] for pair in chosen]) for end in (0, 1))
     limits = settings.passes, settings.attempts
-    found = [matched(by_seed[one], by_seed[other], layers, *limits, (one, other)) for one, other in chosen]
+    found = [matched(by_seed[one], by_seed[other], groups, *limits, (one, other)) for one, other in chosen]
     after = torch.stack([weights for weights, _matching in found])
     t = torch.linspace(0, 1, settings.points, dtype=torch.float64)
     seen = [
@@ -125,7 +126,7 @@ def _measure(optima: Optima, settings: Settings) -> xr.Dataset:
     }
     coordinates = {
         "alignment": list(STAGES), "pair": [f"{one}-{other}" for one, other in chosen], "split": list(SPLITS),
-        "t": t.numpy(), "layer": [layer.name for layer in layers], "end": ["first", "second"],
+        "t": t.numpy(), "layer": [group.name for group in groups], "end": ["first", "second"],
     }  # fmt: skip
     return labelled(VARIABLES, values, coordinates)
 
@@ -146,18 +147,19 @@ def by_width(alignment: dict[str, xr.Dataset]) -> list[xr.Dataset]:
 
 
 def work(case: Case, settings: Settings) -> Work:
-    """Count the lines between optima before and after their alignment; nothing where the network is no chain."""
+    """Count the lines between optima before and after their alignment; nothing where the network cannot be aligned."""
     pairs, one = min(settings.pairs, math.comb(case.seeds, 2)), matching(case)
     return times(pairs, one) + evaluations(case.model, 2 * pairs * settings.points) if one else Work()
 
 
 def matching(case: Case) -> Work:
-    """Count matching one network to another; nothing where the network is no chain."""
+    """Count matching one network to another; nothing where the network cannot be aligned."""
     try:
-        layers = hidden_layers(models.build(json.loads(case.model), case.data.shape, case.data.classes))
+        module = models.build(json.loads(case.model), case.data.shape, case.data.classes)
+        groups = unit_groups(module, len(case.data.shape))
     except InputError:
         return Work()
-    one_pass = sum(layer.units * math.prod(axis.shape) for layer in layers for axis in layer.axes)
+    one_pass = sum(group.units * axis.size for group in groups for axis in group.axes)
     attempts = case.study.config["alignment"]["attempts"]
     return Work({MultiplyAdd(): attempts * PASSES * one_pass})
 
