@@ -2,6 +2,7 @@
 # make plan       what the study has still to run, and how long that takes (GPU_TFLOPS=8: on a GPU that is not here)
 # make confirm    judge the same claims on fresh seeds, by the same rules (CONFIRM_FROM=2000: from that seed on)
 # make compare    compare the verdicts of studies claim by claim (STUDIES="digits fashion_mlp")
+# make export     each network as a .safetensors file that its plain PyTorch model loads
 # make archive    the study, its report and an archive of both that proves where every figure came from
 # make verify     check every checksum of the archive (ARCHIVE=…: of another one)
 # make test       run the quick tests: units and one smoke study (TESTS=tests/unit: some of them)
@@ -27,7 +28,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logge
 RUN = $(SNAKEMAKE) --configfile $(CONFIG)
 RESULTS = results/$(shell $(BIN)/python -c "import yaml; print(yaml.safe_load(open('$(lastword $(CONFIG))'))['study'])")
 
-.PHONY: all study plan report confirm compare archive verify test test-all bench orphans lint format lock docs clean
+.PHONY: all study plan report confirm compare export archive verify test test-all bench orphans lint format lock docs clean
 .DELETE_ON_ERROR:
 
 all: study report
@@ -55,6 +56,10 @@ confirm: study
 
 compare: $(READY)
 	@$(BIN)/python scripts/compare_studies.py $(STUDIES)
+
+# Each network as a file that its plain PyTorch model loads.
+export: $(READY)
+	@$(BIN)/python scripts/export.py $(RESULTS)
 
 archive: report
 	$(RUN) --forcerun archive -- archive

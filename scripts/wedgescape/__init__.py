@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from wedgescape import figures, measurements
     from wedgescape.errors import InputError
     from wedgescape.landscapes.given import NetworkLandscape
+    from wedgescape.training.export import export
     from wedgescape.training.given import Optima
 
 # Equal numbers give equal bits wherever in memory they lie, so that a network is the same alone and among others. Else
@@ -25,10 +26,11 @@ _MODULES = {
     "InputError": "wedgescape.errors",
     "NetworkLandscape": "wedgescape.landscapes.given",
     "Optima": "wedgescape.training.given",
+    "export": "wedgescape.training.export",
 }
 _ROOMS = ("figures", "measurements")
 
-__all__ = ["VERSION", "InputError", "NetworkLandscape", "Optima", "figures", "measurements"]
+__all__ = ["VERSION", "InputError", "NetworkLandscape", "Optima", "export", "figures", "measurements"]
 
 
 def __getattr__(name: str):

@@ -89,7 +89,9 @@ KINDS = {
         "return self.b(F.max_pool2d(F.relu(self.c(x)), 2).view(-1, self.b.in_features))",
     ),
     "unused": net(MLP + "; self.u = nn.Linear(width, 2)", "return self.b(F.relu(self.a(x.flatten(1))))"),
-    "scale": net(MLP + "; self.s = nn.Parameter(torch.ones(()))", "return self.b(self.s * F.relu(self.a(x.flatten(1))))"),
+    "scale": net(
+        MLP + "; self.s = nn.Parameter(torch.ones(()))", "return self.b(self.s * F.relu(self.a(x.flatten(1))))"
+    ),
     "frozen": net(MLP + "; self.a.requires_grad_(False)", "return self.b(F.relu(self.a(x.flatten(1))))"),
     "recurrent": net(
         "self.r, self.h = nn.GRU(24, width, batch_first=True), nn.Linear(width, classes)",

@@ -75,13 +75,13 @@ def duplicated(points: Tensor, shapes: Sequence[torch.Size], wider: Sequence[tor
     parts, first = [], 0
     for shape, wanted in zip(shapes, wider, strict=True):
         size = math.prod(shape)
-        part = points[:, first : first + size].unflatten(1, shape)
+        part = points[:, first : first + size].reshape(-1, *shape)
         first += size
         if len(shape) != len(wanted) or any(new % old for old, new in zip(shape, wanted, strict=True)):
             raise InputError(f"units cannot be duplicated: parameters {tuple(shape)} would become {tuple(wanted)}")
         for axis, (old, new) in enumerate(zip(shape, wanted, strict=True), start=1):
             part = part.repeat_interleave(new // old, axis)
-        parts.append(part.flatten(1) / math.sqrt(math.prod(wanted) / size))
+        parts.append(part.reshape(len(part), -1) / math.sqrt(math.prod(wanted) / size))
     return torch.cat(parts, 1)
 
 

@@ -249,6 +249,16 @@ class NetworkLandscape(Landscape):
             finally:
                 self.module.eval()
 
+    def unpacked(self, point: Tensor) -> tuple[Tensor, ...]:
+        """Return a point (P,) as one view a parameter, in their order."""
+        return tuple(part[0] for part in self._unpack(point[None]))
+
+    @torch.no_grad()
+    def batch_norm_moments(self, point: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return name of each batch norm -> its mean and variance (1, C, …) on the calibration set at a point (P,)."""
+        names = [name for name, layer in self.module.named_modules() if layer in self._norms]
+        return dict(zip(names, self._moments(self.unpacked(point)), strict=True))
+
     # One network at one weight vector. Under `vmap` the same lines compute K of them.
 
     def _unpack(self, points: Tensor) -> tuple[Tensor, ...]:
@@ -447,7 +457,7 @@ class NetworkLandscape(Landscape):
     @staticmethod
     def _flatten(parts) -> Tensor:
         """One (K, *shape) a parameter -> (K, P)."""
-        return torch.cat([part.flatten(1) for part in parts], dim=1)
+        return torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)  # a number has no axis to flatten
 
     def _masks(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return the dropout masks (K, B, ...) of each layer; none where no point drops anything."""
