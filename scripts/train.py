@@ -15,7 +15,8 @@ with job(snakemake) as log:
     data = open_store(snakemake.input.data[0])
     landscape = network_landscape(data, settings["model"], snakemake.config["device"], snakemake.config["strategy"])
     # Named by all that determines the run, so that only this very run is ever continued.
-    name = digest({"settings": settings, "seeds": seeds, "code": code, "data": data.attrs["sha256"]})
+    determining = {"settings": settings, "seeds": seeds, "code": code, "data": data.attrs["sha256"]}
+    name = digest(determining | {"files": snakemake.params.job.get("files", {})})
     folder = Path(snakemake.config["results"]) / "checkpoints"
     checkpoint = Checkpoint(folder / f"{name}.pt", snakemake.config["checkpoint_minutes"])
     store = train(landscape, data, settings, seeds, checkpoint, log.info)

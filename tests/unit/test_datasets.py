@@ -560,6 +560,32 @@ def test_a_constant_channel_has_std_one(own):
     assert normalisation["std"][0] < 1.0
 
 
+@pytest.mark.parametrize(
+    ("change", "warned"),
+    [
+        ("train_images, test_images = np.ones((30, 8, 8, 3), np.uint8), np.ones((9, 8, 8, 3), np.uint8)", True),
+        ("train_images, test_images = np.ones((30, 9, 7, 1), np.uint8), np.ones((9, 9, 7, 1), np.uint8)", True),
+        ("train_images, test_images = np.ones((30, 3, 8, 8), np.uint8), np.ones((9, 3, 8, 8), np.uint8)", False),
+        ("train_images, test_images = np.ones((30, 8, 3), np.uint8), np.ones((9, 8, 3), np.uint8)", False),
+        ("train_images, test_images = np.ones((30, 12, 1, 40), np.uint8), np.ones((9, 12, 1, 40), np.uint8)", False),
+        ("", False),
+    ],
+)
+def test_images_whose_last_axis_looks_like_channels_are_told(own, caplog, change, warned):
+    loaded = load_dataset(**own(change))
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [text.startswith("my_data.py: load(): images are read as (N, C, H, W)") for text in said] == [True] * warned
+    if warned:
+        _count, channels, rows, columns = loaded.images.shape
+        assert f"{channels} channels of {rows} x {columns} pixels. Axis 3, of length {columns}" in said[0]
+
+
+def test_own_may_declare_further_files(own):
+    arguments = own()
+    arguments["dataset"]["files"] = ["x.npz"]
+    assert load_dataset(**arguments).sizes["example"] == 39
+
+
 def test_own_may_use_dataclasses(own):
     text = (
         "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\n"

@@ -1,6 +1,7 @@
 """The frame around each job, and where results may be written."""
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -13,8 +14,10 @@ import pytest
 
 from wedgescape.errors import InputError
 from wedgescape.figures import style
+from wedgescape.provenance import file_sums
 from wedgescape.provenance import frame as provenance
 from wedgescape.provenance.determinants import Determinants
+from wedgescape.provenance.file_sums import FileSums
 from wedgescape.provenance.fingerprints import Fingerprints
 from wedgescape.provenance.frame import check_writable, digest, job
 from wedgescape.study.catalogue import catalogue
@@ -251,3 +254,86 @@ def test_a_users_own_files_count(determinants, tmp_path):
     before = mine.measurement(tunnels)["code"]
     assert before != determinants.measurement(tunnels)["code"]
     assert mine.claims({})["code"] == determinants.claims({})["code"]
+
+
+# Files that a user declares
+
+
+@pytest.fixture
+def declaring(determinants, tmp_path, monkeypatch):
+    """A function: the determinants of a study with own data and an own model, each of which reads a file."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("data.npz", "table.csv"):
+        Path(name).write_text("1,2\n")
+    Path("own.py").write_text("class Net: ...\ndef load(): ...\n")
+    config = {
+        "study": "s",
+        "dataset": {"file": "own.py", "name": "load", "files": ["data.npz"]},
+        "model": {"file": "own.py", "name": "Net", "files": ["table.csv"]},
+    }
+    layout = Layout(load_study(config, catalogue()), catalogue())
+    return lambda: Determinants(layout, Fingerprints(None), determinants.script, FileSums(tmp_path / "sums.json"))
+
+
+def asked_of(determinants):
+    measurements, base = catalogue().measurements, determinants.layout.study.base
+    return {
+        "data": determinants.data(),
+        "models": determinants.models(),
+        "train": determinants.training(base, "0-3"),
+        "tunnels": determinants.measurement(measurements["tunnels"]),
+        "wedges": determinants.measurement(measurements["wedges"]),
+        "claims": determinants.claims({}),
+    }
+
+
+@pytest.mark.parametrize(("name", "reached"), [("data.npz", {"data"}), ("table.csv", {"models", "train", "tunnels"})])
+def test_the_content_of_declared_files_decides(declaring, name, reached):
+    os.utime(name, (0, 0))
+    before = asked_of(declaring())
+    os.utime(name, (1, 1))
+    assert asked_of(declaring()) == before
+    Path(name).write_text("1,3\n")  # as long as before
+    after = asked_of(declaring())
+    assert {key for key in before if after[key] != before[key]} == reached
+    Path(name).write_text("1,2\n")
+    assert asked_of(declaring()) == before
+
+
+def test_declared_files_are_archived(declaring):
+    assert set(declaring().archive(["c.yaml"], [])["own"]) == {"c.yaml", "own.py", "data.npz", "table.csv"}
+
+
+def test_declared_files_that_are_missing_are_all_named(declaring):
+    declaring().check_declared()
+    Path("data.npz").unlink()
+    Path("table.csv").unlink()
+    with pytest.raises(InputError) as caught:
+        declaring().check_declared()
+    lines = str(caught.value).splitlines()
+    assert [line.split(" in ")[0].strip() for line in lines[1:]] == [
+        "dataset.files: found no file data.npz",
+        "model.files: found no file table.csv",
+    ]
+
+
+def test_checksums_are_kept_until_size_or_date_changes(tmp_path, monkeypatch):
+    file, kept = tmp_path / "big.npz", tmp_path / "sums.json"
+    file.write_text("one")
+    os.utime(file, (1000, 1000))
+    first = FileSums(kept).of([str(file)])
+    assert first == {str(file): hashlib.sha256(b"one").hexdigest()}
+    monkeypatch.setattr(file_sums, "sha256", lambda path: "computed again")
+    assert FileSums(kept).of([str(file)]) == first
+    os.utime(file, (1001, 1001))
+    assert FileSums(kept).of([str(file)]) == {str(file): "computed again"}
+    kept.write_text("damaged")
+    assert FileSums(kept).of([str(file)]) == {str(file): "computed again"}
+
+
+def test_the_checksum_of_a_file_that_has_just_been_written_is_not_kept(tmp_path):
+    """A second edit at once may leave size and date as they are."""
+    file, kept = tmp_path / "new.npz", tmp_path / "sums.json"
+    file.write_text("one")
+    FileSums(kept).of([str(file)])
+    assert json.loads(kept.read_text()) == {}

@@ -537,7 +537,7 @@ def test_overlay_merges_sections_replaces_lists_and_takes_back_with_null():
     assert (study.section("training")["epochs"], study.section("training")["dropout"]) == (9, 0.5)
     assert [study.settings[point]["width"] for point in study.sweeps["width"]] == [3]
     assert list(study.sweeps) == ["width"]
-    assert study.config["dataset"] == {"file": "a.py", "name": "mine"}
+    assert study.config["dataset"] == {"file": "a.py", "name": "mine", "files": []}
     assert load_study(overlaid(below, {"sweeps": None, "grids": None}), catalogue()).sweeps == {}
 
 
@@ -592,3 +592,48 @@ def test_nothing_heavy_is_imported():
     heavy = "{'torch', 'numpy', 'xarray', 'pandas'}"
     program = f"import sys, wedgescape.study.layout; sys.exit(len({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY / "scripts")
+
+
+# The command line
+
+
+def problems_on_the_command_line(said, **given):
+    with pytest.raises(InputError) as caught:
+        load_study({"study": "s", "dataset": "digits", **given, **said}, catalogue(), said)
+    return str(caught.value).splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    ("said", "key"),
+    [
+        ({"training": {"epochs": "5"}}, "training.epochs"),
+        ({"training": {"nesterov": "true"}}, "training.nesterov"),
+        ({"sweeps": {"learning_rate": ["0.1"]}}, "sweeps.learning_rate"),
+        ({"training": {"snapshot_epochs": "null"}}, "training.snapshot_epochs"),
+    ],
+)
+def test_what_the_command_line_gives_below_a_key_is_sent_to_a_file(said, key):
+    (line,) = problems_on_the_command_line(said)
+    assert line.strip().startswith(key)
+    assert line.endswith("(--config reads what is below a key as text: write this section into a config file)")
+
+
+def test_other_text_keeps_its_own_hint():
+    line, other = problems_on_the_command_line({"training": {"schedule": "cosin"}}, matched={"loss": "0.1"})
+    assert line.endswith("(did you mean cosine?)")
+    assert other.endswith("(to YAML this is text: write 0.1, without quotes)")
+    (line,) = problems_on_the_command_line({"seeds": "5e0"})
+    assert line.endswith("(to YAML this is text: write 5.0e+0, without quotes)")
+
+
+# Further files
+
+
+def test_declared_files_belong_to_the_data_set_and_are_no_argument_of_a_model():
+    own = {"file": "a.py", "name": "A", "files": ["x.npz"]}
+    study = study_of(dataset={**own, "name": "load"}, model=own)
+    assert study.config["dataset"]["files"] == study.config["model"]["files"] == ["x.npz"]
+    assert "files" not in study.training(study.base)["model"]
+    assert study_of(dataset={"file": "a.py", "name": "load"}).config["dataset"]["files"] == []
+    (line,) = problems_of(dataset={**own, "files": ["a", "a"]})
+    assert line.endswith("allowed: list (none twice) of text")

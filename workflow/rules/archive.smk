@@ -22,7 +22,7 @@ rule archive:
         runtime=growing(60),
     params:
         job=determinants.archive(
-            [*map(str, workflow.configfiles)], sorted(RESULT_FILES | WEIGHTS)
+            internals.config_files(workflow), sorted(RESULT_FILES | WEIGHTS)
         ),
     message:
         "Archiving the study"

@@ -5,14 +5,16 @@ from urllib.parse import quote
 
 from snakemake.logging import logger
 
-from wedgescape.cluster import internals, slurm, warm_starts
+from wedgescape.cluster import slurm, warm_starts
 from wedgescape.errors import InputError
 from wedgescape.provenance.determinants import Determinants
+from wedgescape.provenance.file_sums import FileSums
 from wedgescape.provenance.fingerprints import Fingerprints
 from wedgescape.provenance.frame import check_writable
 from wedgescape.provenance.records import result_name, set_aside_changed
 from wedgescape.provenance.registration import check_confirmation
 from wedgescape.study.catalogue import catalogue
+from wedgescape.study.config_files import check_keys
 from wedgescape.study.layout import Layout, is_toy, needs_networks, tables_of
 from wedgescape.study.rules import load_rules
 from wedgescape.study.study import load_study, warnings
@@ -20,7 +22,9 @@ from wedgescape.study.study import load_study, warnings
 NOTES = Path(".snakemake/wedgescape")  # they only save time
 
 try:
-    study = load_study(config, catalogue())
+    if internals.is_main(workflow):
+        check_keys([*internals.config_files(workflow), on_disk("config/rules.yaml")])
+    study = load_study(config, catalogue(), internals.command_line_config(workflow))
     layout = Layout(study, catalogue())
     rule_book = load_rules(on_disk("config/rules.yaml"), catalogue().claims)
     RESULTS = layout.results
@@ -31,6 +35,13 @@ try:
             rule_book.model_dump(),
             study.seeds,
         )
+    determinants = Determinants(
+        layout,
+        Fingerprints(NOTES / "fingerprints.json"),
+        lambda name: on_disk(f"scripts/{name}"),
+        FileSums(NOTES / "file_sums.json"),
+    )
+    determinants.check_declared()
     check_writable(FOLDER)
     changed = (
         set_aside_changed(FOLDER, NOTES / f"{quote(FOLDER, safe='')}.json")
@@ -47,12 +58,6 @@ for path in changed:
 if internals.is_main(workflow):
     for text in warnings(study, catalogue()):
         logger.warning(text)
-
-determinants = Determinants(
-    layout,
-    Fingerprints(NOTES / "fingerprints.json"),
-    lambda name: on_disk(f"scripts/{name}"),
-)
 
 # From here on `config` is complete: scripts read from it what determines no result (device, checkpoints, where results
 # are), and compare their inputs with all of it, trainings included. It is a copy, so that an importing workflow's config

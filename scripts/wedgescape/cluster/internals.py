@@ -35,6 +35,21 @@ def is_main(workflow) -> bool:
     return workflow.is_main_process
 
 
+def config_files(workflow) -> list[str]:
+    """Return the config files that were read so far: those of the command line, and those that a Snakefile names."""
+    return [str(file) for file in workflow.configfiles]
+
+
+def command_line_config(workflow) -> dict:
+    """Return what `--config` on the command line says; there, what is below a key is read as text."""
+    return dict(workflow.config_settings.config)
+
+
+def has_config_file(workflow, config: dict) -> bool:
+    """Return whether the config comes from a file: of the command line, or of a Snakefile that includes this one."""
+    return bool(workflow.overwrite_configfiles) or config != workflow.config_settings.overwrite_config
+
+
 def wants_apptainer(workflow) -> bool:
     """Return whether the command line asks for `--sdm apptainer`."""
     return any(method.name == "APPTAINER" for method in workflow.deployment_settings.deployment_method)

@@ -293,7 +293,7 @@ def _files_in(folder: Path, published: Published) -> list[Path] | None:
 
 
 def _load_own(dataset: dict) -> _Loaded:
-    if set(dataset) != {"file", "name"}:
+    if set(dataset) - {"files"} != {"file", "name"}:
         raise InputError(f"dataset has the keys {', '.join(map(str, dataset)) or 'none'}. It must have file and name")
     path, name = Path(dataset["file"]), dataset["name"]
     arrays, classes = read_own(path, name)

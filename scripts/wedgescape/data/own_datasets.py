@@ -1,6 +1,7 @@
 """A user's own dataset: what a function in a Python file returns, checked."""
 
 import importlib.util
+import logging
 import sys
 import traceback
 from pathlib import Path
@@ -10,6 +11,9 @@ import numpy as np
 from wedgescape.data.image_files import Arrays
 from wedgescape.errors import InputError
 
+log = logging.getLogger("wedgescape")
+
+CHANNELS = (1, 3, 4)  # of grey images, of colour, of colour with transparency
 RETURNED = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -50,6 +54,8 @@ def read_own(path: Path, name: str) -> tuple[Arrays, int]:
             f"{where}: one of the test_images is {test_images.shape[1:]} of {test_images.dtype}. "
             f"It must be {train_images.shape[1:]} of {train_images.dtype}, like train_images"
         )
+    if last := _channels_last(train_images.shape):
+        log.warning("%s: %s", where, last)
     # Labels with a gap are usually counted from 1, or a class was lost in the split. Either would give the network an
     # output that nothing trains.
     known = np.unique(train_labels)
@@ -105,6 +111,17 @@ def _check_images(images: np.ndarray, where: str) -> np.ndarray:
         if bad := np.count_nonzero(~np.isfinite(images)):
             raise InputError(f"{where} contains {bad} values that are not finite as float32. All must be finite")
     return images[:, None] if images.ndim == 3 else images
+
+
+def _channels_last(shape: tuple[int, ...]) -> str | None:
+    """What to say of images (N, C, H, W) whose last axis looks like the channels; None where none does."""
+    _count, channels, rows, columns = shape
+    if columns not in CHANNELS or min(channels, rows) <= max(CHANNELS):
+        return None
+    return (
+        f"images are read as (N, C, H, W), so these have {channels} channels of {rows} x {columns} pixels. Axis 3, of "
+        f"length {columns}, looks like the channels: if it is, return images.transpose(0, 3, 1, 2)"
+    )
 
 
 def _check_labels(labels: np.ndarray, where: str) -> np.ndarray:

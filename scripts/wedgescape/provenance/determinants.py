@@ -7,9 +7,11 @@ another rule's setting.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from wedgescape.errors import InputError
+from wedgescape.provenance.file_sums import FileSums
 from wedgescape.provenance.fingerprints import Fingerprints
 from wedgescape.study.catalogue import File
 from wedgescape.study.layout import Layout, needs_networks
@@ -25,11 +27,13 @@ class Determinants:
         layout: of the study.
         fingerprints: of the code.
         script: name of a script of the workflow -> where it is.
+        sums: of the user's files.
     """
 
     layout: Layout
     fingerprints: Fingerprints
     script: Callable[[str], Path]
+    sums: FileSums = field(default_factory=lambda: FileSums(None))
 
     @property
     def own_model(self) -> list[str]:
@@ -42,6 +46,32 @@ class Determinants:
         """The user's own file with a data set, if the study has one."""
         dataset = self.layout.study.config["dataset"]
         return [dataset["file"]] if isinstance(dataset, dict) else []
+
+    @property
+    def declared(self) -> dict[str, list[str]]:
+        """The further files that the user's own data set and model read: `dataset` or `model` -> `files` there."""
+        config = self.layout.study.config
+        sections = {key: config[key] for key in ("dataset", "model") if isinstance(config[key], dict)}
+        return {key: section["files"] for key, section in sections.items() if section.get("files")}
+
+    def check_declared(self) -> None:
+        """Make sure that all declared files are there.
+
+        Raises:
+            InputError: if some are not; it lists them.
+        """
+        lines = [
+            f"{key}.files: found no file {file} in {Path.cwd()}"
+            for key, files in self.declared.items()
+            for file in files
+            if not Path(file).is_file()
+        ]
+        if lines:
+            raise InputError("\n  ".join(["The config cannot be used:", *lines]))
+
+    def _declared(self, key: str) -> dict:
+        """Return the content of declared files as a part of what determines a job, if there are any."""
+        return {"files": self.sums.of(self.declared[key])} if key in self.declared else {}
 
     def of(self, rule: str, roots: Sequence, sections: Sequence[str] = (), **more) -> dict:
         """Return what determines a rule's results.
@@ -58,20 +88,23 @@ class Determinants:
     def data(self) -> dict:
         """Return what determines the data store."""
         sections = ["dataset", "data.train_examples", "data.test_examples"]
-        return self.of("prepare_data", [self.script("prepare_data.py"), *self.own_data], sections)
+        return self.of(
+            "prepare_data", [self.script("prepare_data.py"), *self.own_data], sections, **self._declared("dataset")
+        )
 
     def models(self) -> dict:
         """Return what determines the check of the networks."""
         roots = [self.script("check_models.py"), *self.own_model]
         trained = self.layout.study.trainings().values()
         dropout = sorted({training["training"]["dropout"] for training in trained})
-        return self.of("check_models", roots, ["device"], models=self.layout.study.models(), dropout=dropout)
+        more = {"models": self.layout.study.models(), "dropout": dropout, **self._declared("model")}
+        return self.of("check_models", roots, ["device"], **more)
 
     def training(self, setting: str, seeds: str) -> dict:
         """Return what determines the weights of a chunk of seeds at a setting."""
         trains = {setting: self.layout.study.training(setting)}
         roots = [self.script("train.py"), *self.own_model]
-        return self.of("train", roots, trains=trains, seeds=seeds_in(seeds))
+        return self.of("train", roots, trains=trains, seeds=seeds_in(seeds), **self._declared("model"))
 
     def measurement(self, file: File) -> dict:
         """Return what determines a measurement."""
@@ -83,7 +116,10 @@ class Determinants:
         sections += ["fit"] if needs_networks(file) and "fit" not in sections else []
         sections += ["base_seeds"] if "AllOptima" in kinds else []
         context = self.layout.context(*kinds)
-        return self.of(f"measure_{file.name}", roots, sections, name=file.name, methods=methods, context=context)
+        more = self._declared("model") if needs_networks(file) else {}
+        return self.of(
+            f"measure_{file.name}", roots, sections, name=file.name, methods=methods, context=context, **more
+        )
 
     def figure(self, file: File) -> dict:
         """Return what determines a figure and the tables behind it."""
@@ -114,6 +150,6 @@ class Determinants:
             configs: the config files that Snakemake read.
             results: every file that the study makes.
         """
-        own = [*configs, *self.own_model, *self.own_data]
+        own = [*configs, *self.own_model, *self.own_data, *(file for files in self.declared.values() for file in files)]
         config = self.layout.study.config
         return self.of("archive", [self.script("archive.py")], ["archive"], config=config, results=results, own=own)

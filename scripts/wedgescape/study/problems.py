@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from wedgescape.study.sections import Section
 
 SIGNS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
 CLOSE = 0.7  # similarity above which a word may have been meant by another; gpu and cpu have 0.67
+COMMAND_LINE = " (--config reads what is below a key as text: write this section into a config file)"
 
 
 @cache
@@ -37,13 +38,16 @@ def schema_of(config: type[Section]) -> dict:
     return expanded(schema)
 
 
-def problems(error: ValidationError, given: dict, config: type[Section]) -> dict[tuple, str]:
+def problems(
+    error: ValidationError, given: dict, config: type[Section], command_line: Mapping | None = None
+) -> dict[tuple, str]:
     """Return everything that is wrong in a config.
 
     Args:
         error: what pydantic said.
         given: the config.
         config: its class.
+        command_line: the part of it that `--config` gave.
 
     Returns:
         Path of each faulty key, such as ``("training", "epochs")`` -> what was found there and what is allowed.
@@ -60,7 +64,7 @@ def problems(error: ValidationError, given: dict, config: type[Section]) -> dict
         elif one["type"] == "missing":
             found = {path: f"missing; allowed: {allowed(node)}"} | found
         else:
-            found.setdefault(path, _misfit(value, node))
+            found.setdefault(path, _misfit(value, node, _is_nested_in(command_line or {}, path, value)))
     return found
 
 
@@ -111,7 +115,8 @@ def allowed(node: dict) -> str:
         case "array" if node.get("items", {}).get("type") == "object":
             return "list of sections"
         case "array" if "items" in node:
-            return f"list (at least one, none twice) of {allowed(node['items'])}"
+            fewest = "at least one, " if node.get("minItems") else ""
+            return f"list ({fewest}none twice) of {allowed(node['items'])}"
         case "object" if "properties" in node:
             return "section with the keys " + ", ".join(node["properties"])
     return {"boolean": "true or false", "array": "list", "object": "section"}.get(kind, kind)
@@ -132,19 +137,29 @@ def _unknown(key: object, node: dict, schema: dict) -> str:
     return f"unknown key{f' (did you mean {guesses[0]}?)' if guesses else ''}; allowed: {', '.join(known)}"
 
 
-def _misfit(found: object, node: dict) -> str:
+def _is_nested_in(command_line: Mapping, path: tuple, value: object) -> bool:
+    """Return whether `--config` gave this value below another key."""
+    inner: object = dict(command_line)
+    for part in path:
+        inner = None if isinstance(inner, list) and part >= len(inner) else _inside(inner, part)
+    return len(path) > 1 and inner is not None and inner == value
+
+
+def _misfit(found: object, node: dict, nested_in_command_line: bool) -> str:
     shown = json.dumps(found, default=str, ensure_ascii=False)
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    return f"found {shown}; allowed: {allowed(node)}{_hint(found, node)}"
+    return f"found {shown}; allowed: {allowed(node)}{_hint(found, node, nested_in_command_line)}"
 
 
-def _hint(found: object, node: dict) -> str:
+def _hint(found: object, node: dict, nested_in_command_line: bool) -> str:
     """Return how what was found was probably meant."""
     if node.get("type") == "string" and isinstance(found, int | float):
         return f' (write "{found}", with quotes)'
     if not isinstance(found, str):
         return ""
     options = [node, *node.get("anyOf", ())]
+    if nested_in_command_line and {one.get("type") for one in options} - {"string", None}:
+        return COMMAND_LINE
     number = re.fullmatch(r"([-+]?\d+)(\.\d*)?(?:[eE]([-+]?)(\d+))?", found)
     if number and any(one.get("type") in ("number", "integer") for one in options):
         whole, fraction, sign, exponent = number.groups()

@@ -13,6 +13,7 @@ from wedgescape.study.sections import AllDifferent, Count, Fraction, Identifier,
 
 DATASETS = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"]
 Path = Annotated[str, Field(min_length=1)]
+Files = Annotated[list[Path], AllDifferent]
 Examples = Annotated[int, Field(ge=10)]
 
 
@@ -22,6 +23,11 @@ class OwnDataset(Section):
     file: Path = key(help="Python file with your own data set; relative to the folder that Snakemake runs in.")
     name: Identifier = key(
         help="Name of the function in that file that returns the data, and of the data set in paths."
+    )
+    files: Files = key(
+        [],
+        "Further files that the function reads, such as an .npz; relative to the folder that Snakemake runs in. When "
+        "their content changes, the data are read again. Modules that `file` imports from its own folder count anyway.",
     )
 
 
@@ -58,7 +64,9 @@ class Model(Section):
     )
     norm: Literal["batch", "group"] = key("batch", "Normalisation layers; resnet20 only.")
     file: Path | None = key(
-        None, "Python file with your own model; relative to the folder that Snakemake runs in. null for a built-in."
+        None,
+        "Python file with your own model; relative to the folder that Snakemake runs in. null for a built-in. With it, "
+        "`model.files` lists further files that your class reads, as `dataset.files` does for data.",
     )
 
 
@@ -71,6 +79,11 @@ class OwnModel(Model):
     name: Identifier = key(
         help="Name of a class in `file`.",
         sweep=Swept("model", "model", "#b8862b", "Models; with `model.file`, classes in that file.", key="model"),
+    )
+    files: Files = key(
+        [],
+        "Further files that your class reads; relative to the folder that Snakemake runs in. When their content "
+        "changes, networks are trained again. Modules that `file` imports from its own folder count anyway.",
     )
 
 
@@ -246,7 +259,7 @@ class Config(Section):
         says="text of letters, digits, - and _ that begins with a letter or digit",
     )
     dataset: DATASETS | OwnDataset = key(
-        help="What the networks learn; or, for your own data, a section with the two keys below."
+        help="What the networks learn; or, for your own data, a section with the keys below."
     )
     confirms: str | None = key(
         None, "Name of a study whose verdicts this one confirms, by the same rules on seeds never used before; see "

@@ -11,7 +11,7 @@ import copy
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -83,6 +83,7 @@ class Study:
         determining = {key: copy.deepcopy(self.config[key]) for key in ("dataset", "data", "model", "training")}
         for where in ("folder", "download"):
             del determining["data"][where]
+        determining["model"].pop("files", None)  # whose content counts, and which are no argument of the user's class
         for key, (section, field, _sweep) in swept().items():
             determining[section.section()][field] = self.settings[setting][key]
         if setting != self.base:  # what reads trajectories reads the base setting's; all of them would fill a disk
@@ -137,12 +138,13 @@ class Study:
         return copy.deepcopy(value)
 
 
-def load_study(config: dict, catalogue: Catalogue) -> Study:
+def load_study(config: dict, catalogue: Catalogue, command_line: Mapping | None = None) -> Study:
     """Check a config, fill in its defaults and lay out the study.
 
     Args:
         config: The config as Snakemake merged it; it is left as it is.
         catalogue: whose measurements have sections in the config.
+        command_line: the part of it that `--config` gave; only for the words of an error.
 
     Returns:
         The study.
@@ -150,7 +152,7 @@ def load_study(config: dict, catalogue: Catalogue) -> Study:
     Raises:
         InputError: If the config has problems; it lists all of them, one per line.
     """
-    config = _checked(config, catalogue)
+    config = _checked(config, catalogue, command_line or {})
     base = _base(config)
     settings = {_setting_name(base, base): base}
 
@@ -254,7 +256,7 @@ def _shortest(value: float | str) -> str:
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def _checked(given: dict, catalogue: Catalogue) -> dict:
+def _checked(given: dict, catalogue: Catalogue, command_line: Mapping) -> dict:
     """Return a complete copy of a config without problems."""
     own_model = isinstance(given.get("model"), dict) and isinstance(given["model"].get("file"), str)
     kind = catalogue.config_class(own_model)
@@ -264,7 +266,7 @@ def _checked(given: dict, catalogue: Catalogue) -> dict:
     try:
         complete = kind.model_validate(given)
     except ValidationError as error:
-        found = problems(error, given, kind)
+        found = problems(error, given, kind, command_line)
         lines = [f"{dotted(path)}: {text}" for path, text in found.items()]
         whole = {"dataset"}  # which is useless without one of its keys
         nested = {name for name, value in given.items() if isinstance(value, dict)} - whole
