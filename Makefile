@@ -26,7 +26,13 @@ BENCHMARK := .venv-benchmark/.complete
 UV := $(BIN)/uv
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logger rich)
 RUN = $(SNAKEMAKE) --configfile $(CONFIG)
-RESULTS = results/$(shell $(BIN)/python -c "import yaml; print(yaml.safe_load(open('$(lastword $(CONFIG))'))['study'])")
+NAME = "import sys, yaml; print([c['study'] for c in map(yaml.safe_load, map(open, sys.argv[1:])) if c and 'study' in c][-1])"
+RESULTS = results/$(shell $(BIN)/python -X utf8 -c $(NAME) $(CONFIG))
+# Snakemake and uv need a folder for what they keep. Where home is read-only, it is here.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo usable),usable)
+export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
+endif
 
 .PHONY: all study plan report confirm compare export archive verify test test-all bench orphans lint format lock docs clean
 .DELETE_ON_ERROR:

@@ -52,11 +52,11 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="folder of a finished study, such as results/digits")
     results = parser.parse_args().results
     marker, table = f"claims {results.name}", claims_table(pd.read_csv(results / "claims.csv"))
-    pages = [page for page in PAGES if f"<!-- {marker} -->" in page.read_text()]
+    pages = [page for page in PAGES if f"<!-- {marker} -->" in page.read_text(encoding="utf-8")]
     if not pages:
         raise SystemExit(f"no page has the markers <!-- {marker} --> and <!-- /{marker} -->")
     for page in pages:
-        page.write_text(replace_between(page.read_text(), marker, table))
+        page.write_text(replace_between(page.read_text(encoding="utf-8"), marker, table), encoding="utf-8")
     figures = REPOSITORY / "docs/figures" / results.name
     figures.mkdir(parents=True, exist_ok=True)
     for png in sorted(results.glob("figures/*.png")):

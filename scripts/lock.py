@@ -11,7 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS, LOCK = ROOT / "envs/requirements.txt", ROOT / "envs/requirements.lock"
-PYTHON = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYTHON = PROJECT["requires-python"].removeprefix(">=")
 HEADER = "# Written by `make lock` from requirements.txt. Do not edit.\n"
 
 uv = Path(sys.executable).with_name("uv")
@@ -22,14 +23,15 @@ if code := subprocess.run([*resolve, *form, *sys.argv[1:]], check=False).returnc
 
 # PyTorch's wheels differ from index to index: it is locked without hashes, and what its CUDA build alone needs is left
 # out. The metadata of that build pin those packages.
-lock = re.sub(r"^(torch==\S+) .*\n(?: .*\n)*", r"\1\n", LOCK.read_text(), flags=re.MULTILINE)
+lock = re.sub(r"^(torch==\S+) .*\n(?: .*\n)*", r"\1\n", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)
 lock = re.sub(r"^(?:cuda-|nvidia-|triton).*\n(?: .*\n)*", "", lock, flags=re.MULTILINE)
-LOCK.write_text(HEADER + lock)
+LOCK.write_text(HEADER + lock, encoding="utf-8")
 
-pins = re.findall(r"^([\w.-]+)==(\S+)(?: +# conda: (\S+))?$", REQUIREMENTS.read_text(), re.MULTILINE)
+pins = re.findall(r"^([\w.-]+)==(\S+)(?: +# conda: (\S+))?$", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
 conda = "\n".join(f"  - {other or name.lower()}={version}" for name, version, other in pins if other != "none")
 pip = "\n".join(f"      - {name}=={version}" for name, version, other in pins if other == "none")
-(ROOT / "envs/environment.yaml").write_text(f"""\
+(ROOT / "envs/environment.yaml").write_text(
+    f"""\
 {HEADER}\
 # `snakemake --sdm conda` builds this environment and runs the rules in it. By hand, from the repository's root:
 #     conda env create -f envs/environment.yaml
@@ -42,4 +44,6 @@ dependencies:
   - pip
   - pip:
 {pip}
-""")
+""",
+    encoding="utf-8",
+)

@@ -1,6 +1,7 @@
 """The library as a house: what the catalogue reads from files, and what no room may do. Layers are import-linter's."""
 
 import ast
+import re
 import shutil
 import subprocess
 import symtable
@@ -310,3 +311,23 @@ def test_no_module_is_called_after_nothing():
 
 def test_no_file_of_the_library_is_both_measurement_and_helper():
     assert all(File(path).definitions for path in (LIBRARY / "measurements").glob("[!_]*.py"))
+
+
+# What differs from machine to machine
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_text_is_read_and_written_in_utf_8_whatever_the_locale(path):
+    """Snakefiles are no Python, but their calls look the same."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".smk":
+        assert not re.search(r"(read_text|write_text|[^.]open)\(", text)
+        return
+    for call in [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]:
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        binary = "b" in "".join(part.value for part in call.args if isinstance(getattr(part, "value", 0), str))
+        method = isinstance(call.func, ast.Attribute) and name in ("read_text", "write_text", "FileHandler")
+        if method or (isinstance(call.func, ast.Name) and name == "open" and not binary):
+            assert "encoding" in given, f"{name_of(path)}, line {call.lineno}: {name} without an encoding"
+        assert "text" not in given or name != "run", f"{name_of(path)}, line {call.lineno}: give an encoding"

@@ -165,3 +165,11 @@ def test_a_record_that_cannot_be_read_is_named(result, text):
 
 def test_sources_are_this_project():
     assert (records.SOURCES / "workflow/Snakefile").is_file()
+
+
+def test_what_git_says_is_read_in_any_encoding(tmp_path, monkeypatch):
+    program = tmp_path / "git"
+    program.write_text("#!/bin/sh\nprintf '\\303\\251\\377'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert records.git("diff") == "é\ufffd"

@@ -150,3 +150,13 @@ def test_a_run_that_is_not_cancelled_is_told(commands):
     commands("scancel", "echo 'scancel: error: Access denied' >&2; exit 1")
     with pytest.raises(InputError, match=f"{RUN}: .*Access denied"):
         slurm.cancel([RUN])
+
+
+def test_a_python_in_a_path_with_a_space_is_refused_before_slurm_is_asked(commands, tmp_path, monkeypatch):
+    workflow = SimpleNamespace()  # has nothing that could be submitted
+    monkeypatch.setattr(slurm.sys, "executable", "/home/a b/.venv/bin/python")
+    with pytest.raises(
+        InputError, match="cannot submit jobs with /home/a b/"
+    ):
+        list(slurm.preflight(workflow, "digits"))
+    assert not (tmp_path / "asked.txt").exists()

@@ -637,3 +637,16 @@ def test_declared_files_belong_to_the_data_set_and_are_no_argument_of_a_model():
     assert study_of(dataset={"file": "a.py", "name": "load"}).config["dataset"]["files"] == []
     (line,) = problems_of(dataset={**own, "files": ["a", "a"]})
     assert line.endswith("allowed: list (none twice) of text")
+
+
+# Settings that are asked for by name
+
+
+def test_an_unknown_setting_is_answered_with_those_that_there_are_the_most_similar_first():
+    study = study_of("sweeps: {learning_rate: [0.1, 0.2]}", matched={"sweeps": ["learning_rate"]})
+    with pytest.raises(InputError) as caught:
+        study.training(BASE.replace("0.05", "0.15"))
+    first, *known = str(caught.value).split("\n  ")
+    assert first == f"the study s has no setting {BASE.replace('0.05', '0.15')}. It has:"
+    assert sorted(known) == sorted(study.trainings())
+    assert known[0] == BASE.replace("0.05", "0.1")

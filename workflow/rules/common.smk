@@ -84,6 +84,8 @@ if internals.wants_apptainer(workflow) and not Path(IMAGE).exists():
 container: IMAGE
 
 
+if " " in sys.executable:
+    internals.quote_interpreter()
 if warm_starts.possible():
     internals.start_scripts_with(workflow, warm_starts.start)
 

@@ -92,6 +92,21 @@ def resources_of(job, attempt: int = 1) -> dict:
     return job.rule.expand_resources(job.wildcards_dict, job.input, attempt, skip_evaluation={"tmpdir"})
 
 
+def quote_interpreter() -> None:
+    """Let scripts start where the path of Python has a space.
+
+    Snakemake does not quote that path, and its executors offer no say in how a script starts.
+    """
+    from snakemake.script import PythonScript
+
+    before = PythonScript._execute_cmd
+
+    def execute(self, command, **given):
+        return before(self, command.replace("{py_exec}", "{py_exec:q}"), **given)
+
+    PythonScript._execute_cmd = execute
+
+
 def start_scripts_with(workflow, start) -> None:
     """Let `start` (as `warm_starts.start`) run the scripts of this workflow's jobs on this machine.
 

@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ def _check_commands() -> None:
 
 
 def _ask(*command: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
 
 
 def _errors(done: subprocess.CompletedProcess) -> str:
@@ -49,8 +50,14 @@ def preflight(workflow, study: str) -> Iterator[str]:
         study: its name.
 
     Raises:
-        InputError: if Slurm would refuse a job at its first attempt, or holds jobs of an earlier run of the study.
+        InputError: if Python's path has a space, or Slurm would refuse a job at its first attempt, or holds jobs of an
+            earlier run of the study.
     """
+    if " " in sys.executable:
+        raise InputError(
+            f"Slurm: Snakemake cannot submit jobs with {sys.executable}, because there is a space in this path. Move "
+            "the project to a path without one, delete .venv and run `make` again"
+        )
     jobs, settings = internals.submitted_jobs(workflow), workflow.executor_settings
     check_requests(jobs, settings)
     check_none_left(study, Path.cwd(), workflow.configfiles)

@@ -139,7 +139,7 @@ def write_archive(
         crate.write_zip(beside)
         digest = sha256(beside)
     with whole_file(sidecar(path)) as beside:
-        beside.write_text(f"{digest}  {Path(path).name}\n")
+        beside.write_text(f"{digest}  {Path(path).name}\n", encoding="utf-8")
 
 
 def _file_of_rule(rule: str) -> str:

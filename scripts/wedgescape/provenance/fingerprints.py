@@ -91,7 +91,7 @@ class Fingerprints:
     def _write(self) -> None:
         if self.file:
             with contextlib.suppress(Exception), whole_file(self.file) as beside:
-                beside.write_text(json.dumps({"content": self.content, "fingerprints": self.kept}))
+                beside.write_text(json.dumps({"content": self.content, "fingerprints": self.kept}), encoding="utf-8")
 
 
 def fingerprint(*roots: Root) -> str:

@@ -37,7 +37,7 @@ def job(snakemake) -> Iterator[logging.Logger]:
         sys.modules["torch"].set_num_threads(snakemake.threads)
     handlers = [logging.StreamHandler(sys.stderr)]
     if snakemake.log:
-        handlers.append(logging.FileHandler(snakemake.log[0], mode="w"))
+        handlers.append(logging.FileHandler(snakemake.log[0], mode="w", encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
     logging.captureWarnings(True)
     log.setLevel(logging.INFO)

@@ -73,7 +73,7 @@ def write_record(snakemake, started: float) -> None:
         "peak_memory_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
     with whole_file(path) as beside:
-        beside.write_text(json.dumps(record, indent=1, default=str))
+        beside.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
 
 
 def described(paths: Iterable[str | Path], config: dict) -> dict[str, dict]:
@@ -106,13 +106,14 @@ def _host() -> dict:
         host["gpu"] = torch.cuda.get_device_name()
         with contextlib.suppress(OSError):
             asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-            host["driver"] = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split("\n")[0]
+            said = subprocess.run(asked, capture_output=True, encoding="utf-8", check=False).stdout
+            host["driver"] = said.split("\n")[0]
     return host
 
 
 def _processor() -> str:
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()
@@ -129,7 +130,8 @@ def _versions() -> dict[str, str]:
 def git(*arguments: str) -> str | None:
     """Return what git says of the sources; None where there is no git or no repository."""
     with contextlib.suppress(OSError):
-        done = subprocess.run(["git", "-C", SOURCES, *arguments], capture_output=True, text=True, check=False)
+        asked = ["git", "-C", SOURCES, *arguments]
+        done = subprocess.run(asked, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if done.returncode == 0:
             return done.stdout
     return None
@@ -155,7 +157,7 @@ def _source(folder: Path, hosted: str | None = None) -> dict:
     path = folder / "differences" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.diff"
     if not path.exists():
         with whole_file(path) as beside:
-            beside.write_text(text)
+            beside.write_text(text, encoding="utf-8")
     return {"commit": commit.strip(), "dirty": True, "difference": str(path)}
 
 
@@ -170,7 +172,7 @@ def read_records(study: str | Path) -> Iterator[dict]:
     """
     for path in sorted((Path(study) / FOLDER).glob("*/*.json")):
         try:
-            record = json.loads(path.read_text())
+            record = json.loads(path.read_text(encoding="utf-8"))
             known = all(made.keys() >= {"bytes", "sha256"} for made in record["output"].values())
         except (ValueError, KeyError, AttributeError, TypeError):
             known = False
@@ -213,7 +215,7 @@ def set_aside_changed(study: str | Path, known: str | Path) -> list[Path]:
                     os.replace(path, aside[-1])
     if present != seen:
         with contextlib.suppress(OSError), whole_file(known) as beside:  # it only saves time
-            beside.write_text(json.dumps(present))
+            beside.write_text(json.dumps(present), encoding="utf-8")
     return aside
 
 
@@ -225,5 +227,5 @@ def _result_path(name: str, study: str | Path) -> Path:
 
 def _read_known(path: Path) -> dict:
     with contextlib.suppress(OSError, ValueError):
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     return {}

@@ -88,7 +88,7 @@ def check_confirmation(explored: str | Path, rules: Mapping, seeds: list[int]) -
     """
     path = Path(explored) / JUDGED
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
         before, used = record["params"]["job"]["rules"], set(record["seeds"])
     except (OSError, ValueError, KeyError) as error:
         raise InputError(

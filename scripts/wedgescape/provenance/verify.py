@@ -60,7 +60,8 @@ def problems(path: str | Path) -> list[str]:
             found += _check_records(packed, digests)
     except DAMAGES as error:
         found.append(f"{path.name}: not a readable zip file ({error})")
-    if not found and sidecar(path).is_file() and sidecar(path).read_text().split() != [sha256(path), path.name]:
+    noted = sidecar(path).read_text(encoding="utf-8").split() if not found and sidecar(path).is_file() else None
+    if noted is not None and noted != [sha256(path), path.name]:
         found.append(f"{path.name}: changed outside of what its members hold; {sidecar(path).name} tells its SHA-256")
     return found
 

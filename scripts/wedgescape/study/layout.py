@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from wedgescape.errors import InputError
 from wedgescape.study.catalogue import NETWORKS, Catalogue, File
 from wedgescape.study.places import COMPARED, PLACES, TOY, measurement_of, settings_at
 from wedgescape.study.study import Study
@@ -89,7 +90,16 @@ class Layout:
         return found | {kind.lower(): [path] for kind, path in tables.items() if kind in kinds}
 
     def measured_from(self, file: File, setting: str) -> dict[str, str | list[str]]:
-        """The inputs of a measurement at a setting: name -> path or paths."""
+        """The inputs of a measurement at a setting: name -> path or paths.
+
+        Raises:
+            InputError: if the study has no such setting.
+        """
+        if is_toy(file):
+            if setting != TOY:
+                raise InputError(f"{file.name} is measured on the toy model alone: {self.store(file.name, TOY)}")
+        else:
+            self.study.check_setting(setting)
         kinds = file.kinds("measure")
         found = self.read(file, "measure", setting=setting)
         if kinds & set(COMPUTED):

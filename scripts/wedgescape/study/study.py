@@ -8,6 +8,7 @@ at which networks are trained, and says what determines the training at each of 
 from __future__ import annotations
 
 import copy
+import difflib
 import itertools
 import json
 from collections import Counter
@@ -75,7 +76,11 @@ class Study:
 
         Returns:
             Plain JSON types with sorted keys: equal trainings give equal values, however the config was written.
+
+        Raises:
+            InputError: if the study has no such setting; it lists those that it has.
         """
+        self.check_setting(setting)
         if setting in self.methods.values():
             return self._method_training(next(name for name, place in self.methods.items() if place == setting))
         if setting in self._matched_settings:
@@ -92,8 +97,22 @@ class Study:
 
     def trainings(self) -> dict[str, dict]:
         """`training` at every setting, of every method and of matched sweeps, by the settings' names."""
-        names = [*self.settings, *self.methods.values(), *self._matched_settings]
-        return {name: self.training(name) for name in names}
+        return {name: self.training(name) for name in self.trained}
+
+    @property
+    def trained(self) -> list[str]:
+        """The names of all settings at which networks are trained: `settings`, of methods and of matched sweeps."""
+        return [*self.settings, *self.methods.values(), *self._matched_settings]
+
+    def check_setting(self, name: str) -> None:
+        """Make sure that networks are trained at a setting.
+
+        Raises:
+            InputError: if none are; it lists the settings of the study, the most similar names first.
+        """
+        if name not in self.trained:
+            known = sorted(self.trained, key=lambda other: -difflib.SequenceMatcher(None, name, other).ratio())
+            raise InputError("\n  ".join([f"the study {self.name} has no setting {name}. It has:", *known]))
 
     def _method_training(self, method: str) -> dict:
         training = self.training(self.base)
