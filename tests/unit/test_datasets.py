@@ -580,6 +580,33 @@ def test_images_whose_last_axis_looks_like_channels_are_told(own, caplog, change
         assert f"{channels} channels of {rows} x {columns} pixels. Axis 3, of length {columns}" in said[0]
 
 
+SEVERAL = """
+import numpy as np
+from helpers import LABELS
+
+def load():
+    from package.inner import images
+    return images(12), LABELS, images(12), LABELS
+"""
+
+
+def test_own_may_be_in_several_files_and_other_folders_may_have_files_of_the_same_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    for folder, value in (("one", 1), ("two", 2)):
+        (tmp_path / folder / "package").mkdir(parents=True)
+        for name, text in {
+            "my_data.py": SEVERAL,
+            "helpers.py": "import numpy as np\nLABELS = np.arange(12) % 3\n",
+            "package/inner.py": f"import numpy as np\nimages = lambda n: np.full((n, 5, 5), {value}, np.uint8)\n",
+        }.items():
+            (tmp_path / folder / name).write_text(text)
+        loaded = load_dataset({"file": f"{folder}/my_data.py", "name": "load"})
+        assert (loaded.images == value).all()
+    assert sys.path == before
+    assert not {"helpers", "package", "package.inner"} & set(sys.modules)
+
+
 def test_own_may_declare_further_files(own):
     arguments = own()
     arguments["dataset"]["files"] = ["x.npz"]

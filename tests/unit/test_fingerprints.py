@@ -541,3 +541,127 @@ def test_nothing_else_of_the_library_is_looked_up_by_text():
         names |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and node.attr == "import_module"}
         found = {"__import__", "globals", "eval", "exec", "import_module"} & names
         assert found <= LOOKS_UP.get(file.name, set()), file
+
+
+# Modules in a user's folder
+
+
+HELPED = {
+    "net.py": """
+        import json
+        import parts
+        from layers import Wide
+        from deep.inner import constant as number
+        import spaces.far as far
+
+        class Net(Wide):
+            def forward(self, x):
+                return parts.first(x) + number + far.value
+        """,
+    "layers.py": """
+        from deep import outer
+
+        class Wide:
+            size = outer()
+
+        def unused():
+            return 1
+        """,
+    "parts.py": "def first(x):\n    return x\n\n\ndef other(x):\n    return x\n",
+    "json.py": "TAKEN = 1\n",
+    "deep/__init__.py": """
+        from .inner import found
+
+        def outer():
+            return found
+
+        def apart():
+            return 1
+        """,
+    "deep/inner.py": "constant = 1\nfound = 2\nnever = 3\n",
+    "spaces/far.py": "from spaces.near import value\n",
+    "spaces/near.py": "value = 1\nother = 2\n",
+    "elsewhere.py": "value = 1\n",
+}
+
+
+@pytest.fixture
+def helped(tmp_path):
+    """A folder with a user's model in several files."""
+    return written(tmp_path / "mine", HELPED)
+
+
+def written(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(textwrap.dedent(text))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("layers.py", "size = outer()", "size = 2 * outer()"),
+        ("parts.py", "return x\n\n", "return 2 * x\n\n"),
+        ("parts.py", "def first", "print()\n\n\ndef first"),  # what a module does on import
+        ("deep/__init__.py", "return found", "return -found"),
+        ("deep/inner.py", "constant = 1", "constant = 5"),
+        ("deep/inner.py", "found = 2", "found = 5"),
+        ("spaces/near.py", "value = 1", "value = 5"),
+    ],
+)
+def test_what_a_user_s_file_reaches_beside_it_counts(helped, file, old, new):
+    before = fingerprint(helped / "net.py")
+    edit(helped / file, old, new)
+    assert fingerprint(helped / "net.py") != before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("layers.py", "return 1", "return 2"),
+        ("layers.py", "from deep", "# a remark\nfrom deep"),
+        ("parts.py", "def other(x):\n    return x", "def other(x):\n    return 2 * x"),
+        ("deep/__init__.py", "return 1", "return 2"),
+        ("deep/inner.py", "never = 3", "never = 4"),
+        ("spaces/near.py", "other = 2", "other = 3"),
+        ("elsewhere.py", "value = 1", "value = 2"),
+    ],
+)
+def test_what_it_does_not_reach_does_not_count(helped, file, old, new):
+    before = fingerprint(helped / "net.py")
+    edit(helped / file, old, new)
+    assert fingerprint(helped / "net.py") == before
+
+
+def test_a_user_s_folder_may_be_moved(helped, tmp_path):
+    before = fingerprint(helped / "net.py")
+    shutil.move(helped, tmp_path / "moved")
+    assert fingerprint(tmp_path / "moved/net.py") == before
+
+
+def test_a_helper_that_does_not_parse_counts_by_its_bytes(helped):
+    found = set()
+    for text in ("def first(:", "def first(::", "def first(x):\n    return x\n"):
+        (helped / "parts.py").write_text(text)
+        found.add(fingerprint(helped / "net.py"))
+    assert len(found) == 3
+
+
+def test_the_modules_beside_a_user_s_file_are_named(helped):
+    found = Fingerprints(None).beside(helped / "net.py")
+    names = {"json.py", "layers.py", "parts.py", "deep/__init__.py", "deep/inner.py", "spaces/far.py", "spaces/near.py"}
+    assert found == {helped / name for name in names}
+    assert Fingerprints(None).beside(SCRIPTS / "train.py", helped / "elsewhere.py", helped / "nothing.py") == set()
+
+
+def test_kept_fingerprints_know_of_modules_beside_a_user_s_file(helped, tmp_path):
+    kept = tmp_path / "kept.json"
+    (helped / "parts.py").rename(helped / "parts.txt")
+    seen = [Fingerprints(kept).of(helped / "net.py")]
+    (helped / "parts.txt").rename(helped / "parts.py")
+    seen.append(Fingerprints(kept).of(helped / "net.py"))
+    edit(helped / "parts.py", "return x\n\n", "return 2 * x\n\n")
+    seen.append(Fingerprints(kept).of(helped / "net.py"))
+    assert len(set(seen)) == 3
+    assert seen[2] == Fingerprints(kept).of(helped / "net.py") == fingerprint(helped / "net.py")

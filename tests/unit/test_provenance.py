@@ -265,7 +265,8 @@ def declaring(determinants, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("data.npz", "table.csv"):
         Path(name).write_text("1,2\n")
-    Path("own.py").write_text("class Net: ...\ndef load(): ...\n")
+    Path("own.py").write_text("import helper\nclass Net: ...\ndef load(): ...\n")
+    Path("helper.py").touch()
     config = {
         "study": "s",
         "dataset": {"file": "own.py", "name": "load", "files": ["data.npz"]},
@@ -300,8 +301,8 @@ def test_the_content_of_declared_files_decides(declaring, name, reached):
     assert asked_of(declaring()) == before
 
 
-def test_declared_files_are_archived(declaring):
-    assert set(declaring().archive(["c.yaml"], [])["own"]) == {"c.yaml", "own.py", "data.npz", "table.csv"}
+def test_declared_files_and_imported_ones_are_archived(declaring):
+    assert set(declaring().archive(["c.yaml"], [])["own"]) == {"c.yaml", "own.py", "helper.py", "data.npz", "table.csv"}
 
 
 def test_declared_files_that_are_missing_are_all_named(declaring):

@@ -155,8 +155,6 @@ def test_a_run_that_is_not_cancelled_is_told(commands):
 def test_a_python_in_a_path_with_a_space_is_refused_before_slurm_is_asked(commands, tmp_path, monkeypatch):
     workflow = SimpleNamespace()  # has nothing that could be submitted
     monkeypatch.setattr(slurm.sys, "executable", "/home/a b/.venv/bin/python")
-    with pytest.raises(
-        InputError, match="cannot submit jobs with /home/a b/"
-    ):
+    with pytest.raises(InputError, match="cannot submit jobs with /home/a b/"):
         list(slurm.preflight(workflow, "digits"))
     assert not (tmp_path / "asked.txt").exists()

@@ -1,9 +1,11 @@
 """A user's own dataset: what a function in a Python file returns, checked."""
 
+import contextlib
 import importlib.util
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -78,18 +80,37 @@ def _call(path: Path, name: str, where: str) -> object:
     spec = importlib.util.spec_from_file_location(f"wedgescape_own_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there
+    with _importing_from(path.resolve().parent):
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{path}: the file cannot be imported: {_reason(error, path)}") from error
+        function = getattr(module, name, None)
+        if not callable(function):
+            functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+            found = ", ".join(functions) or "(none there)"
+            raise InputError(f"{path}: found no function {name}; allowed: one of {found}")
+        try:
+            return function()
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{where} failed: {_reason(error, path)}. It must run without arguments") from error
+
+
+@contextlib.contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Let imports find the modules in a folder, as in a script that lies there. Then others may have their names."""
+    sys.path.insert(0, str(folder))
+    before = set(sys.modules)
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{path}: the file cannot be imported: {_reason(error, path)}") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise InputError(f"{path}: found no function {name}; allowed: one of {', '.join(functions) or '(none there)'}")
-    try:
-        return function()
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{where} failed: {_reason(error, path)}. It must run without arguments") from error
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            module, top = sys.modules[name], folder / name.partition(".")[0]
+            file = getattr(module, "__file__", None)
+            places = map(Path, [file] if file else getattr(module, "__path__", ()))
+            if any(place.is_relative_to(top) or place == top.with_name(f"{top.name}.py") for place in places):
+                del sys.modules[name]
 
 
 def _reason(error: BaseException, path: Path) -> str:

@@ -150,6 +150,9 @@ class Determinants:
             configs: the config files that Snakemake read.
             results: every file that the study makes.
         """
-        own = [*configs, *self.own_model, *self.own_data, *(file for files in self.declared.values() for file in files)]
+        files = [*self.own_model, *self.own_data]
+        beside = [file for file in sorted(self.fingerprints.beside(*files)) if file.is_relative_to(Path.cwd())]
+        own = [*configs, *files, *(str(file.relative_to(Path.cwd())) for file in beside)]
+        own += [file for declared in self.declared.values() for file in declared]
         config = self.layout.study.config
         return self.of("archive", [self.script("archive.py")], ["archive"], config=config, results=results, own=own)

@@ -3,7 +3,8 @@
 The code of a job begins at its roots: scripts, and functions of a measurement or a figure. From there, each name is
 followed to its definition in this library. So after an edit, Snakemake reruns what uses the edited function. It does
 not rerun what uses only other functions of the same file. What a module does when it is imported, beside defining
-names, counts wherever it is imported. Where a name cannot be resolved, the whole file counts.
+names, counts wherever it is imported. Where a name cannot be resolved, the whole file counts. Files outside of the
+library, such as a user's own model, are also followed into the modules that they import from their own folder.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import contextlib
 import gc
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -25,7 +27,7 @@ IMPORTED = ""  # in place of a definition's name: what the file does when it is 
 SECTION = ("study", "sections", "Section")  # base of the classes that declare keys of the config
 
 Root = str | Path | tuple[Path, Sequence[str]]  # a whole file, or some definitions of one
-Names = tuple[str, ...]  # a dotted name; that of a module does without `wedgescape`
+Names = tuple[str, ...]  # a dotted name, without `wedgescape`; of a module in a user's folder, after that folder's path
 Piece = tuple["_Source", str]  # a file, and the name of a definition in it
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 SCOPES = (*FUNCTIONS, ast.Lambda)
@@ -54,7 +56,8 @@ class Fingerprints:
 
         A comment, a docstring, an annotation of a function, a touch or a reformat leaves it as it is. So does an edit
         of a key in a section of the config: its value is in the job's parameters. Any other edit of what is reached
-        changes it. A root that does not parse counts by its bytes, so that the error is reported where it is used.
+        changes it. A root that does not parse counts by its bytes, so that the error is reported where it is used; so
+        does a module in a user's folder.
 
         Args:
             roots: files, or pairs of a file and names of definitions in it. Names that the file does not define are
@@ -65,7 +68,8 @@ class Fingerprints:
         """
         parts = _parted(roots)
         key = "; ".join(f"{file}: {', '.join(names)}" for file, names in parts)
-        content = self.library.content(file for file, _names in parts)
+        beside = {other for file, _names in parts for other in self.library.beside(file)}
+        content = self.library.content([*(file for file, _names in parts), *sorted(beside)])
         if self.kept.get(key, ("",))[0] != content:
             self.kept[key] = (content, self.library.fingerprint(parts))
             self._write()
@@ -80,6 +84,14 @@ class Fingerprints:
         """
         found = set().union(*(self.library.reached(file, names) for file, names in _parted(roots)))
         return {(source.file, name) for source, name in _once(found)}
+
+    def beside(self, *files: str | Path) -> set[Path]:
+        """Return the modules of a user's folder that the user's files import, also by way of one another.
+
+        Args:
+            files: of the user; these are not among them.
+        """
+        return {other for file in files for other in self.library.beside(Path(file).resolve())}
 
     def _read(self) -> dict[str, tuple[str, str]]:
         with contextlib.suppress(Exception):
@@ -112,8 +124,9 @@ class _Library:
             names = file.relative_to(LIBRARY).with_suffix("").parts
             self.modules[names[:-1] if names[-1] == "__init__" else names] = file
         # The bytes that are hashed are those that are parsed, also if a file is edited in between.
-        self.bytes, self.source = cache(_bytes), cache(self._source)
+        self.bytes, self.source, self.unread = cache(_bytes), cache(self._source), cache(self._unread)
         self.used, self.run, self.reached = cache(self._used), cache(self._run), cache(self._reached)
+        self.beside = cache(self._beside)
 
     def content(self, files: Iterable[Path]) -> str:
         """Return a name for what files are called and for their bytes."""
@@ -133,14 +146,56 @@ class _Library:
         parts |= {source.texts[name] for source, name in _once(pieces)}
         return _digest(*sorted(parts - {""}))[:16]
 
-    def _source(self, file: Path) -> _Source:
+    def _beside(self, file: Path) -> frozenset[Path]:
+        """Return the modules of a file's own folder that it imports, also by way of one another."""
+        if file.is_relative_to(LIBRARY):
+            return frozenset()  # what these import is the library's
+        try:
+            waiting, found = [self.source(file)], set()
+        except (SyntaxError, OSError, ValueError):
+            return frozenset()
+        while waiting:
+            loads = [names for names in waiting.pop().loads if _is_own(names)]
+            for around in {names[:length] for names in loads for length in range(2, len(names) + 1)}:
+                if (own := _own_file(around)) and own not in found:
+                    found.add(own)
+                    waiting.append(self.at(around))
+        return frozenset(found - {file})
+
+    def at(self, module: Names) -> _Source | None:
+        """Return the file of a module or a package, read; None where there is none, as for a folder without one."""
+        if not _is_own(module):
+            return self.source(self.modules[module]) if module in self.modules else None
+        file = _own_file(module)
+        if not file:
+            return None
+        try:
+            return self.source(file, module[0])
+        except (SyntaxError, OSError, ValueError):
+            return self.unread(file, module[0])
+
+    def _unread(self, file: Path, folder: str) -> _Source:
+        """Return a module that does not parse, as if it were one definition that imports nothing."""
+        source = _Source(file, b"", folder)
+        source.texts = dict.fromkeys((WHOLE, IMPORTED), self.content([file]))
+        return source
+
+    def _source(self, file: Path, folder: str | None = None) -> _Source:
+        """Return a file, read.
+
+        Args:
+            file: to read.
+            folder: from which it imports beside the library; by default its own, if it is not of the library.
+        """
+        if folder is None and not file.is_relative_to(LIBRARY):
+            return self.source(file, str(file.parent))
         data = self.bytes(file)
         if data is None:
             raise FileNotFoundError(file)
         collects = gc.isenabled()
         gc.disable()  # it finds nothing in a syntax tree, and takes as long as the parser
         try:
-            return _Source(file, data)
+            return _Source(file, data, folder)
         finally:
             if collects:
                 gc.enable()
@@ -174,7 +229,7 @@ class _Library:
             if first in source.texts:
                 pieces.add((source, first))
             for imported in source.imports.get(first, ()):
-                pieces |= self._found((), (*imported, *attributes))
+                pieces |= self._found(*_looked_up((*imported, *attributes)))
         return pieces
 
     def _found(self, module: Names, names: Names, before: tuple = ()) -> set[Piece]:
@@ -185,26 +240,25 @@ class _Library:
             names: the parts of the dotted name.
             before: the look-ups that led here; a package may import its own modules.
         """
-        source, before = self.source(self.modules[module]), (*before, (module, names))
+        source, before = self.at(module), (*before, (module, names))
+        whole = {(source, WHOLE)} if source else set()
         if not names:
-            return {(source, WHOLE)}
+            return whole
         first, rest = names[0], names[1:]
-        found = {(source, first)} if first in source.texts else set()
-        further = [((*module, first), rest)] if (*module, first) in self.modules else []
-        further += [((), (*imported, *rest)) for imported in source.imports.get(first, ())]
+        found = {(source, first)} if source and first in source.texts else set()
+        inner = (*module, first)
+        further = [(inner, rest)] if (_is_own_module(inner) if _is_own(inner) else inner in self.modules) else []
+        further += [_looked_up((*imported, *rest)) for imported in (source.imports.get(first, ()) if source else ())]
         for step in further:
             if step not in before:
                 found |= self._found(*step, before)
-        return found or {(source, WHOLE)}
+        return found or whole
 
     def _run(self, source: _Source) -> set[Piece]:
         """Return what runs when a file is imported: of itself, of what it imports, and of the packages around them."""
         loads = source.loads | {names for names, file in self.modules.items() if file == source.file}
-        around = {names[:length] for names in loads for length in range(len(names) + 1)}
-        return {
-            (source, IMPORTED),
-            *((self.source(self.modules[names]), IMPORTED) for names in around & {*self.modules}),
-        }
+        around = {names[:length] for names in loads for length in range(2 * _is_own(names), len(names) + 1)}
+        return {(source, IMPORTED), *((found, IMPORTED) for found in map(self.at, around) if found)}
 
 
 class _Source:
@@ -215,12 +269,12 @@ class _Source:
             all definitions that are reached, imports among them, say what each name stands for.
         uses: definition -> the names outside of functions that it uses, each with the attributes taken of it.
         signatures: function -> the names in the annotations of its arguments.
-        imports: name -> the dotted names in this library that it stands for.
-        loads: dotted names in this library that the file imports.
+        imports: name -> the dotted names in this library, or in the folder, that it stands for.
+        loads: dotted names in this library, or in the folder, that the file imports.
         globals: names that are declared `global` somewhere; they are taken to be local nowhere.
     """
 
-    def __init__(self, file: Path, data: bytes):
+    def __init__(self, file: Path, data: bytes, folder: str | None = None):
         self.file, self.place = file, _place(file)
         tree = ast.parse(data, str(file))
         body = list(_executed(tree.body[_is_documented(tree) :]))
@@ -228,7 +282,7 @@ class _Source:
         self.loads: set[Names] = set()
         self.globals: set[str] = set()
         for node in _statements(body):
-            for name, module, names in _imported(node):
+            for name, module, names in _imported(node, file, folder):
                 self.imports.setdefault(name, []).append(names)
                 self.loads.add(module)
             if isinstance(node, ast.Global):
@@ -343,20 +397,55 @@ def _statements(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
         yield from _statements(part for part in _parts(node) if isinstance(part, BLOCKS))
 
 
-def _imported(node: ast.AST) -> Iterator[tuple[str, Names, Names]]:
-    """Yield what an import of this library binds: the name, what is loaded, and what the name stands for."""
+def _imported(node: ast.AST, file: Path, folder: str | None) -> Iterator[tuple[str, Names, Names]]:
+    """Yield what an import of this library, or from a folder, binds: the name, what is loaded, and what it stands for.
+
+    Args:
+        node: the statement.
+        file: in which it stands.
+        folder: from which the file imports beside the library; None for none.
+    """
     if isinstance(node, ast.Import):
-        top, *names = node.names[0].name.split(".")
+        names = tuple(node.names[0].name.split("."))
         bound = node.names[0].asname
-        found = (bound or top, tuple(names), tuple(names) if bound else ())
-    elif isinstance(node, ast.ImportFrom) and not node.level:
-        top, *names = node.module.split(".")
-        names += [node.names[0].name] if node.names[0].name != WHOLE else []
-        found = (node.names[0].asname or node.names[0].name, tuple(names), tuple(names))
+        name, stands_for = bound or names[0], names if bound else names[:1]
+    elif isinstance(node, ast.ImportFrom):
+        names = tuple(node.module.split(".")) if node.module else ()
+        if node.level and folder:
+            package = file.parents[node.level - 1]
+            names = (*package.relative_to(folder).parts, *names) if package.is_relative_to(folder) else ()
+        elif node.level:
+            return
+        names += (node.names[0].name,) if node.names[0].name != WHOLE else ()
+        name, stands_for = node.names[0].asname or node.names[0].name, names
     else:
         return
-    if top == LIBRARY.name:
-        yield found
+    if names[:1] == (LIBRARY.name,):
+        yield name, names[1:], stands_for[1:]
+    elif folder and names and _is_own_module((folder, names[0])):
+        yield name, (folder, *names), (folder, *stands_for)
+
+
+def _is_own(names: Names) -> bool:
+    """Return whether a dotted name is one in a user's folder, whose path it begins with."""
+    return bool(names) and os.sep in names[0]
+
+
+def _own_file(names: Names) -> Path | None:
+    """Return the file of a module or a package in a user's folder; None where there is none."""
+    path = Path(*names)
+    files = (path / "__init__.py", path.with_name(f"{path.name}.py")) if len(names) > 1 else ()
+    return next((file for file in files if file.is_file()), None)
+
+
+def _is_own_module(names: Names) -> bool:
+    return bool(_own_file(names)) or Path(*names).is_dir()
+
+
+def _looked_up(names: Names) -> tuple[Names, Names]:
+    """Return where a dotted name is looked up, and as what: in this library, or in a user's folder."""
+    start = int(_is_own(names))
+    return names[:start], names[start:]
 
 
 def _defined(statement: ast.stmt) -> list[str]:
