@@ -137,11 +137,11 @@ def test_a_byte_that_flipped_anywhere_is_found_or_changes_nothing(tmp_path):
     assert found > len(whole) / 7 / 2
 
 
-@pytest.mark.parametrize("version", [1, 4])
+@pytest.mark.parametrize("version", [1, 5])
 def test_another_schema_version_is_named(tmp_path, monkeypatch, version):
     monkeypatch.setattr(stores, "SCHEMA_VERSION", version)
     path = write(tmp_path / "a.zarr.zip")
-    assert refusal(path) == [f"{path}: schema_version is {version}; it must be 3"]
+    assert refusal(path) == [f"{path}: schema_version is {version}; it must be 4"]
 
 
 def test_another_value_in_a_section_is_named_by_its_key(tmp_path):
@@ -196,7 +196,7 @@ def test_a_store_that_says_nothing_of_its_origin_is_named(tmp_path):
     path = tmp_path / "a.zarr.zip"
     for config in ({}, {"config": "no json"}, {"config": json.dumps({"model": {}})}):
         with zipfile.ZipFile(path, "w") as packed:
-            packed.writestr("zarr.json", json.dumps({"attributes": {"schema_version": 3, **config}}))
+            packed.writestr("zarr.json", json.dumps({"attributes": {"schema_version": 4, **config}}))
         (line,) = refusal(path)
         assert line.startswith(f"{path}: it does not say what determined it")
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -142,6 +143,45 @@ def test_a_variable_that_says_nothing_is_refused_by_name(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def data_types(path):
+    with zipfile.ZipFile(path) as packed:
+        read = {Path(name).parent.name: json.loads(packed.read(name)) for name in packed.namelist()
+                if name.endswith("zarr.json")}  # fmt: skip
+    return {name: array["data_type"] for name, array in read.items() if "data_type" in array}
+
+
+def test_text_that_is_data_is_stored_in_a_type_that_every_reader_knows_and_read_as_it_was(tmp_path):
+    path = tmp_path / "a.zarr.zip"
+    texts = {
+        "split": ["train", "train", "test"],
+        "twice": ["train", "test", "train"],
+        "sentence": ["a b", "", "c"],
+        "accented": ["λ", "é", "λ"],
+    }
+    content = xr.Dataset(
+        {name: described(("example",), text, "text") for name, text in texts.items()}, {"example": ["x", "y", "z"]}
+    )
+    write_store(content, path, Origin("test"))
+    types = data_types(path)
+    assert types == {"split": "uint8", "twice": "uint8", "accented": "uint8", "sentence": "string", "example": "string"}
+    again = open_store(path)
+    for name, text in texts.items():
+        assert again[name].values.tolist() == text
+        assert again[name].attrs == {"description": "text"}
+    copy = tmp_path / "b.zarr.zip"
+    write_store(again.drop_attrs(deep=False), copy, Origin("test"))
+    assert copy.read_bytes() == path.read_bytes()
+
+
+def test_text_of_more_words_than_there_are_codes_stays_text(tmp_path):
+    path = tmp_path / "a.zarr.zip"
+    for count, kind in ((256, "uint8"), (257, "string")):
+        words = [f"w{number}" for number in range(count)]
+        write_store(xr.Dataset({"word": described(("n",), words, "text")}), path, Origin("test"))
+        assert data_types(path) == {"word": kind}
+        assert open_store(path)["word"].values.tolist() == words
+
+
 # Opening
 
 
@@ -150,7 +190,12 @@ def test_plain_xarray_opens_a_store_by_the_documented_line(tmp_path):
     write_store(dataset(), path, Origin("train"))
     line = 'xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False)'
     assert line in stores.__doc__
-    equal(eval(line), open_store(path))  # noqa: S307
+    plain = eval(line)  # noqa: S307
+    equal(plain.drop_vars("part"), open_store(path).drop_vars("part"))
+    assert plain["part"].values.tolist() == [0, 1]
+    assert plain["part"].attrs == {
+        "description": "text", "flag_values": [0, 1], "flag_meanings": "train test"
+    }  # fmt: skip
 
 
 def test_a_missing_store_is_named(tmp_path):
@@ -173,7 +218,7 @@ def test_a_damaged_store_is_named_with_what_to_do(tmp_path, damage):
     assert str(error.value).endswith(f"delete {path} and run the workflow again to rebuild it")
 
 
-@pytest.mark.parametrize("version", [0, 1, 4, None])
+@pytest.mark.parametrize("version", [0, 1, 5, None])
 def test_another_schema_version_is_told_with_what_to_do(tmp_path, monkeypatch, version):
     path = tmp_path / "a.zarr.zip"
     if version is None:
@@ -186,7 +231,7 @@ def test_another_schema_version_is_told_with_what_to_do(tmp_path, monkeypatch, v
     with pytest.raises(InputError) as error:
         open_store(path)
     wanted = (
-        f"{path}: schema_version is {version}; it must be 3; delete {path} and run the workflow again to rebuild it"
+        f"{path}: schema_version is {version}; it must be 4; delete {path} and run the workflow again to rebuild it"
     )
     assert str(error.value) == wanted
 
@@ -322,7 +367,7 @@ for theta in weights.theta.values:
     nn.utils.vector_to_parameters(torch.tensor(theta), network.parameters())
     losses = {}
     for split in ("train", "test"):
-        chosen = torch.tensor(data.split.values == split)
+        chosen = torch.tensor(data.split.values == data.split.attrs["flag_meanings"].split().index(split))
         losses[split] = nn.functional.cross_entropy(network(images[chosen]), labels[chosen]).item()
     found.append(losses)
 assert not [name for name in sys.modules if name.startswith("wedgescape")]

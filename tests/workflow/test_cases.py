@@ -83,17 +83,25 @@ def test_make_finds_the_results_of_a_study_that_lies_in_several_files(project, c
 MY_DATA = """
 from pathlib import Path
 
-import numpy as np
+from reading import arrays
 
 
 def stripes():
-    with np.load(Path(__file__).parent / "stripes.npz") as found:
-        return found["a"], found["b"], found["a"], found["b"]
+    a, b = arrays(Path(__file__).parent / "stripes.npz")
+    return a, b, a, b
+"""
+READING = """
+import numpy as np
+
+
+def arrays(path):
+    with np.load(path) as found:
+        return found["a"], found["b"]
 """
 
 
 @pytest.mark.slow
-def test_a_file_that_the_users_function_reads_counts_and_an_axis_that_looks_like_channels_is_named(project):
+def test_files_beside_the_user_s_function_count_and_an_axis_that_looks_like_channels_is_named(project):
     def write(number: int) -> None:
         images = np.random.default_rng(number).random((12, 8, 9, 3))
         np.savez(data / "stripes.npz", a=images, b=np.arange(12) % 3)
@@ -101,6 +109,7 @@ def test_a_file_that_the_users_function_reads_counts_and_an_axis_that_looks_like
     data = project.folder / "data"
     data.mkdir()
     (data / "my_data.py").write_text(MY_DATA)
+    (data / "reading.py").write_text(READING)
     own = {"file": "data/my_data.py", "name": "stripes", "files": ["data/stripes.npz"]}
     config = {**STUDY, "dataset": own, "data": {"train_examples": None, "test_examples": None}}
     (project.folder / "case.yaml").write_text(yaml.safe_dump(config))
@@ -113,8 +122,10 @@ def test_a_file_that_the_users_function_reads_counts_and_an_axis_that_looks_like
     assert "8 channels of 9 x 3 pixels. Axis 3, of length 3, looks like the channels" in log
     (data / "stripes.npz").touch()
     assert "Nothing to be done" in project.snakemake(*asked).stdout
-    write(1)
-    assert jobs_in(project.snakemake("--dry-run", *asked).stdout) == {"prepare_data": 1}
+    for edit in (lambda: write(1), lambda: project.edit_function(data / "reading.py", "arrays")):
+        write(0)
+        edit()
+        assert jobs_in(project.snakemake("--dry-run", *asked).stdout) == {"prepare_data": 1}
 
 
 class Elsewhere(Project):

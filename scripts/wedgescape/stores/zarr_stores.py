@@ -4,6 +4,11 @@ One store is one file: a zarr v3 hierarchy, zipped without a second compression 
 opens it:
 
     xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False)
+
+Numbers have types of the zarr v3 specification, so any reader of zarr 3 knows them. Text that is data, such as the
+split of each example, is stored as codes with their meanings, as the CF conventions have it (`flag_values` and
+`flag_meanings`: https://cfconventions.org, section 3.5); `open_store` gives back the words. Labels of coordinates are
+text, because xarray selects by them. Their type is zarr's extension `string`, the only one for text of any length.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ from wedgescape.errors import InputError
 from wedgescape.stores.attributes import SCHEMA_VERSION, SUFFIX, Origin
 from wedgescape.stores.whole_files import whole_file
 
+CODES = 256  # of a uint8
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
 
 
@@ -81,6 +87,7 @@ def _storable(dataset: xr.Dataset, attributes: dict) -> xr.Dataset:
     dataset = dataset.copy()
     # `assign_attrs` would keep the order of those that are there.
     dataset.attrs = dict(sorted((dataset.attrs | attributes).items()))
+    dataset = dataset.assign({name: _as_codes(variable) for name, variable in dataset.data_vars.items()})
     # Text of a fixed length has no stable zarr v3 type; text of any length has.
     texts = {
         name: variable.astype(np.dtypes.StringDType())
@@ -89,6 +96,31 @@ def _storable(dataset: xr.Dataset, attributes: dict) -> xr.Dataset:
     }
     dataset = dataset.assign_coords({name: text for name, text in texts.items() if name in dataset.coords})
     return dataset.assign({name: text for name, text in texts.items() if name in dataset.data_vars})
+
+
+def _as_codes(variable: xr.DataArray) -> xr.DataArray:
+    """Return text as codes (uint8) that say what they mean, in order of appearance; other variables as they are.
+
+    Text stays text where it is no word, since blanks separate the meanings, and where there are more words than codes.
+    """
+    if variable.dtype.kind not in "UT":
+        return variable
+    words = list(dict.fromkeys(map(str, variable.values.ravel())))
+    if len(words) > CODES or any(word.split() != [word] for word in words):
+        return variable
+    codes = np.array([words.index(str(word)) for word in variable.values.ravel()], np.uint8)
+    meant = {"flag_values": list(range(len(words))), "flag_meanings": " ".join(words)}
+    return xr.DataArray(codes.reshape(variable.shape), variable.coords, variable.dims, attrs=variable.attrs | meant)
+
+
+def _as_words(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a dataset as it was before `_as_codes`."""
+    found = {name: variable for name, variable in dataset.data_vars.items() if "flag_meanings" in variable.attrs}
+    for name, variable in found.items():
+        attributes = {key: value for key, value in variable.attrs.items() if not key.startswith("flag_")}
+        words = np.array(variable.attrs["flag_meanings"].split())[variable.values]
+        dataset = dataset.assign({name: (variable.dims, words, attributes)})
+    return dataset
 
 
 def open_store(path: str | Path) -> xr.Dataset | dict[str, xr.Dataset]:
@@ -105,7 +137,8 @@ def open_store(path: str | Path) -> xr.Dataset | dict[str, xr.Dataset]:
         store = zarr.storage.ZipStore(path, mode="r")
         dataset = xr.open_zarr(store, consolidated=False)
         parts = json.loads(dataset.attrs.get("parts", "[]"))
-        content = {part: xr.open_zarr(store, group=part, consolidated=False) for part in parts} or dataset
+        content = {part: _as_words(xr.open_zarr(store, group=part, consolidated=False)) for part in parts}
+        content = content or _as_words(dataset)
     except Exception as error:  # zip, zarr and xarray raise many kinds
         raise InputError(f"{path}: not a readable zarr store ({type(error).__name__}: {error}); {again}") from error
     found = dataset.attrs.get("schema_version")
