@@ -1,7 +1,6 @@
 """A user's own dataset: what a function in a Python file returns, checked."""
 
 import contextlib
-import importlib.util
 import logging
 import sys
 import traceback
@@ -12,6 +11,7 @@ import numpy as np
 
 from wedgescape.data.image_files import Arrays
 from wedgescape.errors import InputError
+from wedgescape.study.own_files import import_own
 
 log = logging.getLogger("wedgescape")
 
@@ -77,12 +77,9 @@ def read_own(path: Path, name: str) -> tuple[Arrays, int]:
 def _call(path: Path, name: str, where: str) -> object:
     if path.suffix != ".py" or not path.is_file():
         raise InputError(f"{path}: there is no such Python file in {Path.cwd()}. It must be the path of a .py file")
-    spec = importlib.util.spec_from_file_location(f"wedgescape_own_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
     with _importing_from(path.resolve().parent):
         try:
-            spec.loader.exec_module(module)
+            module = import_own(path)
         except (Exception, SystemExit) as error:
             raise InputError(f"{path}: the file cannot be imported: {_reason(error, path)}") from error
         function = getattr(module, name, None)
