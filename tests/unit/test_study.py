@@ -82,7 +82,7 @@ def test_sweep_keeps_the_order_of_its_values_and_adds_no_base_setting():
 def test_further_parameters_are_named_only_where_they_differ_from_the_base(sweep, ending):
     key = sweep.split(":")[0]
     assert study_of(f"sweeps: {{{sweep}}}").sweeps[key] == [BASE + ending]
-    training = {"momentum": 0.5, "optimizer": "adam", "sharpness_radius": 0.1}
+    training = {"momentum": 0.5, "optimizer": "sgd" if key == "momentum" else "adam", "sharpness_radius": 0.1}
     study = study_of(f"sweeps: {{{sweep}}}", training=training, model={"depth": 3})
     assert study.base == BASE
     assert study.sweeps[key] == [BASE if key != "model" else BASE + ending]
