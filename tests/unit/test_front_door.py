@@ -379,11 +379,39 @@ def test_data_may_have_many_forms(splits):
         "dataset": TensorDataset(inputs, labels),
         "datasets": (TensorDataset(inputs, labels), TensorDataset(*splits["test"])),
         "loader": {"train": DataLoader(TensorDataset(inputs, labels), 7)},
+        "loader alone": DataLoader(TensorDataset(inputs, labels), 7),
+        "batches": [(inputs[:7], labels[:7]), (inputs[7:].numpy(), labels[7:].numpy())],
+        "generator": ((inputs[n : n + 5], labels[n : n + 5]) for n in range(0, len(labels), 5)),
     }
     for name, form in forms.items():
         found = landscapes.splits_of(form)
         assert list(found) == (["train", "test"] if name in ("splits", "datasets") else ["train"])
         torch.testing.assert_close(found["train"], (inputs, labels), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("where", ["head.*", lambda name: name.startswith("head")])
+def test_a_landscape_of_some_parameters_is_a_slice_of_the_whole_one(where, splits):
+    module = on_flat(nn.Linear(16, 5), nn.ReLU())
+    module.head = nn.Linear(5, CLASSES)
+    whole, part = (wedgescape.NetworkLandscape.of(module, splits, where=one) for one in ("*", where))
+    assert part.dim == 5 * CLASSES + CLASSES == len(part.module.head.weight.flatten()) + CLASSES
+    point = models.flat(module)
+    moved = torch.cat([point[: -part.dim], 2 * point[-part.dim :]])
+    torch.testing.assert_close(part.losses(moved[None, -part.dim :]), whole.losses(moved[None]))
+    torch.testing.assert_close(part.gradients(moved[None, -part.dim :]), whole.gradients(moved[None])[:, -part.dim :])
+    assert all(one.requires_grad for one in module.parameters())  # the module itself stays as it is
+
+
+def test_optima_of_some_parameters_are_equal_in_the_others(splits):
+    body = nn.Linear(16, 5)
+    same, other = (
+        [on_flat(one, nn.Linear(5, CLASSES)) for one in bodies] for bodies in ((body, body), (body, nn.Linear(16, 5)))
+    )
+    assert wedgescape.Optima.from_modules(same, splits, where="2.*").points.shape == (2, 5 * CLASSES + CLASSES)
+    with pytest.raises(InputError, match="frozen parameters must be equal"):
+        wedgescape.Optima.from_modules(other, splits, where="2.*")
+    with pytest.raises(InputError, match=r"where: 'conv\.\*' chooses no parameter; there are 1.weight"):
+        wedgescape.Optima.from_modules(same, splits, where="conv.*")
 
 
 GOOD, NUMBERS = torch.randn(6, *SHAPE), torch.arange(6) % CLASSES

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -16,7 +17,7 @@ from wedgescape.landscapes.networks import Strategy, choose_device
 log = logging.getLogger("wedgescape")
 
 LOSSES = ("cross_entropy",)
-PARTS = (tuple, list, Dataset, DataLoader)  # what a split may be
+PARTS = (tuple, list, Dataset, DataLoader)  # what each of two splits may be
 EXAMPLE = "give data=(inputs, labels), or data={'train': (inputs, labels), 'test': (inputs, labels)}"
 
 
@@ -33,17 +34,25 @@ class NetworkLandscape(networks.NetworkLandscape):
 
     @classmethod
     def of(
-        cls, module: nn.Module, data, loss: str = "cross_entropy", device: str | torch.device = "cpu"
+        cls,
+        module: nn.Module,
+        data,
+        loss: str = "cross_entropy",
+        device: str | torch.device = "cpu",
+        where: models.Where = "*",
     ) -> NetworkLandscape:
         """Return the landscape of a network, of which a copy is adapted; the network itself is not changed.
 
         Args:
             module: maps a batch of inputs to logits (B, classes).
             data: (inputs, labels) of the training split; {"train": (inputs, labels), "test": (inputs, labels)}; or
-                instead of a pair a PyTorch `Dataset` or `DataLoader`. Tensors or arrays: inputs (N, ...) as the network
-                takes them, labels (N,) whole numbers from 0. Without a test split, its loss and accuracy are nan.
+                instead of a pair a PyTorch `Dataset`, or an iterable of batches (inputs, labels) such as a
+                `DataLoader`. Tensors or arrays: inputs (N, ...) as the network takes them, labels (N,) whole numbers
+                from 0. Without a test split, its loss and accuracy are nan.
             loss: cross_entropy; there is no other yet.
             device: cpu, cuda, mps, or auto.
+            where: the names of the parameters that are directions: a pattern such as "head.*", or a function of a name.
+                The others keep their values, so that this is the landscape of a layer or a block.
 
         Raises:
             InputError: if the network cannot be a landscape, or does not fit the data; the message names the layer.
@@ -62,7 +71,7 @@ class NetworkLandscape(networks.NetworkLandscape):
             raise InputError(f"loss: found {loss!r}; the only loss so far is 'cross_entropy'")
         device = choose_device(device) if isinstance(device, str) else device
         splits = splits_of(data)
-        network = models.adapted(module)
+        network = models.adapted(module, where)
         few = splits["train"][0][: trials.TRIED]
         _check(network, few, splits)
         if "test" not in splits:
@@ -117,10 +126,11 @@ def splits_of(data) -> dict[str, tuple[Tensor, Tensor]]:
 def _examples(part, split: str) -> tuple[Tensor, Tensor]:
     place = f"data: {split} split"
     try:
-        if isinstance(part, DataLoader):
-            part = [torch.cat(column) for column in zip(*part, strict=True)]
-        elif isinstance(part, Dataset):
+        if isinstance(part, Dataset):
             part = default_collate([part[number] for number in range(len(part))])
+        elif _is_batches(part):
+            columns = zip(*part, strict=True)
+            part = [torch.cat([torch.as_tensor(one) for one in column]) for column in columns]
     except (TypeError, ValueError, RuntimeError) as error:
         text = f"{place}: the {type(part).__name__} does not yield pairs (inputs, label) of tensors of one shape"
         raise InputError(f"{text}: {error}") from error
@@ -141,6 +151,14 @@ def _examples(part, split: str) -> tuple[Tensor, Tensor]:
         if not bool(inputs.isfinite().all()):
             raise InputError(f"{place}: some inputs are not finite")
     return inputs, labels.long()
+
+
+def _is_batches(part) -> bool:
+    """Tell whether a split is an iterable of batches, and not one pair."""
+    if not isinstance(part, tuple | list):
+        return isinstance(part, Iterable) and not isinstance(part, Mapping | str | Tensor | np.ndarray)
+    pairs = all(isinstance(one, tuple | list) and len(one) == 2 for one in part)
+    return pairs and all(isinstance(one[0], Tensor | np.ndarray) for one in part)
 
 
 def _check(network: nn.Module, few: Tensor, splits: dict[str, tuple[Tensor, Tensor]]) -> None:

@@ -8,9 +8,13 @@ point. Networks stay in evaluation mode, so that what else behaves differently i
 from __future__ import annotations
 
 import copy
+import fnmatch
 import inspect
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -204,8 +208,15 @@ def build(model: dict, input_shape: tuple[int, int, int], classes: int, seed: in
     return module
 
 
-def adapted(module: nn.Module) -> nn.Module:
+Where: TypeAlias = str | Callable[[str], bool]  # which parameters, by their names: a pattern such as "head.*"
+
+
+def adapted(module: nn.Module, where: Where = "*") -> nn.Module:
     """Return a copy of a trained network that can be a landscape (`prepared`); the network itself is not changed.
+
+    Args:
+        module: any network.
+        where: the names of the parameters that are directions, as a pattern or a function; others keep their values.
 
     Raises:
         InputError: if the network cannot be copied, has no parameter to move along, or one of them is complex.
@@ -220,7 +231,17 @@ def adapted(module: nn.Module) -> nn.Module:
         copied = copy.deepcopy(module).cpu()
     except (RuntimeError, TypeError) as error:  # weights that are computed, such as those of the old weight_norm
         raise InputError(f"{type(module).__name__} cannot be copied: {type(error).__name__}: {error}") from error
+    chosen = where if callable(where) else partial(_fits, where)
+    names = [name for name, _ in copied.named_parameters()]
+    if names and not any(map(chosen, names)):
+        raise InputError(f"where: {where!r} chooses no parameter; there are {', '.join(names)}")
+    for name, one in copied.named_parameters():
+        one.requires_grad_(one.requires_grad and chosen(name))
     return prepared(copied)
+
+
+def _fits(pattern: str, name: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern)
 
 
 def prepared(module: nn.Module) -> nn.Module:

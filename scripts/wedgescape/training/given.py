@@ -45,6 +45,7 @@ class Optima(optima.Optima):
         seeds: Sequence[int] | None = None,
         hyperparameters: Mapping | None = None,
         device: str | torch.device = "cpu",
+        where: models.Where = "*",
     ) -> Optima:
         """Make optima of trained modules of one architecture. They are copied and stay as they are.
 
@@ -56,6 +57,8 @@ class Optima(optima.Optima):
             seeds: K whole numbers that name the networks; 0, 1, … by default.
             hyperparameters: of the training, for measurements that ask for one: `width`, `batch_size` (128 by default).
             device: cpu, cuda, mps, or auto.
+            where: the parameters that are directions, as `NetworkLandscape.of` takes them; in all others, the networks
+                must be equal.
 
         Raises:
             InputError: if a network cannot be a landscape, or does not fit the data or the first network.
@@ -63,7 +66,6 @@ class Optima(optima.Optima):
         >>> import torch
         >>> import wedgescape
         >>> networks = [torch.nn.Linear(4, 3) for _ in range(3)]
-        >>> inputs, labels = torch.randn(60, 4), torch.arange(60) % 3
         >>> inputs, labels = torch.randn(60, 4), torch.arange(60) % 3
         >>> data = {"train": (inputs[:50], labels[:50]), "test": (inputs[50:], labels[50:])}
         >>> optima = wedgescape.Optima.from_modules(networks, data)
@@ -73,9 +75,9 @@ class Optima(optima.Optima):
         3
         """
         return cls._of_networks(
-            lambda: _adapted(modules, "modules"),
+            lambda: _adapted(modules, "modules", where),
             *(data, loss, device, seeds, hyperparameters),
-            starts=None if starts is None else lambda: _adapted(starts, "starts"),
+            starts=None if starts is None else lambda: _adapted(starts, "starts", where),
         )
 
     @classmethod
@@ -90,6 +92,7 @@ class Optima(optima.Optima):
         seeds: Sequence[int] | None = None,
         hyperparameters: Mapping | None = None,
         device: str | torch.device = "cpu",
+        where: models.Where = "*",
     ) -> Optima:
         """Make optima of files that hold the weights of one network each. No code is ever unpickled.
 
@@ -105,6 +108,8 @@ class Optima(optima.Optima):
             seeds: K whole numbers that name the networks; 0, 1, … by default.
             hyperparameters: of the training, for measurements that ask for one: `width`, `batch_size` (128 by default).
             device: cpu, cuda, mps, or auto.
+            where: the parameters that are directions, as `NetworkLandscape.of` takes them; in all others, the networks
+                must be equal.
 
         Raises:
             InputError: if a file cannot be read or does not fit the network; the message lists the names that differ.
@@ -124,7 +129,7 @@ class Optima(optima.Optima):
         if not isinstance(built, nn.Module):
             text = f"module: it returns a {type(built).__name__}"
             raise InputError(f"{text}. It must be a torch.nn.Module or a function without arguments that builds one")
-        network = models.adapted(built)
+        network = models.adapted(built, where)
         ignored = set(built.state_dict()) - set(network.state_dict())  # what batch norm keeps of batches
         if ignored:
             log.info("Running statistics of batch norm are not read from checkpoints; landscapes recompute them")
@@ -223,12 +228,12 @@ class _Known(dict):
         raise InputError(f"this measurement needs the networks' {name}; give hyperparameters={{{name!r}: …}}")
 
 
-def _adapted(modules: Sequence[nn.Module], place: str) -> Iterator[tuple[str, nn.Module]]:
+def _adapted(modules: Sequence[nn.Module], place: str, where: models.Where) -> Iterator[tuple[str, nn.Module]]:
     """Yield (words for it, network) of each module."""
     for number, module in enumerate([modules] if isinstance(modules, nn.Module) else modules):
         if not isinstance(module, nn.Module):
             raise InputError(f"{place}[{number}]: found type {type(module).__name__}; it must be a torch.nn.Module")
-        yield f"{place}[{number}]", models.adapted(module)
+        yield f"{place}[{number}]", models.adapted(module, where)
 
 
 def _files(paths: str | Path | Sequence[str | Path], place: str) -> list[Path]:
