@@ -1,14 +1,19 @@
 """The documentation: references from the code reach a section, and links and names reach a file."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+
+import wedgescape
 
 REPOSITORY = Path(__file__).parents[2]
 SCIENCE = REPOSITORY / "docs/science.md"
 CODE = sorted((REPOSITORY / "scripts").rglob("*.py"))
-PAGES = [REPOSITORY / "README.md", REPOSITORY / "config/README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "config/README.md")]
+PAGES += sorted((REPOSITORY / "docs").glob("*.md"))
 REFERENCE = re.compile(r"\(docs/science\.md,\s+([^)]*)\)")
 LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)  # [text](target) and [label]: target
 
@@ -63,3 +68,16 @@ def test_the_science_names_modules_and_tests_that_exist():
     assert tests
     assert [name for name in modules if not (REPOSITORY / "scripts/wedgescape" / name).is_file()] == []
     assert [name for name in tests if not (REPOSITORY / "tests/unit" / name).is_file()] == []
+
+
+def test_contributors_are_told_of_the_rooms_in_their_order():
+    layers = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0][
+        "layers"
+    ]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| .* \|$", prose(REPOSITORY / "CONTRIBUTING.md"), re.MULTILINE)
+    assert [room for row in rows for room in re.findall(r"\w+", row)] == [one for one in layers if one != "errors"]
+
+
+def test_the_citation_names_the_version_of_the_library():
+    cited = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert cited["version"] == wedgescape.VERSION
