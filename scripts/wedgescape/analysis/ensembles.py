@@ -32,7 +32,7 @@ from wedgescape.analysis.members import (
 )
 from wedgescape.landscapes.base import SPLITS, Landscape
 from wedgescape.landscapes.lines import barrier_along
-from wedgescape.landscapes.operations import Case, Comparison, Scoring, Start, Step, Work, evaluations, times
+from wedgescape.landscapes.operations import Case, Comparison, PlainPython, Scoring, Step, Work, evaluations, times
 from wedgescape.measurements.curves import Settings as CurveSettings
 from wedgescape.measurements.similarity import COMPARISONS, FUNCTIONS
 from wedgescape.measurements.similarity import Settings as SimilaritySettings
@@ -437,7 +437,7 @@ def work(case: Case, settings: Settings) -> Work:
     one += evaluations(model, networks + members + 2 * places, ["test"])
     one += Work({Scoring(): scores, Comparison(model): averaged * math.comb(members, 2) + places})
     # `scores.score` imports packages that no other job needs; that takes as long as a start.
-    together = Work({Comparison(model): math.comb(networks, 2), Start(): 1})
+    together = Work({Comparison(model): math.comb(networks, 2), PlainPython(): 1})
     return times(groups, one) + together + Work({Step(model, groups * curves.samples, curves.batch_size): steps})
 
 

@@ -15,10 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
 
+from wedgescape.cluster import warm_starts
 from wedgescape.landscapes import models
 from wedgescape.landscapes.base import SPLITS, Batch, Slice
 from wedgescape.landscapes.networks import CALIBRATION_EXAMPLES, NetworkLandscape, choose_strategy
@@ -28,6 +30,7 @@ from wedgescape.landscapes.operations import (
     Evaluation,
     MultiplyAdd,
     Operation,
+    PlainPython,
     Product,
     Projection,
     Scoring,
@@ -43,6 +46,7 @@ from wedgescape.measurements.connectors import find_centres
 from wedgescape.numerics import scores
 from wedgescape.training.descent import Recipe, descend
 
+WARM = 0.13  # of importing a script's libraries: what a forked job takes to begin and end, measured on the smoke study
 TRIAL = 0.15  # seconds over which an operation is timed
 SPAN = 512  # directions of the random span that is timed
 
@@ -109,7 +113,16 @@ class Bench:
     # Each kind of operation
 
     def start(self, _operation: Start) -> float:
-        """Time a fresh Python that imports what a job's script does, with its files in the cache."""
+        """Time the start of a job: a Python of its own, or a small part of that where jobs are forked."""
+        return self._imports * (WARM if warm_starts.possible() else 1)
+
+    def plain_python(self, _operation: PlainPython) -> float:
+        """Return how long importing takes, for which other work of Python stands."""
+        return self._imports
+
+    @cached_property
+    def _imports(self) -> float:
+        """The time of a fresh Python that imports what a job's script does, with its files in the cache."""
         code = "import snakemake.script, wedgescape.training.train, wedgescape.stores.zarr_stores"
         times = []
         for _ in range(3):
@@ -225,6 +238,7 @@ class Bench:
 
 MEASURES = {
     Start: Bench.start,
+    PlainPython: Bench.plain_python,
     Evaluation: Bench.evaluation,
     Step: Bench.step,
     Product: Bench.product,

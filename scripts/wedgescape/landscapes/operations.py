@@ -25,6 +25,11 @@ class Start:
 
 
 @dataclass(frozen=True)
+class PlainPython:
+    """Work of Python itself (tables, figures), as much as importing a script's libraries takes."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The loss of one point on a split."""
 
@@ -85,7 +90,9 @@ class WedgeStep:
     wedges: int = 1
 
 
-Operation = Start | Evaluation | Step | Product | Projection | MultiplyAdd | Scoring | Comparison | WedgeStep
+Operation = (
+    Start | PlainPython | Evaluation | Step | Product | Projection | MultiplyAdd | Scoring | Comparison | WedgeStep
+)
 Work = Counter  # Operation -> how often
 
 
