@@ -25,9 +25,11 @@ READY := .venv/.complete
 BENCHMARK := .venv-benchmark/.complete
 UV := $(BIN)/uv
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logger rich)
-RUN = $(SNAKEMAKE) --configfile $(CONFIG)
+# Each config file must be there; Snakemake would answer with a traceback.
+CONFIGS = $(foreach file,$(CONFIG),$(or $(wildcard $(file)),$(error CONFIG: there is no file $(file))))
+RUN = $(SNAKEMAKE) --configfile $(CONFIGS)
 NAME = "import sys, yaml; print([c['study'] for c in map(yaml.safe_load, map(open, sys.argv[1:])) if c and 'study' in c][-1])"
-RESULTS = results/$(shell $(BIN)/python -X utf8 -c $(NAME) $(CONFIG))
+RESULTS = results/$(shell $(BIN)/python -X utf8 -c $(NAME) $(CONFIGS))
 # Snakemake and uv need a folder for what they keep. Where home is read-only, it is here.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
 ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo usable),usable)
@@ -44,13 +46,13 @@ study: $(READY)
 	$(RUN)
 
 plan: $(READY)
-	@$(BIN)/python scripts/plan_study.py --configfile $(CONFIG) --cores $(CORES) $(if $(GPU_TFLOPS),--gpu-tflops $(GPU_TFLOPS))
+	@$(BIN)/python scripts/plan_study.py --configfile $(CONFIGS) --cores $(CORES) $(if $(GPU_TFLOPS),--gpu-tflops $(GPU_TFLOPS))
 
 # The report is made anew only when a result is newer.
 report: study
 	@if [ -z "$$(find $(RESULTS)/report.html -newer $(RESULTS)/claims.csv 2>/dev/null)" ] || \
 	   [ -n "$$(find $(RESULTS)/figures -newer $(RESULTS)/report.html)" ]; then \
-		$(BIN)/snakemake --quiet all --configfile $(CONFIG) --report $(RESULTS)/report.part.html && \
+		$(BIN)/snakemake --quiet all --configfile $(CONFIGS) --report $(RESULTS)/report.part.html && \
 		mv $(RESULTS)/report.part.html $(RESULTS)/report.html; fi
 
 # The same claims by the same rules, on seeds that were never used. Then both verdicts stand side by side.

@@ -22,11 +22,11 @@ def main() -> None:
         if not settings:
             raise SystemExit(f"{results}: there are no weights; run the study first")
         for setting in settings:
+            folder = results / "export" / setting.name
             try:
-                files = export(Optima.from_store(setting, device="cpu"), results / "export" / setting.name)
-            except InputError as error:
-                raise SystemExit(str(error)) from error
-            print(f"{len(files):>3} networks  {results / 'export' / setting.name}")
+                print(f"{len(export(Optima.from_store(setting, device='cpu'), folder)):>3} networks  {folder}")
+            except InputError as error:  # such as a setting at which all of them diverged
+                print(f"  0 networks  {folder}: {error}")
 
 
 if __name__ == "__main__":

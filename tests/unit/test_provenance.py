@@ -306,16 +306,22 @@ def test_declared_files_and_imported_ones_are_archived(declaring):
 
 
 def test_declared_files_that_are_missing_are_all_named(declaring):
-    declaring().check_declared()
+    declaring().check_own_files()
     Path("data.npz").unlink()
     Path("table.csv").unlink()
     with pytest.raises(InputError) as caught:
-        declaring().check_declared()
+        declaring().check_own_files()
     lines = str(caught.value).splitlines()
     assert [line.split(" in ")[0].strip() for line in lines[1:]] == [
         "dataset.files: found no file data.npz",
         "model.files: found no file table.csv",
     ]
+
+
+def test_a_model_or_data_file_that_is_missing_is_named_before_any_job(declaring):
+    Path("own.py").unlink()
+    with pytest.raises(InputError, match=r"model\.file: own\.py: there is no such file in "):
+        declaring().check_own_files()
 
 
 def test_checksums_are_kept_until_size_or_date_changes(tmp_path, monkeypatch):

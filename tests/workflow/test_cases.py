@@ -80,6 +80,12 @@ def test_make_finds_the_results_of_a_study_that_lies_in_several_files(project, c
     assert "--report results/first/report.part.html" in said
 
 
+def test_make_names_a_config_file_that_is_not_there(project):
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        make(project, "CONFIG=one.yaml gone.yaml")
+    assert "CONFIG: there is no file gone.yaml" in caught.value.stderr
+
+
 MY_DATA = """
 from pathlib import Path
 

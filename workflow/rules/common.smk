@@ -41,7 +41,7 @@ try:
         lambda name: on_disk(f"scripts/{name}"),
         FileSums(NOTES / "file_sums.json"),
     )
-    determinants.check_declared()
+    determinants.check_own_files()
     check_writable(FOLDER)
     changed = (
         set_aside_changed(FOLDER, NOTES / f"{quote(FOLDER, safe='')}.json")

@@ -1,17 +1,14 @@
 """A user's own dataset: what a function in a Python file returns, checked."""
 
-import contextlib
 import logging
-import sys
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from wedgescape.data.image_files import Arrays
 from wedgescape.errors import InputError
-from wedgescape.study.own_files import import_own
+from wedgescape.study.own_files import import_own, importing_from
 
 log = logging.getLogger("wedgescape")
 
@@ -77,7 +74,7 @@ def read_own(path: Path, name: str) -> tuple[Arrays, int]:
 def _call(path: Path, name: str, where: str) -> object:
     if path.suffix != ".py" or not path.is_file():
         raise InputError(f"{path}: there is no such Python file in {Path.cwd()}. It must be the path of a .py file")
-    with _importing_from(path.resolve().parent):
+    with importing_from(path.resolve().parent):
         try:
             module = import_own(path)
         except (Exception, SystemExit) as error:
@@ -91,23 +88,6 @@ def _call(path: Path, name: str, where: str) -> object:
             return function()
         except (Exception, SystemExit) as error:
             raise InputError(f"{where} failed: {_reason(error, path)}. It must run without arguments") from error
-
-
-@contextlib.contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """Let imports find the modules in a folder, as in a script that lies there. Then others may have their names."""
-    sys.path.insert(0, str(folder))
-    before = set(sys.modules)
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        for name in set(sys.modules) - before:
-            module, top = sys.modules[name], folder / name.partition(".")[0]
-            file = getattr(module, "__file__", None)
-            places = map(Path, [file] if file else getattr(module, "__path__", ()))
-            if any(place.is_relative_to(top) or place == top.with_name(f"{top.name}.py") for place in places):
-                del sys.modules[name]
 
 
 def _reason(error: BaseException, path: Path) -> str:

@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from wedgescape.figures import style
-from wedgescape.provenance.records import result_name, sha256
+from wedgescape.provenance.file_sums import sha256
+from wedgescape.provenance.records import result_name
 from wedgescape.stores.zarr_stores import write_table
 
 

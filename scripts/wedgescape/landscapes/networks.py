@@ -438,7 +438,8 @@ class NetworkLandscape(Landscape):
                     labels[chosen],
                     tuple(mask[k] for mask in masks),
                 )
-            rows.append(self._flatten(torch.autograd.grad(loss, leaves, materialize_grads=True)))
+                slopes = torch.autograd.grad(loss, leaves, materialize_grads=True)  # which may run layers once more
+            rows.append(self._flatten(slopes))
         return torch.cat(rows)
 
     def _batched_gradients(self, points, images, labels, masks) -> Tensor:

@@ -38,11 +38,10 @@ def check_evaluation(network: nn.Module, inputs: Tensor) -> Tensor:
     _again, seen_again = watched(network, inputs)
     shapes: dict[str, set] = {}
     for layer, _inputs, made in seen:
-        if "(SeededDropout)" in layer:
-            shapes.setdefault(layer, set()).add(made[0].shape[1:])
-            if len(shapes[layer]) > 1:
-                place = layer.replace("SeededDropout", "Dropout")
-                raise InputError(f"{place} is called on inputs of two shapes; give each place a dropout of its own")
+        shapes.setdefault(layer, set()).update(tensor.shape[1:] for tensor in made)
+    for name, layer in network.named_modules():
+        if layer in models.dropouts(network) and len(shapes.get(called(name, layer), ())) > 1:
+            raise InputError(f"dropout {name} is called on inputs of two shapes; give each place a dropout of its own")
     if layer := _first_to_differ(seen, seen_again):
         text = f"{layer} gives other outputs for the same inputs, also in evaluation mode"
         raise InputError(f"{text}; the loss must be a function of the weights, so take its noise out")
@@ -115,19 +114,15 @@ def check_keys(built: list[dict], input_shape: tuple, classes: int) -> None:
         InputError: if the user's class does not read a key that is varied.
     """
     inputs = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
-
-    def what(model: dict) -> tuple:
+    seen: list[tuple] = []
+    for model in built:
         network = models.build(model, input_shape, classes)
         with torch.no_grad():
-            return models.layout(network), models.flat(network), network(inputs)
-
-    for number, model in enumerate(built):
-        for other in built[:number]:
+            tensors = (models.flat(network), network(inputs))
+        seen.append((models.layout(network), *(tensor.numpy().tobytes() for tensor in tensors)))
+        for other, what in zip(built, seen[:-1], strict=False):
             keys = [key for key in {*model, *other} if model.get(key) != other.get(key)]
-            if len(keys) != 1:
-                continue
-            (layout, *tensors), (other_layout, *other_tensors) = what(model), what(other)
-            if layout == other_layout and all(map(torch.equal, tensors, other_tensors)):
+            if len(keys) == 1 and what == seen[-1]:
                 (key,) = keys
                 text = f"model.file: {model['file']}: {model['name']} does not read {key}"
                 values = f"{other.get(key)} and {model.get(key)}"
@@ -184,15 +179,14 @@ def watched(network: nn.Module, inputs: Tensor):
     """
     running, seen, hooks = [], [], []
     for name, layer in network.named_modules():
-        kind = layer._get_name()
-        called = f"layer {name} ({kind})" if name else f"the network ({kind})"
+        words = called(name, layer)
 
-        def begin(_layer, _given, called=called) -> None:
-            running.append(called)
+        def begin(_layer, _given, words=words) -> None:
+            running.append(words)
 
-        def end(_layer, given, made, called=called) -> None:
-            running.remove(called)
-            seen.append((called, _tensors(given), _tensors(made)))
+        def end(_layer, given, made, words=words) -> None:
+            running.remove(words)
+            seen.append((words, _tensors(given), _tensors(made)))
 
         hooks += [layer.register_forward_pre_hook(begin), layer.register_forward_hook(end)]
     try:
@@ -204,6 +198,12 @@ def watched(network: nn.Module, inputs: Tensor):
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def called(name: str, layer: nn.Module) -> str:
+    """Return what messages call a layer."""
+    kind = layer._get_name()
+    return f"layer {name} ({kind})" if name else f"the network ({kind})"
 
 
 def _tensors(value) -> list[Tensor]:

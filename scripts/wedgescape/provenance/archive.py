@@ -17,7 +17,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path, PurePosixPath
 
 from wedgescape.errors import InputError
-from wedgescape.provenance.records import FOLDER, SOURCES, read_records, sha256
+from wedgescape.provenance.file_sums import sha256
+from wedgescape.provenance.records import FOLDER, SOURCES, read_records
 from wedgescape.provenance.verify import sidecar
 from wedgescape.stores.whole_files import whole_file
 from wedgescape.study.catalogue import LIBRARY, file_of

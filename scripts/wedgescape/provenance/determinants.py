@@ -54,14 +54,21 @@ class Determinants:
         sections = {key: config[key] for key in ("dataset", "model") if isinstance(config[key], dict)}
         return {key: section["files"] for key, section in sections.items() if section.get("files")}
 
-    def check_declared(self) -> None:
-        """Make sure that all declared files are there.
+    def check_own_files(self) -> None:
+        """Make sure that the user's own files are there: those with a data set and a model, and declared ones.
 
         Raises:
             InputError: if some are not; it lists them.
         """
+        own, folder = {"dataset": self.own_data, "model": self.own_model}, Path.cwd()
         lines = [
-            f"{key}.files: found no file {file} in {Path.cwd()}"
+            f"{key}.file: {file}: there is no such file in {folder}"
+            for key, files in own.items()
+            for file in files
+            if not Path(file).is_file()
+        ]
+        lines += [
+            f"{key}.files: found no file {file} in {folder}"
             for key, files in self.declared.items()
             for file in files
             if not Path(file).is_file()

@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from wedgescape.errors import InputError
+from wedgescape.provenance.file_sums import FileSums, sha256
 from wedgescape.stores.whole_files import whole_file
 
 FOLDER = "provenance"  # in a study's folder
@@ -82,12 +83,6 @@ def described(paths: Iterable[str | Path], config: dict) -> dict[str, dict]:
         result_name(path, config): {"bytes": Path(path).stat().st_size, "sha256": sha256(path)}
         for path in sorted(set(map(str, paths)))
     }
-
-
-def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file as hex digits."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _host() -> dict:
@@ -199,23 +194,13 @@ def set_aside_changed(study: str | Path, known: str | Path) -> list[Path]:
     Returns:
         Where they are now: the result's path, with `.changed` added.
     """
-    known = Path(known)
-    seen = _read_known(known)
-    present, aside = {}, []
-    for record in read_records(study):
-        for name, made in record["output"].items():
-            path = _result_path(name, study)
-            with contextlib.suppress(FileNotFoundError):
-                state = os.stat(path)
-                look = [state.st_size, state.st_mtime_ns, made["sha256"]]
-                if seen.get(name) == look or (state.st_size == made["bytes"] and sha256(path) == made["sha256"]):
-                    present[name] = look
-                else:
-                    aside.append(Path(f"{path}.changed"))
-                    os.replace(path, aside[-1])
-    if present != seen:
-        with contextlib.suppress(OSError), whole_file(known) as beside:  # it only saves time
-            beside.write_text(json.dumps(present), encoding="utf-8")
+    made = {_result_path(name, study): one for record in read_records(study) for name, one in record["output"].items()}
+    there = [path for path in made if path.is_file()]
+    sums, aside = FileSums(Path(known)).of(there), []
+    for path in there:
+        if sums[str(path)] != made[path]["sha256"]:
+            aside.append(Path(f"{path}.changed"))
+            os.replace(path, aside[-1])
     return aside
 
 
@@ -223,9 +208,3 @@ def _result_path(name: str, study: str | Path) -> Path:
     """Return where the result of a name (`result_name`) lies, by its study's folder."""
     parts = Path(name).parts
     return Path(study, *parts[2:]) if parts[0] == "results" else Path(name)
-
-
-def _read_known(path: Path) -> dict:
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(path.read_text(encoding="utf-8"))
-    return {}

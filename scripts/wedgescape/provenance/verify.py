@@ -11,8 +11,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from wedgescape.errors import InputError
+from wedgescape.provenance.file_sums import sha256
 from wedgescape.provenance.origins import DAMAGES
-from wedgescape.provenance.records import FOLDER, sha256
+from wedgescape.provenance.records import FOLDER
 
 METADATA = "ro-crate-metadata.json"
 RESULTS = (".zarr.zip", ".csv", ".png", ".pdf")  # of jobs
