@@ -257,7 +257,7 @@ def test_a_loss_without_second_derivatives_is_refused(own, data):
     )
     model = own(body)
     landscape = network_landscape(data, model, "cpu")
-    with pytest.raises(InputError, match="do not say how the gradient changes"):
+    with pytest.raises(InputError, match="does not match how the gradient changes"):
         trials.check_second_derivatives(landscape, model)
 
 

@@ -152,7 +152,7 @@ def check_second_derivatives(landscape: Landscape, model: dict) -> None:
     changes = landscape.gradients(near) - landscape.gradients(point[None])
     wrong = (products - changes).norm(dim=1) > 0.1 * changes.norm(dim=1)
     if bool(wrong.all()):  # of a few moves, one may cross the kink of a ReLU
-        raise InputError(f"{place}: those that PyTorch computes do not say how the gradient changes")
+        raise InputError(f"{place}: what PyTorch computes does not match how the gradient changes")
 
 
 def check_dropout(network: nn.Module, model: dict, rates: list[float]) -> None:
