@@ -4,6 +4,7 @@ import pandas as pd
 
 from wedgescape.landscapes import models, trials
 from wedgescape.landscapes.networks import choose_device, network_landscape
+from wedgescape.landscapes.tasks import outputs_of, shape_of
 from wedgescape.provenance.frame import job
 from wedgescape.stores.zarr_stores import open_store, write_table
 
@@ -11,16 +12,18 @@ with job(snakemake):
     about = snakemake.params.job
     choose_device(about["sections"]["device"])
     data = open_store(snakemake.input.data[0])
-    shape, classes = tuple(data["images"].shape[1:]), int(data.attrs["classes"])
+    shape, classes = shape_of(data), outputs_of(data, about["loss"]["loss"])
     own = [model for model in about["models"] if model["file"]]
     few = data.isel(
         example=[n for split in ("train", "test") for n in (data["split"].values == split).nonzero()[0][:32]]
     )
     for model in own:
         trials.check_seeds(model, shape, classes)
-        landscape = network_landscape(few, model, about["sections"]["device"])
+        landscape = network_landscape(few, model, about["sections"]["device"], about=about["loss"])
         trials.check_second_derivatives(landscape, model)
         trials.check_dropout(landscape.module, model, about["dropout"])
+    if not own:  # whatever the network, its loss must fit the data
+        network_landscape(few, about["models"][0], about["sections"]["device"], about=about["loss"])
     trials.check_keys(own, shape, classes)
     rows = [
         {"model": model["name"], "width": model["width"], "depth": model["depth"], "parameters": len(weights)}

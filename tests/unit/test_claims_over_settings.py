@@ -30,14 +30,14 @@ def stores(level, seed=0):
     inside = angles <= width[..., None]  # by every definition
     tunnels = xr.Dataset(
         {
-            "width_accuracy": (("seed", "direction"), width),
+            "width_score": (("seed", "direction"), width),
             "radius": (("seed",), width[:, 0]),
             "diverged": (("seed",), np.zeros(SEEDS, bool)),
             "loss": (("seed", "direction", "angle"), np.where(inside, 0.0, 2.0)),
-            "accuracy": (("seed", "direction", "angle"), np.where(inside, 1.0, 0.1)),
+            "score": (("seed", "direction", "angle"), np.where(inside, 1.0, 0.1)),
         },
         {"seed": range(SEEDS), "angle": angles},
-        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+        {"score_fraction": 0.9, "chance_loss": 2.0},
     )
     matrix = np.broadcast_to(width[:, :1], (SEEDS, SEEDS))
     pair = np.stack([width[:, 0]] * 2, 1)
@@ -80,7 +80,7 @@ def test_wide_tunnels_go_with_little_curvature_or_do_not(sign):
         assert claim.estimate.units == SEEDS
         assert claim.control == "the same sign in 1 of 1 sweeps"
         assert len(claim.specifications) == 2 * 6 - 1
-        assert claim.specification == "accuracy 90% of the optimum's; all sweeps"
+        assert claim.specification == "score 90% of the optimum's; all sweeps"
         assert [one.estimate for one in claim.specifications.values()] == pytest.approx([sign] * 11)
 
 
@@ -89,7 +89,7 @@ def test_the_sweep_over_width_is_left_out_once():
     tunnels = {name: sweep([0.3, 0.5, 0.7], "tunnels") for name in curved}
     claim = next(widths_and_curvature.claims(curved, tunnels, INTERVALS))
     assert claim.estimate.estimate == pytest.approx(0)
-    other = claim.specifications["accuracy 90% of the optimum's; without that over width"]
+    other = claim.specifications["score 90% of the optimum's; without that over width"]
     assert other.estimate == pytest.approx(1)
 
 

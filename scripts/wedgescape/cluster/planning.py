@@ -23,6 +23,7 @@ from wedgescape.errors import InputError
 from wedgescape.landscapes.base import SPLITS
 from wedgescape.landscapes.networks import choose_device
 from wedgescape.landscapes.operations import Case, Data, PlainPython, Start, Work
+from wedgescape.study import losses
 from wedgescape.study.catalogue import catalogue
 from wedgescape.study.places import TOY
 from wedgescape.study.study import Study
@@ -31,6 +32,7 @@ from wedgescape.training import train
 # What is known of published data without having them: (channels, rows, columns), classes, training and test examples.
 SHAPES = {
     "digits": ((1, 8, 8), 10, 1437, 360),
+    "diabetes": ((10,), 1, 353, 89),
     "mnist": ((1, 28, 28), 10, 60000, 10000),
     "fashion_mnist": ((1, 28, 28), 10, 60000, 10000),
     "cifar10": ((3, 32, 32), 10, 50000, 10000),
@@ -120,12 +122,14 @@ def data_of(study: Study) -> Data:
         shape, classes, *counts = SHAPES[study.dataset]
     else:
         from wedgescape.data.datasets import load_dataset  # which reads nothing else from a network either
+        from wedgescape.landscapes.tasks import outputs_of, shape_of
 
         store = load_dataset(study.config["dataset"], **wanted)
-        shape, classes = tuple(store["images"].shape[1:]), int(store.attrs["classes"])
+        shape, classes = shape_of(store), outputs_of(store, study.config["loss"])
         counts = [int((store["split"] == split).sum()) for split in SPLITS]
     counts = [min(count, wanted[f"{split}_examples"] or count) for split, count in zip(SPLITS, counts, strict=True)]
-    return Data(shape, classes, dict(zip(SPLITS, counts, strict=True)))
+    plain = study.loss == losses.PLAIN
+    return Data(shape, classes, dict(zip(SPLITS, counts, strict=True)), plain)
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from wedgescape.cluster import warm_starts
 from wedgescape.landscapes import models
@@ -40,6 +41,7 @@ from wedgescape.landscapes.operations import (
     parameters,
 )
 from wedgescape.landscapes.spans import RandomSpan, random_directions
+from wedgescape.landscapes.tasks import Task, blank
 from wedgescape.landscapes.wedges import WedgeLandscape
 from wedgescape.measurements import similarity
 from wedgescape.measurements.connectors import find_centres
@@ -73,17 +75,24 @@ class Bench:
                 return self._counted(operation) / self.flops
             return MEASURES[type(operation)](self, operation)
 
+    @property
+    def task(self) -> Task:
+        """The cross-entropy, written out or not: other losses take as long as one that is not."""
+        return Task() if self.data.plain else Task(loss=partial(cross_entropy, reduction="none"), plain=False)
+
     def landscape(self, model: str, atleast: int = 1) -> NetworkLandscape:
         """Return a network on random images, as many as tell how long all of them take, and at least some."""
         count = min(self.data.examples["train"], max(atleast, self._enough(model)))
         if (model, count) not in self._landscapes:
             draw = torch.Generator().manual_seed(0)
-            images = torch.randn(count, *self.data.shape, generator=draw)
+            inputs = blank(self.data.shape, count)
+            if inputs.is_floating_point():
+                inputs = torch.randn(inputs.shape, generator=draw)
             labels = torch.randint(self.data.classes, (count,), generator=draw)
             module = models.build(json.loads(model), self.data.shape, self.data.classes)
             self._landscapes = {key: value for key, value in self._landscapes.items() if key[0] == model}  # memory
             self._landscapes[model, count] = NetworkLandscape(
-                module, dict.fromkeys(SPLITS, (images, labels)), self.device
+                module, dict.fromkeys(SPLITS, (inputs, labels)), self.device, task=self.task
             )
         return self._landscapes[model, count]
 
@@ -92,7 +101,7 @@ class Bench:
         if self.flops:
             return 8
         module = models.build(json.loads(model), self.data.shape, self.data.classes)
-        strategy = choose_strategy(self.device, module)
+        strategy = choose_strategy(self.device, module, self.task)
         # Written out, forward and backward at the point are a small part of the products: chunks may be held or not.
         held = 0 if strategy.stack else strategy.held
         return max(strategy.examples * (held + 1), CALIBRATION_EXAMPLES if models.batch_norms(module) else 1)

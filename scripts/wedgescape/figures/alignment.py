@@ -43,7 +43,7 @@ def tabulate(alignment: AtWidths, connectors: AtBase, aligned_connectors: AtBase
         table = store[["barrier", "distance", "cosine"]].assign(moved=store["moved"].mean("layer"))
         tables.append(as_rows(table, ("pair", "split", "alignment"), columns).assign(width=store.attrs["width"]))
     lines = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    dims, values = ("size", "set", "place", "split"), ("loss", "accuracy", "displacement", "spread")
+    dims, values = ("size", "set", "place", "split"), ("loss", "score", "displacement", "spread")
     sets = [
         as_rows(store[[*values]], dims, values).dropna(subset="loss").assign(alignment=stage)
         for stage, store in _by_stage(connectors, aligned_connectors).items()

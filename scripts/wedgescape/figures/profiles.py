@@ -1,6 +1,6 @@
 """Draw which directions from an optimum are long and which are short.
 
-(a) The length, over the norm of the optimum's weights, at which accuracy falls below the threshold, by kind of
+(a) The length, over the norm of the optimum's weights, at which score falls below the threshold, by kind of
 direction, longest first: marks are seeds, diamonds geometric means with their interval. A triangle is a seed of
 which some rays do not end within the reach (dashed), so that its length is a lower bound. (b) The training loss along
 the kinds that have a colour: means of logarithms over directions and sides with the interval over seeds. (c) The
@@ -45,7 +45,7 @@ SEEDS_HEIGHT = 0.5  # rows, over which the seeds of a kind are spread
 def tabulate(profiles: AtBase) -> pd.DataFrame:
     """Return one row per observation, of seeds that did not diverge.
 
-    `quantity` is `length` by the accuracy or loss threshold (one row per direction, seed and sign; in weights, and
+    `quantity` is `length` by the score or loss threshold (one row per direction, seed and sign; in weights, and
     `relative` to the norm of the optimum), or the `rise` and `barrier` of a straight line from the initialisation
     (`init`) or between two optima (`pair`), in nats.
     """

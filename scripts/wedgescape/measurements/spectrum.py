@@ -82,9 +82,9 @@ VARIABLES = {
         name: Variable(("radius", "point"), text, units)
         for name, text, units in (
             ("loss", "mean cross-entropy on the training split at random points", "nat"),
-            ("accuracy", "accuracy on the training split", "1"),
+            ("score", "score on the training split", "1"),
             ("test_loss", "mean cross-entropy on the test split", "nat"),
-            ("test_accuracy", "accuracy on the test split", "1"),
+            ("test_score", "score on the test split", "1"),
             ("trace", "trace of the Hessian of the training loss", NAT),
             ("trace_error", "standard error of the trace", NAT),
             ("frobenius", "Frobenius norm of the Hessian of the training loss", NAT),
@@ -179,7 +179,7 @@ def at_random_points(landscape: Landscape, norm: float, settings: Settings) -> x
     the root of mean |H z|^2; and the share of probes along which the loss curves upwards, z^T H z > 0.
 
     Args:
-        landscape: that also evaluates accuracy.
+        landscape: that also evaluates score.
         norm: of the initialisation, in weights, the unit of radii.
         settings: `radii` in units of that norm, `points` at each radius, `probes` at each point.
 

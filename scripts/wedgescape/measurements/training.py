@@ -1,11 +1,10 @@
-"""How networks were trained: loss, accuracy and norm over epochs, kept apart from the weights.
+"""How networks were trained: loss, score and norm over epochs, kept apart from the weights.
 
 So nothing that is drawn of training needs the weights, the largest of all stores.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import xarray as xr
@@ -41,7 +40,7 @@ def measure(weights: Weights, fit: Fit = Fit()) -> xr.Dataset:
     """
     store = weights[[name for name in VARIABLES if name in weights]].load()
     ends = store.isel(epoch=-1)
-    chance = math.log(weights.attrs["classes"])
+    chance = weights.attrs["chance_loss"]
     unfit = is_unfit(ends["train_loss"].values, ends["norm"].values, chance, fit.maximum_loss)
     if "stopped_after" in store:
         unfit |= store["stopped_after"].values < 0

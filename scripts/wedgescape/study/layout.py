@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wedgescape.errors import InputError
 from wedgescape.study.catalogue import NETWORKS, Catalogue, File
+from wedgescape.study.losses import has_classes
 from wedgescape.study.places import COMPARED, PLACES, TOY, measurement_of, settings_at
 from wedgescape.study.study import Study
 
@@ -33,6 +34,9 @@ class Layout:
     def catalogue(self) -> Catalogue:
         """The measurements, figures and claims of this study: all but those that it leaves out."""
         named = dict.fromkeys(self.study.config["leave_out"], "the config leaves it out")
+        if not has_classes(self.study.config["loss"]):
+            files = [*self.known.measurements.values(), *self.known.claiming]
+            named |= {file.name: "the labels are no classes" for file in files if file.constant("OF_CLASSES", False)}
         lacking = {kind: text for key, (kind, text) in NEEDED.items() if not getattr(self.study, key)}
         undrawn = {
             name: text

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from wedgescape.errors import InputError
-from wedgescape.study import methods
+from wedgescape.study import losses, methods
 from wedgescape.study.catalogue import Catalogue
 from wedgescape.study.problems import dotted, problems
 from wedgescape.study.sections import Section
@@ -28,6 +28,7 @@ MODELS_WITH_DEPTH = ("mlp",)
 SEEDS_IN_A_PLANE = 3
 FEWEST_UNITS = 4  # independent seeds or sets; below, an interval rests on its assumptions alone
 SEEDS = ("seeds", "base_seeds")
+LOSS_OF = {"diabetes": "mse"}  # of data whose labels are no classes
 MATCHED = "_matched"  # ends the names of settings whose networks are stopped at one training loss
 
 
@@ -85,7 +86,7 @@ class Study:
             return self._method_training(next(name for name, place in self.methods.items() if place == setting))
         if setting in self._matched_settings:
             return self._matched_training(setting.removesuffix(MATCHED))
-        determining = {key: copy.deepcopy(self.config[key]) for key in ("dataset", "data", "model", "training")}
+        determining = {key: copy.deepcopy(self.config[key]) for key in ("dataset", "data", "model", "training", "loss")}
         for where in ("folder", "download"):
             del determining["data"][where]
         determining["model"].pop("files", None)  # whose content counts, and which are no argument of the user's class
@@ -130,7 +131,7 @@ class Study:
             "schedule": "constant",
             "snapshot_epochs": None,
             "average_epochs": None,
-            "stop_loss": section["loss"],  # a share of ln(classes); other trainings have no such key
+            "stop_loss": section["loss"],  # a share of chance's; other trainings have no such key
         }
         return training | {"training": dict(sorted((training["training"] | changes).items()))}
 
@@ -139,6 +140,16 @@ class Study:
         """Name of the data set, as paths have it."""
         dataset = self.config["dataset"]
         return dataset if isinstance(dataset, str) else dataset["name"]
+
+    @property
+    def loss(self) -> dict:
+        """What decides the loss that networks are trained for (`losses.loss_of`)."""
+        return losses.loss_of(self.config)
+
+    @property
+    def words(self) -> dict[str, str]:
+        """How figures and verdicts speak of the loss and the score (`losses.words`)."""
+        return losses.words(self.config["loss"])
 
     def models(self) -> list[dict]:
         """The different networks of the study, the base setting's first."""
@@ -287,7 +298,7 @@ def _checked(given: dict, catalogue: Catalogue, command_line: Mapping) -> dict:
     except ValidationError as error:
         found = problems(error, given, kind, command_line)
         lines = [f"{dotted(path)}: {text}" for path, text in found.items()]
-        whole = {"dataset"}  # which is useless without one of its keys
+        whole = {"dataset", "loss"}  # which are useless without one of their keys
         nested = {name for name, value in given.items() if isinstance(value, dict)} - whole
         faulty = {path[:2] if path[0] in nested else path[:1] for path in found}
         # Contradictions are looked for in what is left without the faulty keys, so that one message lists all problems.
@@ -396,6 +407,7 @@ def _contradictions(config: dict) -> Iterator[tuple[tuple[str, ...], str]]:
         if "momentum" in varied and "sgd" not in (unused := varied.get("optimizer", [config["training"]["optimizer"]])):
             keys = (f"{place}.momentum", "training.optimizer", f"{place}.optimizer")
             yield keys, f"found with {', '.join(unused)}, which has no momentum; allowed: with sgd only"
+    yield from _contradictions_of_losses(config)
     if config["training"]["nesterov"]:
         yield from _contradictions_of_momentum(config, [("training", {}), *sweeps, *grids])
 
@@ -412,6 +424,21 @@ def _contradictions_of_models(config: dict, variations: list[tuple[str, dict]]) 
         if flat and "depth" in varied:
             keys = (f"{place}.depth", "model.name", "model.file")
             yield keys, f"found with {', '.join(flat)}; allowed: with {', '.join(MODELS_WITH_DEPTH)} only"
+
+
+def _contradictions_of_losses(config: dict) -> Iterator[tuple]:
+    loss, dataset = config["loss"], config["dataset"]
+    for name in ("label_smoothing", "class_weights"):
+        if config["training"][name] and loss != "cross_entropy":
+            text = f"found {config['training'][name]}; allowed: with loss: cross_entropy only"
+            yield (f"training.{name}", "loss"), text
+    if isinstance(dataset, str) and isinstance(loss, str):
+        wanted = LOSS_OF.get(dataset, "cross_entropy")
+        if loss != wanted:
+            yield ("loss", "dataset"), f"found {loss}; allowed: {wanted}, or your own, for {dataset}"
+        if dataset in LOSS_OF and config["model"]["name"] != "mlp" and not config["model"]["file"]:
+            text = f"found {config['model']['name']}; allowed: mlp or your own, for {dataset}: vectors"
+            yield ("model.name", "dataset"), text
 
 
 def _contradictions_of_momentum(config: dict, variations: list[tuple[str, dict]]) -> Iterator[tuple]:

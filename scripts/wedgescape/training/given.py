@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wedgescape.errors import InputError
 from wedgescape.landscapes import models
-from wedgescape.landscapes.given import NetworkLandscape
+from wedgescape.landscapes.given import Loss, NetworkLandscape
 from wedgescape.landscapes.trials import TRIED
 from wedgescape.stores.attributes import SUFFIX
 from wedgescape.stores.network_files import read_state
@@ -39,7 +39,7 @@ class Optima(optima.Optima):
         cls,
         modules: Sequence[nn.Module],
         data,
-        loss: str = "cross_entropy",
+        loss: Loss = "cross_entropy",
         *,
         starts: Sequence[nn.Module] | None = None,
         seeds: Sequence[int] | None = None,
@@ -52,7 +52,7 @@ class Optima(optima.Optima):
         Args:
             modules: K networks.
             data: as `NetworkLandscape.of` takes them.
-            loss: cross_entropy; there is no other yet.
+            loss: as `NetworkLandscape.of` takes it.
             starts: the K networks as they were initialised, for measurements that compare with initialisations.
             seeds: K whole numbers that name the networks; 0, 1, … by default.
             hyperparameters: of the training, for measurements that ask for one: `width`, `batch_size` (128 by default).
@@ -86,7 +86,7 @@ class Optima(optima.Optima):
         module: nn.Module | Callable[[], nn.Module],
         paths: str | Path | Sequence[str | Path],
         data,
-        loss: str = "cross_entropy",
+        loss: Loss = "cross_entropy",
         *,
         starts: str | Path | Sequence[str | Path] | None = None,
         seeds: Sequence[int] | None = None,
@@ -103,7 +103,7 @@ class Optima(optima.Optima):
             paths: K files, or a pattern such as "runs/*/model.pt", whose files are taken in alphabetical order. Files
                 are `.safetensors`, `.npz`, or `.pt` and `.pth` with a state_dict, alone or under a key.
             data: as `NetworkLandscape.of` takes them.
-            loss: cross_entropy; there is no other yet.
+            loss: as `NetworkLandscape.of` takes it.
             starts: the files of the initialisations, in the same order.
             seeds: K whole numbers that name the networks; 0, 1, … by default.
             hyperparameters: of the training, for measurements that ask for one: `width`, `batch_size` (128 by default).
@@ -176,7 +176,7 @@ class Optima(optima.Optima):
         cls,
         networks: Callable[[], Iterator[tuple[str, nn.Module]]],
         data,
-        loss: str,
+        loss: Loss,
         device: str | torch.device,
         seeds: Sequence[int] | None,
         hyperparameters: Mapping | None,
@@ -198,7 +198,7 @@ class Optima(optima.Optima):
         attributes = {
             "layout": as_json(models.layout(landscape.module)),
             "config": as_json({"sections": {}, "settings": settings}),
-            "classes": landscape.classes,
+            "chance_loss": landscape.chance_loss,
         }
         made = cls.of(landscape, points, seeds, starts=began, attributes=attributes)
         return made if began is not None else cls(landscape, made.weights.drop_vars("theta_init"))
