@@ -17,7 +17,7 @@ const explorer = (() => {
   function number(value, digits = 3) {
     if (value === null || value === undefined || !Number.isFinite(value)) return "–";
     const short = Number(value.toPrecision(digits));
-    return Math.abs(short) >= 1e-4 || short === 0 ? String(short) : short.toExponential().replace("e-", "e−");
+    return (Math.abs(short) >= 1e-4 || short === 0 ? String(short) : short.toExponential()).replaceAll("-", "−");
   }
   const percent = (share) => `${Math.round(100 * share)} %`;
   const interval = (one) => `${number(one.estimate)} (${number(one.low)} … ${number(one.high)})`;

@@ -49,12 +49,24 @@ explorer.view("planes", (data, section) => {
       });
     }
     if (optima.length) found.push({
-      type: "scatter3d", mode: "markers+text", name: optima.length > 1 ? "optima" : "optimum", x: optima.map((one) => one.place[0]), y: optima.map((one) => one.place[1]),
-      z: heights, text: optima.map((one) => `<b>seed ${one.seed}</b>`), textposition: "top center", textfont: { size: 13 },
+      type: "scatter3d", mode: "markers", name: optima.length > 1 ? "optima" : "optimum", x: optima.map((one) => one.place[0]), y: optima.map((one) => one.place[1]),
+      z: heights, text: optima.map((one) => `seed ${one.seed}`),
       marker: { size: 6, color: at.places.optima, line: { color: "#ffffff", width: 1 } }, customdata: optima.map((one) => one.loss[split]),
       hovertemplate: "%{text}<br>loss %{customdata:.3g} nats<extra></extra>",
     });
+    // Their names stand on stems, above the surface.
+    optima.forEach((one, k) => found.push({
+      type: "scatter3d", mode: "lines+text", showlegend: false, hoverinfo: "skip", x: [one.place[0], one.place[0]], y: [one.place[1], one.place[1]],
+      z: [heights[k], heights[k] + 20 * lift], text: ["", `<b>seed ${one.seed}</b>`], textposition: "top center", textfont: { size: 13 }, line: { color: at.places.optima, width: 2 },
+    }));
     return found;
+  }
+
+  /** Sides whose lengths on the page are as those in weight space. */
+  function truly(plane) {
+    const highest = Math.max(plane.centre?.distance ?? 0, ...(plane.path?.distance ?? [0])), length = (grid) => grid.at(-1) - grid[0];
+    const lengths = { x: length(plane.alpha), y: length(plane.beta), z: Math.max(highest * 1.08, 1e-9) }, longest = Math.max(...Object.values(lengths));
+    return Object.fromEntries(Object.entries(lengths).map(([name, one]) => [name, Math.max(0.1, (1.15 * one) / longest)]));
   }
 
   function drawSurface(plane, height, split, from) {
@@ -70,14 +82,14 @@ explorer.view("planes", (data, section) => {
       hovertemplate: `α %{x:.3g}, β %{y:.3g}<br>${isScore ? "accuracy" : "loss"} %{customdata:.3g}${isScore ? "" : " nats"}<extra></extra>`,
       colorbar: explorer.bar(isScore ? `${split} accuracy` : `${split} loss (nats)`, { ...ticks, x: 1.0 }),
     };
-    const vertical = flat ? side("off the plane (weights)", { rangemode: "tozero" }) : side(isScore ? "accuracy" : "loss (nats)", ticks);
-    const known = colour.flat().filter((value) => value !== null), lift = flat ? 0.02 : 0.012 * (Math.max(...known) - Math.min(...known));
+    const vertical = flat ? side("off the plane (weights)", { rangemode: "tozero", nticks: 4 }) : side(isScore ? "accuracy" : "loss (nats)", ticks);
+    const known = colour.flat().filter((value) => value !== null), lift = flat ? 0.05 : 0.012 * (Math.max(...known) - Math.min(...known));
     const place = `${plane.name} ${height} ${from}`, moved = stood !== place ? { camera: explorer.camera(from) } : {};
     stood = place;
     plot(surface, [sheet, ...marks(plane, split, flat, up, lift)], {
       margin: { l: 0, r: 0, t: 30, b: 0 },
       scene: explorer.scene(side("α (weights)"), side("β (weights)"), vertical,
-        { ...(flat ? { aspectmode: "data" } : { aspectmode: "manual", aspectratio: { x: 1.15, y: 1.15, z: 0.7 } }), uirevision: place, ...moved }),
+        { aspectmode: "manual", aspectratio: flat ? truly(plane) : { x: 1.15, y: 1.15, z: 0.7 }, uirevision: place, ...moved }),
     });
   }
 

@@ -18,7 +18,7 @@ explorer.matrices = (data, section) => {
       type: "heatmap", x: one.names, y: one.names, z: values, ...scale, xgap: 1, ygap: 1, colorbar: explorer.bar(data.measures[measure], { x: 1.01, xpad: 4 }), hoverongaps: false,
       hovertemplate: `%{y} and %{x}<br>%{z:.4g}<extra>${measure.replaceAll("_", " ")}</extra>`,
     }], {
-      xaxis: axis("", { tickangle: size > 14 ? -60 : 0, showgrid: false, ticks: "", constrain: "domain", tickfont: { size: 11 } }),
+      xaxis: axis("", { tickangle: size > 8 ? -60 : 0, showgrid: false, ticks: "", constrain: "domain", tickfont: { size: 11 } }),
       yaxis: axis("", { autorange: "reversed", scaleanchor: "x", showgrid: false, ticks: "", constrain: "domain", tickfont: { size: 11 } }),
     });
     const pairs = values.flatMap((row, k) => row.slice(k + 1)).filter((value) => value !== null), mean = pairs.reduce((sum, value) => sum + value, 0) / pairs.length;

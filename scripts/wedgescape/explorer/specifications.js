@@ -69,7 +69,7 @@ explorer.view("specifications", (data, section) => {
   /** The estimate against the threshold at which a tunnel ends: a line with its band for each way to compare networks. */
   function drawMoving(claim, rule, sweep) {
     const isScore = quantity === "score", steps = Array.from({ length: 49 }, (_, k) => 0.02 + 0.02 * k), chosen = Number(fraction.value);
-    const dashes = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"], at = colours(), verdicts = [];
+    const dashes = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "8px,3px,2px,3px,2px,3px"], at = colours(), verdicts = [];
     const traces = sweep.compared.flatMap((compared, place) => {
       const found = steps.map((step) => tunnels.change(compared, quantity, step)), now = tunnels.change(compared, quantity, chosen), verdict = judged(now, rule, data.fewest);
       verdicts.push({ name: compared.name, ...now, verdict });
