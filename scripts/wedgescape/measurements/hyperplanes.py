@@ -267,7 +267,7 @@ def claims(hyperplanes: AtWidths, intervals: Intervals) -> Iterator[Claim]:
         found = intervals.bounds(np.log10(needed / dim)[kept], censored[kept])
         names = {"width": store.attrs["width"]}
         share = f"{store.attrs['score_fraction']:.0%}"
-        quantity = f"log10(dimensions for {share} of the training score / parameters)"
+        quantity = f"log10(dimensions for {share} of the training accuracy / parameters)"
         yield Claim("hyperplane", quantity, found, names, int((~kept).sum()))
 
 

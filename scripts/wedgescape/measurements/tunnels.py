@@ -242,8 +242,9 @@ class Definition:
 
     def __str__(self) -> str:
         """What stands in tables and beside the specification curve."""
-        way = "of the optimum's" if self.quantity == "score" else "of the way to chance"
-        return f"{self.quantity} {self.fraction:.0%} {way}"
+        if self.quantity == "score":
+            return f"accuracy {self.fraction:.0%} of the optimum's"
+        return f"{self.quantity} {self.fraction:.0%} of the way to chance"
 
     def inside(self, chance: float) -> Inside:
         """Return whether points are inside.
