@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from wedgescape.errors import InputError
-from wedgescape.stores.zarr_stores import write_table
+from wedgescape.stores.zarr_stores import write_text
 from wedgescape.study.study import MATCHED, METHOD
 from wedgescape.training.export import TABLE, export, rows_of
 from wedgescape.training.given import Optima
@@ -38,7 +38,7 @@ def main() -> None:
             except InputError as error:  # such as a setting at which all of them diverged
                 print(f"  0 networks  {folder}: {error}")
         if rows:
-            write_table(pd.DataFrame(rows), results / "export" / TABLE)
+            write_text(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"), results / "export" / TABLE)
 
 
 if __name__ == "__main__":

@@ -359,13 +359,16 @@ def _checked(
         complete = kind.model_validate(rest)
 
     config, networks = complete.model_dump(), None
+    config["grids"] = [{key: values for key, values in grid.items() if values} for grid in config["grids"]]
     if elsewhere and not lines:
-        networks = _take_networks(config, given["model"])
+        try:
+            networks = _take_networks(config, given["model"])
+        except InputError as error:
+            raise InputError(f"The config cannot be used:\n  {error}") from None
     config["base_seeds"] = config["base_seeds"] or config["seeds"]
     limits = [limit for limit in _limits(kind) if not (elsewhere and limit[0].startswith("training."))]
     for path, _relation, other in limits:
         _fit_default(config, given, path, other)
-    config["grids"] = [{key: values for key, values in grid.items() if values} for grid in config["grids"]]
     for keys, text in [*_beyond(config, limits), *_contradictions(config), *_unknown(config["leave_out"], catalogue)]:
         involved = {tuple(key.split(".")[:depth]) for key in keys for depth in (1, 2)}
         if not involved & faulty:
@@ -397,6 +400,10 @@ def _take_networks(config: dict, model: dict) -> list[own_networks.Network]:
     settings, *_ = _settings(config, base)
     files = own_networks.by_seed(networks, settings, next(iter(settings)))
     config["seeds"], config["base_seeds"] = (extreme(map(len, files.values())) for extreme in (min, max))
+    if config["seeds"] < SEEDS_IN_A_PLANE:
+        few = min(files, key=lambda setting: len(files[setting]))
+        text = f"networks.files: found {config['seeds']} for the setting {few}"
+        raise InputError(f"{text}; allowed: at least {SEEDS_IN_A_PLANE}, the optima that a plane goes through")
     config["first_seed"] = min(files[next(iter(settings))])
     return networks
 
@@ -470,9 +477,7 @@ def _contradictions(config: dict) -> Iterator[tuple[tuple[str, ...], str]]:
     """What is wrong between keys: the key to change and the others involved; what was found and what is allowed."""
     seeds = config["seeds"]
     if seeds < SEEDS_IN_A_PLANE:
-        place = "networks.files" if config["networks"] else "seeds"
-        found = f"{seeds} for every setting" if config["networks"] else f"{seeds}"
-        yield (place,), f"found {found}; allowed: at least {SEEDS_IN_A_PLANE}, the optima that a plane goes through"
+        yield ("seeds",), f"found {seeds}; allowed: at least {SEEDS_IN_A_PLANE}, the optima that a plane goes through"
 
     if config["base_seeds"] < seeds:
         yield ("base_seeds", "seeds"), f"found {config['base_seeds']}; allowed: at least seeds, {seeds}"

@@ -75,9 +75,8 @@ def rows_of(optima: Optima, files: Sequence[Path]) -> list[dict]:
         `file`, relative to the table; `seed`; and the hyperparameters by their keys in `sweeps`, but the model's name.
     """
     training = optima.training
-    varied = {
-        key: training[section.section()][name] for key, (section, name, _sweep) in swept().items() if name != "name"
-    }
+    places = {key: (training[section.section()], name) for key, (section, name, _sweep) in swept().items()}
+    varied = {key: place[name] for key, (place, name) in places.items() if key != "model" and name in place}
     seeds = optima.sound().seeds
     return [
         {"file": f"{file.parent.name}/{file.name}", "seed": seed} | varied
