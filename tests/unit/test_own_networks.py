@@ -102,6 +102,15 @@ def test_the_config_chooses_the_base_setting(runs, networks, wanted):
     assert study.config["model"]["width"] == wanted[1]
 
 
+def test_of_several_settings_the_base_is_the_one_around_which_the_sweeps_have_networks(runs):
+    files, told = rows(rates=(0.2,))
+    more, also = rows(rates=(0.1,), widths=(8, 16))
+    runs(*files, *more, table=table(*told, *also))
+    sweeps = {"learning_rate": [0.1, 0.2], "width": [8, 16]}
+    study = study_of({"sweeps": sweeps}, table="runs/table.csv", model={"name": "mlp"})
+    assert study.settings[study.base]["learning_rate"] == 0.1  # at 0.2, there is no width of 16
+
+
 def test_what_the_table_lacks_and_the_base_says_holds_for_all_networks(runs):
     files, told = rows()
     runs(*files, table=table(*told))
@@ -122,6 +131,13 @@ def test_only_seeds_that_all_settings_have_are_compared_and_the_rest_is_told(run
     assert study.seeds == [7, 42, 1337, 2000]
     assert study.unused == ["runs/0.2-8-1.pt"]
     assert any("networks.files: 1 files are not used" in text for text in warnings(study, catalogue()))
+
+
+def test_a_warning_speaks_of_networks_where_seeds_are_no_key(runs):
+    runs("runs/a.pt", "runs/b.pt", "runs/c.pt")
+    (said,) = warnings(study_of(), catalogue())
+    assert "raise the networks of each setting from 3 to 4; " in said
+    assert "; the networks of the base setting from 3 to " in said
 
 
 def test_a_table_alone_names_the_files_relative_to_itself(runs):

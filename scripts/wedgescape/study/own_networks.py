@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,9 @@ REPLACED = {
     "seeds_per_job": "nothing is trained, so leave it out",
     "confirms": "a confirmation needs networks from fresh seeds: make a study of its own of them, so leave it out",
 }
+
+# What a message calls the numbers of networks, which a config with `networks` does not give.
+COUNTS = {"seeds": "the networks of each setting", "base_seeds": "the networks of the base setting"}
 
 
 @dataclass(frozen=True)
@@ -203,12 +206,15 @@ def _values(place: str, values: dict[str, list]) -> dict[str, list]:
     return whole
 
 
-def base_of(networks: Sequence[Network], wanted: dict) -> dict:
+def base_of(networks: Sequence[Network], wanted: dict, needed: Callable[[dict], Iterable[dict]]) -> dict:
     """Return the base setting: of the combinations that agree with what is wanted, that of most networks.
+
+    Of several, it is the first around which all sweeps and grids have networks.
 
     Args:
         networks: of the study.
         wanted: some hyperparameters, by the keys of `sweeps`.
+        needed: base setting -> all settings of the study that has it.
 
     Raises:
         InputError: if no network agrees.
@@ -217,7 +223,9 @@ def base_of(networks: Sequence[Network], wanted: dict) -> dict:
     if not agreeing:
         said = ", ".join(f"{key} {value}" for key, value in wanted.items())
         raise InputError(f"networks.table: no row has the {said} of networks.base and networks.model")
-    return max(agreeing, key=agreeing.count)  # the first of several
+    most = max(map(agreeing.count, agreeing))
+    candidates, there = [one for one in agreeing if agreeing.count(one) == most], [one.setting for one in networks]
+    return next((one for one in candidates if all(other in there for other in needed(one))), candidates[0])
 
 
 def by_seed(networks: Sequence[Network], settings: dict[str, dict], base: str) -> dict[str, dict[int, str]]:

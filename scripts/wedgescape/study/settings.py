@@ -183,7 +183,8 @@ class Networks(Section):
     base: dict[str, Any] = key(
         {},
         "Hyperparameters of the base setting, by the keys of `sweeps`; those that the table lacks are the same for all "
-        "networks. Of the settings that agree, that of most networks is the base setting; of several, the first.",
+        "networks. Of the settings that agree, that of most networks is the base setting; of several, the first "
+        "around which all sweeps and grids have networks.",
     )
 
 

@@ -275,7 +275,12 @@ def warnings(study: Study, catalogue: Catalogue) -> list[str]:
     """
     config, few = study.config, []
     keys = ["seeds", *(f"{name}.seeds" for name in catalogue.measurements if "seeds" in config.get(name, ()))]
-    few += [f"{key} from {_value(config, key)} to {FEWEST_UNITS}" for key in keys if _value(config, key) < FEWEST_UNITS]
+    called = own_networks.COUNTS if study.networks else {}
+    few += [
+        f"{called.get(key, key)} from {_value(config, key)} to {FEWEST_UNITS}"
+        for key in keys
+        if _value(config, key) < FEWEST_UNITS
+    ]
     needed = {}
     for key, _relation, other in _limits(catalogue.config_class(bool(config["model"]["file"]))):
         value = _value(config, key) if other == "base_seeds" else 0
@@ -285,7 +290,7 @@ def warnings(study: Study, catalogue: Catalogue) -> list[str]:
     if needed:
         largest, named = max(needed.values()), ", ".join(f"{largest} in {key}" for key, largest in needed.items())
         few.append(
-            f"base_seeds from {config['base_seeds']} to {FEWEST_UNITS * largest}, {FEWEST_UNITS} times the number of "
+            f"{called.get('base_seeds', 'base_seeds')} from {config['base_seeds']} to {FEWEST_UNITS * largest}, {FEWEST_UNITS} times the number of "
             f"optima in the largest set ({named})"
         )
     unused = own_networks.unused(study.unused) if study.unused else []
@@ -392,7 +397,8 @@ def _take_networks(config: dict, model: dict) -> list[own_networks.Network]:
     known["batch_size"] = config["training"]["batch_size"]  # that of the minibatches that measurements draw
     networks = own_networks.read(section, known)
     wanted = {key: config["model"][name] for key, name in of_model.items() if name in model}
-    base = own_networks.base_of(networks, wanted | own_networks.chosen(section))
+    wanted |= own_networks.chosen(section)
+    base = own_networks.base_of(networks, wanted, lambda base: _settings(config, base)[0].values())
     config["training"] = {}
     for key, value in base.items():
         kind, name, _sweep = varied[key]
