@@ -290,8 +290,8 @@ def warnings(study: Study, catalogue: Catalogue) -> list[str]:
     if needed:
         largest, named = max(needed.values()), ", ".join(f"{largest} in {key}" for key, largest in needed.items())
         few.append(
-            f"{called.get('base_seeds', 'base_seeds')} from {config['base_seeds']} to {FEWEST_UNITS * largest}, {FEWEST_UNITS} times the number of "
-            f"optima in the largest set ({named})"
+            f"{called.get('base_seeds', 'base_seeds')} from {config['base_seeds']} to {FEWEST_UNITS * largest}, "
+            f"{FEWEST_UNITS} times the number of optima in the largest set ({named})"
         )
     unused = own_networks.unused(study.unused) if study.unused else []
     if not few:
