@@ -61,7 +61,7 @@ def fake(tmp_path, monkeypatch):
             output=["tunnels/width.zarr.zip"],
             wildcards={"sweep": "width"},
             params=Params(rule="measure_tunnels", directions=8),
-            config={"study": "digits", "base_seeds": 3, "first_seed": 0, "results": "results/digits", "commit": None},
+            config={"study": "digits", "all_seeds": [0, 1, 2], "results": "results/digits", "commit": None},
         )
         logging.captureWarnings(False)
 

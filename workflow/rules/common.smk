@@ -74,6 +74,8 @@ config = study.config | {
     "settings": study.trainings(),
     "results": FOLDER,
     "commit": COMMIT,
+    "all_seeds": study.seeds,
+    "networks_of": study.networks,
 }
 
 

@@ -26,7 +26,7 @@ from wedgescape.numerics.judging import Claim, fit, left_out
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.places import AtBase, AtSetting
 from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import TrainedOptima
 
 
 class Settings(Section):
@@ -261,7 +261,7 @@ VARIABLES = {
 }
 
 
-def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings()) -> xr.Dataset:
+def measure(optima: TrainedOptima, connectors: AtSetting, settings: Settings = Settings()) -> xr.Dataset:
     """Measure profiles and lengths of directions from optima, and straight lines between weight vectors.
 
     Directions: random ones, the radial one, both ends of the Hessian's spectrum, and where there are such things:
