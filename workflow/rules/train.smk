@@ -1,3 +1,8 @@
+def urgency_of_training(wildcards):
+    """The priority of a chunk of seeds at a setting."""
+    return URGENCY.get(layout.weights_of(wildcards.setting, wildcards.seeds), 0)
+
+
 rule train:
     input:
         data=rules.prepare_data.output,
@@ -7,6 +12,7 @@ rule train:
         f"{RESULTS}/logs/train/{{setting}}/seeds~{{seeds}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{setting}}/seeds~{{seeds}}.tsv"
+    priority: urgency_of_training
     threads: 1
     resources:
         **GPU,
