@@ -23,8 +23,7 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{study}</title></head><body>
 <style>
 .prose:has(.first-page) {{ max-width: none; }}
-div:has(> div > .prose > .first-page), div:has(> div > .prose > .document > .first-page) {{ display: block; }}
-div:has(> div > div > .first-page), div:has(> div > div > .document > .first-page) {{ align-items: flex-start; }}
+div:has(.first-page) {{ align-items: flex-start; }} div.gap-3:has(.first-page) {{ display: block; }}
 .first-page {{ font: 15px/1.45 sans-serif; color: #222; max-width: 76rem; margin: 0 auto; }}
 .first-page h1 {{ font-size: 1.6rem; margin: 0.4rem 0; }} .first-page h2 {{ font-size: 1.05rem; margin: 0 0 0.4rem; }}
 .first-page .chapters {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(26rem, 1fr)); gap: 1rem; }}
