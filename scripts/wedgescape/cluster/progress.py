@@ -234,7 +234,8 @@ def in_words(seconds: float) -> str:
 
 def what_they_are(jobs: Iterable[StudyJob]) -> str:
     """Return what kinds of jobs there are, in words: `56 trainings, 138 measurements and 22 figures`."""
-    kinds = Counter(_kind(job.rule) for job in jobs)
+    seen = Counter(_kind(job.rule) for job in jobs)
+    kinds = {kind: seen[kind] for kind in ("training", "measurement", "figure", "other job") if seen[kind]}
     words = [f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in kinds.items()]
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"
 

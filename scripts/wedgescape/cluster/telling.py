@@ -19,7 +19,7 @@ from wedgescape.cluster.progress import Remaining, in_words, last_line, read_est
 CHATTER = re.compile(
     r"Select jobs to execute|Execute \d+ jobs|Building DAG of jobs|Using shell:|host:|Provided |Rules claiming more|"
     r"Assuming unrestricted|Using workflow specific profile|Complete log|Elapsed time|Reasons?:|None$|Job stats|"
-    r"Reporting metadata|Finished jobid|Loading script code|Creating report|Adding \S+ \("
+    r"Conda environments: ignored|Singularity containers: ignored|Reporting metadata|Finished jobid|Loading script code|Creating report|Adding \S+ \("
 )
 LAST_LINES = 20  # of a failed job's log
 
@@ -192,7 +192,7 @@ class Bars:
         self.handler = RichLogHandler(settings)
         self.console = self.handler.console
         panel = self.handler.live_display.renderable
-        self.handler.live_display.update(Group(panel, _Now(self)))
+        self.handler.live_display.update(Group(_Now(self), panel))
 
     def tell(self, record: logging.LogRecord) -> None:
         """Move the bars, and write above them what is worth a line."""
@@ -205,6 +205,15 @@ class Bars:
                 self.console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
         elif event not in ("run_info", "workflow_started") and (event or is_news(record)):
             self.handler.emit(record)
+        if finished:
+            self._hide_finished()
+
+    def _hide_finished(self) -> None:
+        """Leave the bars of rules that are still at work: a study has more rules than a terminal has lines."""
+        bars = self.handler.progress
+        for task in bars.tasks[:]:
+            if task.finished and self.run.done < self.run.total:
+                bars.update(task.id, visible=False)
 
     def close(self) -> None:
         """Take the bars away."""
