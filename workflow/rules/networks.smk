@@ -8,6 +8,7 @@ rule read_networks:
         f"{RESULTS}/logs/read_networks/{{setting}}/seeds~{{seeds}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/read_networks/{{setting}}/seeds~{{seeds}}.tsv"
+    priority: urgency_of_training
     threads: 1
     resources:
         **GPU,

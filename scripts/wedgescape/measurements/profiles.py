@@ -19,6 +19,7 @@ from wedgescape.landscapes.operations import Case, Work, evaluations, hessian, t
 from wedgescape.landscapes.spans import Span, gaussian, gram, unit
 from wedgescape.measurements.connectors import neighbour_centres
 from wedgescape.measurements.tunnels import keeps_loss, keeps_score
+from wedgescape.numerics.counted import counted
 from wedgescape.numerics.crossings import Crossing, first_crossing, halvings
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import Intervals, ends_of
@@ -288,7 +289,8 @@ def measure(optima: TrainedOptima, connectors: AtSetting, settings: Settings = S
     spectra = []
     if settings.hessian_top + settings.hessian_bottom:
         spectra = [
-            hessian_eigenpairs(landscape, point, settings.hessian_top, settings.hessian_bottom) for point in points
+            hessian_eigenpairs(landscape, point, settings.hessian_top, settings.hessian_bottom)
+            for point in counted(points, "optimum")
         ]
         found |= hessian_directions(spectra, points)
     if trajectories is not None:

@@ -187,6 +187,20 @@ class Determinants:
         }
         return self.of("judge_claims", roots, sections, context=context, rules=rules, **more)
 
+    def first_page(self, families: dict[str, str]) -> dict:
+        """Return what determines the first page of the report.
+
+        Args:
+            families: of claims, each with its heading.
+        """
+        shown = {
+            family: {"title": figure.constant("TITLE"), "text": text, "path": self.layout.pictures()[family]}
+            for figure in self.layout.figures
+            for family, text in figure.constant("STANDS_FOR", {}).items()
+        }
+        sections = ["dataset", "claims.confidence"]
+        return self.of("summarise", [self.script("summarise.py")], sections, families=families, pictures=shown)
+
     def archive(self, configs: Sequence[str], results: Sequence[str]) -> dict:
         """Return what determines the archive.
 

@@ -90,9 +90,26 @@ class Layout:
         """The table of the verdicts on fresh seeds (`make confirm`)."""
         return f"{self.results}_confirmation/claims.csv"
 
+    @property
+    def first_page(self) -> str:
+        """The page on which the report opens."""
+        return f"{self.results}/summary.html"
+
+    def pictures(self) -> dict[str, str]:
+        """The figure that stands for each family of claims on the report's first page: family -> its path."""
+        return {
+            family: f"{self.results}/figures/{figure.name}.png"
+            for figure in self.figures
+            for family in figure.constant("STANDS_FOR", {})
+        }
+
     def weights(self, setting: str) -> list[str]:
         """The stores of all networks of a setting, one per chunk of seeds."""
-        return [f"{self.results}/weights/{setting}/seeds~{seeds}.zarr.zip" for seeds in self.study.chunks(setting)]
+        return [self.weights_of(setting, seeds) for seeds in self.study.chunks(setting)]
+
+    def weights_of(self, setting: str, seeds: str) -> str:
+        """The store of the networks of a chunk of seeds, such as `0-11`, at a setting."""
+        return f"{self.results}/weights/{setting}/seeds~{seeds}.zarr.zip"
 
     def first_weights(self, setting: str) -> list[str]:
         """The stores of a setting's networks of the first `seeds` seeds, which every setting has."""
