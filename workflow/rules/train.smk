@@ -1,8 +1,3 @@
-def urgency_of_training(wildcards):
-    """The priority of a chunk of seeds at a setting."""
-    return URGENCY.get(layout.weights_of(wildcards.setting, wildcards.seeds), 0)
-
-
 rule train:
     input:
         data=rules.prepare_data.output,
