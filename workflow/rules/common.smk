@@ -111,8 +111,15 @@ URGENCY = figures_first(jobs_of(layout)) if internals.is_main(workflow) else {}
 
 
 def urgency_of_training(wildcards):
-    """The priority of a chunk of seeds at a setting, which is trained or read from files."""
+    """The priority of a chunk of seeds at a setting."""
     return URGENCY.get(layout.weights_of(wildcards.setting, wildcards.seeds), 0)
+
+
+def urgency_of(measurement):
+    """A function of the wildcards: the priority of a measurement at a setting."""
+    return lambda wildcards: URGENCY.get(
+        layout.store(measurement.name, wildcards.setting), 0
+    )
 
 
 # What a job that computes networks asks a cluster for. On one machine it limits nothing, unless `--resources gpu=1` does.

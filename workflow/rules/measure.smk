@@ -7,13 +7,6 @@ def measured_from(measurement):
     return lambda wildcards: layout.measured_from(measurement, wildcards.setting)
 
 
-def urgency(measurement):
-    """A function of the wildcards: the priority of a measurement at a setting."""
-    return lambda wildcards: URGENCY.get(
-        layout.store(measurement.name, wildcards.setting), 0
-    )
-
-
 for measurement in layout.catalogue.measurements.values():
     NETWORKS_NEEDED = needs_networks(measurement)
 
@@ -28,7 +21,7 @@ for measurement in layout.catalogue.measurements.values():
             f"{RESULTS}/logs/measure_{measurement.name}/{{setting}}.log",
         benchmark:
             f"{RESULTS}/benchmarks/measure_{measurement.name}/{{setting}}.tsv"
-        priority: urgency(measurement)
+        priority: urgency_of(measurement)
         localrule: not NETWORKS_NEEDED and not is_toy(measurement)
         threads: 1
         resources:

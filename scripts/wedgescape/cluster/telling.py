@@ -19,8 +19,8 @@ from wedgescape.cluster.progress import Remaining, in_words, last_line, read_est
 CHATTER = re.compile(
     r"Select jobs to execute|Execute \d+ jobs|Building DAG of jobs|Using shell:|host:|Provided |Rules claiming more|"
     r"Assuming unrestricted|Using workflow specific profile|Complete log|Elapsed time|Reasons?:|None$|Job stats|"
-    r"Conda environments: ignored|Singularity containers: ignored|Reporting metadata|Finished jobid|Loading script code|Creating report|"
-    r"Adding \S+ \("
+    r"Conda environments: ignored|Singularity containers: ignored|"
+    r"Reporting metadata|Finished jobid|Loading script code|Creating report|Adding \S+ \("
 )
 LAST_LINES = 20  # of a failed job's log
 
