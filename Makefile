@@ -9,8 +9,9 @@
 # make test       run the quick tests: units and one smoke study (TESTS=tests/unit: some of them)
 # make test-all   run all tests
 # make orphans    list the Slurm jobs that a killed run left behind; DO=wait or DO=cancel
+# make site       build the documentation as a site, docs/_build/index.html, and run its notebooks
 # make bench      time the project beside its peers, some 25 minutes on two cores (WORK=grid_mlp: one work), see docs/performance.md
-# make lock       rewrite the lock and the conda environment from envs/requirements.txt (UPGRADE="--upgrade-package rich")
+# make lock       rewrite the locks and the conda environment from envs/requirements.txt and docs.txt (UPGRADE="--upgrade-package rich")
 # Options: CONFIG=config/fashion.yaml  CORES=4  PYTHON=python3.12  TORCH_INDEX=<a package index with the PyTorch build you want>
 # Without TORCH_INDEX, PyTorch comes from where pip is configured to look. On Linux the public index has its CUDA build of
 # several GB. On a machine without a GPU, give PyTorch's own index of CPU builds.
@@ -23,6 +24,7 @@ TORCH_INDEX ?=
 
 BIN := .venv/bin
 READY := .venv/.complete
+SPHINX := .venv/.sphinx
 BENCHMARK := .venv-benchmark/.complete
 UV := $(BIN)/uv
 # The logger is scripts/snakemake_logger_plugin_wedgescape: bars on a terminal, a line per finished job elsewhere.
@@ -38,7 +40,8 @@ ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo usa
 export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 
-.PHONY: all study status plan report confirm compare export archive verify test test-all bench orphans lint format lock docs clean
+.PHONY: all study status plan report confirm compare export archive verify test test-all bench orphans lint format lock docs \
+	site clean
 .DELETE_ON_ERROR:
 
 all: study report
@@ -117,6 +120,13 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python scripts/document.py
 
+# The notebooks open the stores of the tutorial's study. A warning is an error.
+FIRST := config/first.yaml
+site: $(SPHINX)
+	$(SNAKEMAKE) --quiet all --configfile $(FIRST)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . docs/_build
+	@echo; echo "Site      docs/_build/index.html"
+
 # Versions in the lock change only if requirements.txt or UPGRADE asks for it. The lock needs the hashes for all platforms,
 # so uv resolves from the public index, or from the one in UV_DEFAULT_INDEX, and not from where pip is configured to look.
 lock: $(UV)
@@ -144,6 +154,12 @@ $(READY): envs/requirements.lock | $(UV)
 	@$(INSTALL) --python $(BIN)/python -r $<
 	touch $@
 
+# What builds the site comes on top, and changes no version of the above.
+$(SPHINX): envs/docs.lock | $(READY)
+	@echo "Installing $< into .venv"
+	@$(INSTALL) --python $(BIN)/python -r $<
+	touch $@
+
 # The project's own versions, with its peers on top: alone, because some of them require a CUDA build of PyTorch.
 $(BENCHMARK): envs/benchmark.txt envs/requirements.lock | $(READY)
 	@echo "Installing envs/requirements.lock and $< into .venv-benchmark"
@@ -155,4 +171,4 @@ $(BENCHMARK): envs/benchmark.txt envs/requirements.lock | $(READY)
 	touch $@
 
 clean:
-	rm -rf .venv .venv-benchmark results .snakemake
+	rm -rf .venv .venv-benchmark results .snakemake docs/_build
