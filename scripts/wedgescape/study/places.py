@@ -34,6 +34,8 @@ Tell: TypeAlias = "Callable[[str], None]"  # receives a line of progress
 Tables: TypeAlias = dict  # what `tabulate` returned: name -> table
 Verdicts: TypeAlias = "pd.DataFrame"  # the table of all verdicts
 Specifications: TypeAlias = "pd.DataFrame"  # the table of the other ways to measure what claims are about
+Families: TypeAlias = dict  # name of each family of claims -> its heading
+Origins: TypeAlias = dict  # which file makes which claim, and its figures, tables and stores
 Weights: TypeAlias = "xr.Dataset"  # the weights store of the job's setting, without its landscape
 
 PLACES = (
