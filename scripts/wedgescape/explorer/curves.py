@@ -12,7 +12,7 @@ from wedgescape.study.places import AtBase
 TITLE = "Curves between two optima"
 
 MOST_PAIRS = 60
-SCORE = "accuracy"
+SCORE = "score"
 
 
 def embed(curves: AtBase) -> dict:

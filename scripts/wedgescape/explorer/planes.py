@@ -16,7 +16,7 @@ PARTS = {
     "around": "around one optimum",
     "trajectory": "of a training's path",
 }
-SCORE = "accuracy"
+SCORE = "score"
 
 
 def embed(planes: AtBase) -> dict:

@@ -12,7 +12,7 @@ from wedgescape.study.places import AlongMatchedSweeps, AlongSweeps, AtBase, Bas
 
 TITLE = "Tunnels"
 
-SCORE = "accuracy"
+SCORE = "score"
 MOST = 500_000  # numbers in all profiles; beyond, fewer rays per network are kept
 DIGITS = 4  # of each
 AS_TRAINED, BALANCED, MATCHED = "as trained", "balanced layers", "trained to one loss"

@@ -14,7 +14,6 @@ from wedgescape.provenance.determinants import Determinants
 from wedgescape.provenance.file_sums import sha256
 from wedgescape.study.catalogue import LIBRARY, File
 from wedgescape.study.layout import NEEDED, Layout, tables_of
-from wedgescape.study.places import measurement_of
 from wedgescape.study.settings import swept
 
 FOLDER = LIBRARY / "explorer"
