@@ -10,15 +10,12 @@ from wedgescape.provenance.arguments import arguments, imported
 from wedgescape.provenance.frame import job
 from wedgescape.provenance.registration import registration
 from wedgescape.stores.zarr_stores import write_table, write_text
-from wedgescape.study.catalogue import catalogue, file_of
+from wedgescape.study.catalogue import file_of
 from wedgescape.study.rules import RuleBook
 
 with job(snakemake):
-    found = [
-        claim
-        for file in catalogue().claiming
-        for claim in imported(file).claims(**arguments(file, "claims", snakemake))
-    ]
+    files = [file_of(name, room) for room, name in snakemake.params.job["files"]]
+    found = [claim for file in files for claim in imported(file).claims(**arguments(file, "claims", snakemake))]
     rules, section = RuleBook.read(snakemake.params.job["rules"]), snakemake.params.job["sections"]["claims"]
     rows, specifications = judge(found, rules, Intervals(section["confidence"], section["resamples"]))
     confirmation = pd.read_csv(snakemake.input.confirmation[0]) if snakemake.input.get("confirmation") else None
@@ -27,5 +24,6 @@ with job(snakemake):
     write_table(as_specifications(specifications), snakemake.output.specifications)
     registered = registration(snakemake.config["results"], snakemake.config["commit"])
     unfit = training.warning(**arguments(file_of("training", "measurements"), "claims", snakemake))
-    page = as_page(table, rules, snakemake.config["study"], section["confidence"], unfit, f"{registered}")
+    left_out = snakemake.params.job["left_out"]
+    page = as_page(table, rules, snakemake.config["study"], section["confidence"], unfit, f"{registered}", left_out)
     write_text(page, snakemake.output.page)

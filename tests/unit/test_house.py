@@ -15,7 +15,7 @@ from torch import nn
 from wedgescape.errors import InputError
 from wedgescape.study import catalogue as catalogues
 from wedgescape.study.catalogue import File, catalogue
-from wedgescape.study.layout import Layout, is_toy, needs_networks, tables_of
+from wedgescape.study.layout import Layout, is_toy, left_out_in_words, needs_networks, tables_of
 from wedgescape.study.study import load_study
 
 REPOSITORY = Path(__file__).parents[2]
@@ -137,6 +137,43 @@ def test_figures_along_sweeps_and_grids_need_some():
     study = load_study({"study": "s", "dataset": "digits"}, catalogue())
     all_figures = {file.name for file in Layout(study, catalogue()).figures}
     assert set(catalogue().figures) - all_figures == {"tunnels", "curvature", "phase_diagram"}
+
+
+def left_out(**config):
+    """Return the catalogue of a study with sweeps and grids that leaves something out."""
+    varied = {"sweeps": {"width": [8, 16]}, "grids": [{"width": [8], "learning_rate": [0.1]}]}
+    return Layout(
+        load_study({"study": "s", "dataset": "digits", **varied, **config}, catalogue()), catalogue()
+    ).catalogue
+
+
+def test_what_reads_a_measurement_is_left_out_with_it():
+    everything, found = left_out(), left_out(leave_out=["connectors"])
+    assert not everything.left_out
+    gone = {"connectors", "planes", "profiles", "fitted_wedges"}
+    assert set(everything.measurements) - set(found.measurements) == gone
+    assert set(everything.figures) - set(found.figures) == gone | {"alignment", "surroundings"}
+    claims = set(everything.claims) - set(found.claims)
+    assert claims == {name for file in everything.claiming if file.name in gone | {"alignment"} for name in file.claims}
+    assert found.left_out["connectors"] == "the config leaves it out"
+    assert found.left_out["surroundings"] == "it reads planes, which is left out"  # which reads connectors
+
+
+def test_a_figure_that_is_left_out_takes_its_own_claims_alone():
+    everything, found = left_out(), left_out(leave_out=["flatness"])
+    assert set(found.measurements) == set(everything.measurements)
+    assert set(everything.figures) - set(found.figures) == {"flatness"}
+    assert [file.name for file in everything.claiming if file not in found.claiming] == ["flatness"]
+
+
+def test_only_what_there_is_can_be_left_out():
+    with pytest.raises(InputError, match=r"leave_out: found tunnel, training; allowed: any of aligned_.*, wedges$"):
+        left_out(leave_out=["tunnel", "planes", "training"])
+
+
+def test_what_is_left_out_is_said_once_a_reason():
+    reasons = {"a": "the study has no grids", "b": "the config leaves it out", "c": "the study has no grids"}
+    assert left_out_in_words(reasons) == "Left out: a, c (the study has no grids); b (the config leaves it out)."
 
 
 def test_weights_are_kept_only_of_settings_that_have_a_folder(layout, study, tmp_path):

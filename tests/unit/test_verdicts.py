@@ -270,7 +270,8 @@ def test_every_claim_has_its_line_in_the_figure(table):
 
 
 def test_the_page_has_every_claim_and_escapes_what_html_would_read(table, rules):
-    page = as_page(table, rules, "a<b", 0.9, warning="The base setting does not fit.")
+    page = as_page(table, rules, "a<b", 0.9, warning="The base setting does not fit.", left_out={"planes": "so"})
+    assert "<p>Left out: planes (so).</p>" in page
     assert page.index("The base setting does not fit.") < page.index("First chapter")
     assert page.count("<tr>") + page.count("<tr style") >= len(table)
     assert "Tunnels are &lt;wider&gt; &amp; longer" in page

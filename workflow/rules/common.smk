@@ -15,7 +15,7 @@ from wedgescape.provenance.records import result_name, set_aside_changed
 from wedgescape.provenance.registration import check_confirmation
 from wedgescape.study.catalogue import catalogue
 from wedgescape.study.config_files import check_keys
-from wedgescape.study.layout import Layout, is_toy, needs_networks, tables_of
+from wedgescape.study.layout import Layout, is_toy, left_out_in_words, needs_networks, tables_of
 from wedgescape.study.rules import load_rules
 from wedgescape.study.study import load_study, warnings
 
@@ -56,8 +56,10 @@ for path in changed:
     )
 
 if internals.is_main(workflow):
-    for text in warnings(study, catalogue()):
+    for text in warnings(study, layout.catalogue):
         logger.warning(text)
+    if layout.catalogue.left_out:
+        logger.info(left_out_in_words(layout.catalogue.left_out))
 
 # From here on `config` is complete: scripts read from it what determines no result (device, checkpoints, where results
 # are), and compare their inputs with all of it, trainings included. It is a copy, so that an importing workflow's config

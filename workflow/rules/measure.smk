@@ -1,4 +1,4 @@
-# Every measurement of the catalogue, at any setting: `results/{study}/{measurement}/{setting}.zarr.zip`. Figures and
+# Every measurement of the study, at any setting: `results/{study}/{measurement}/{setting}.zarr.zip`. Figures and
 # claims ask for the settings that they need.
 
 
@@ -7,7 +7,7 @@ def measured_from(measurement):
     return lambda wildcards: layout.measured_from(measurement, wildcards.setting)
 
 
-for measurement in catalogue().measurements.values():
+for measurement in layout.catalogue.measurements.values():
     NETWORKS_NEEDED = needs_networks(measurement)
 
     rule:

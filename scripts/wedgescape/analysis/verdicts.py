@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 
 import pandas as pd
 
 from wedgescape.numerics.judging import VERDICTS
+from wedgescape.study.layout import left_out_in_words
 from wedgescape.study.rules import RuleBook
 
 COLUMNS = (
@@ -47,7 +49,7 @@ th, td {{ padding: 0.3em 0.7em; border-bottom: 1px solid #ddd; text-align: left;
 <h1>Verdicts of the study {study}</h1>
 {warning}<p>{counts}. A verdict needs the whole {confidence:.0%} interval on one side of its rule, also after Holm's
 correction within its family, and at least four independent units. Rules are in config/rules.yaml; {registration}</p>
-{chapters}
+{left_out}{chapters}
 </body></html>
 """
 
@@ -86,7 +88,13 @@ def rule_of(row) -> str:
 
 
 def as_page(
-    table: pd.DataFrame, rules: RuleBook, study: str, confidence: float, warning: str = "", registration: str = ""
+    table: pd.DataFrame,
+    rules: RuleBook,
+    study: str,
+    confidence: float,
+    warning: str = "",
+    registration: str = "",
+    left_out: Mapping[str, str] | None = None,
 ) -> str:
     """Return the claims (`as_table`) as an HTML page: a chapter per family, one row per claim.
 
@@ -97,6 +105,7 @@ def as_page(
         confidence: of the intervals.
         warning: said first, such as that the base setting does not fit.
         registration: when the rules were last changed.
+        left_out: name of each measurement and figure that the study leaves out -> why.
     """
     chapters = []
     for family, heading in rules.families.items():
@@ -113,6 +122,7 @@ def as_page(
         confidence=confidence,
         registration=html.escape(registration or "when they were last changed is not known."),
         chapters="\n".join(chapters),
+        left_out=f"<p>{html.escape(left_out_in_words(left_out))}</p>\n" if left_out else "",
     )
 
 

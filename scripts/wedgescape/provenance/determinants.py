@@ -148,7 +148,12 @@ class Determinants:
         roots = [self.script("judge_claims.py"), *((file.path, ["claims"]) for file in files)]
         sections = ["claims", *(key for file in files for key in file.sections("claims"))]
         kinds = {kind for file in files for kind in file.kinds("claims")}
-        return self.of("judge_claims", roots, sections, context=self.layout.context(*kinds), rules=rules)
+        context = self.layout.context(*kinds)
+        more = {
+            "files": [[file.path.parent.name, file.name] for file in files],
+            "left_out": self.layout.catalogue.left_out,
+        }
+        return self.of("judge_claims", roots, sections, context=context, rules=rules, **more)
 
     def archive(self, configs: Sequence[str], results: Sequence[str]) -> dict:
         """Return what determines the archive.

@@ -12,8 +12,8 @@ import torch, which takes longer than all the rest.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -210,11 +210,44 @@ class Catalogue:
         measurements: name -> its file.
         figures: name -> its file.
         claiming: the files that make claims, in the order of their figures' categories.
+        left_out: name of each measurement and figure that a study leaves out -> why.
     """
 
     measurements: dict[str, File]
     figures: dict[str, File]
     claiming: list[File]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def without(self, reasons: Mapping[str, str], undrawn: Mapping[str, str]) -> Catalogue:
+        """Return this catalogue without some measurements and figures, what reads them, and their claims.
+
+        Args:
+            reasons: name of a measurement or figure -> why it is left out.
+            undrawn: name of a figure -> why it alone is left out, and not a measurement of its name.
+        """
+        gone = dict(reasons)
+
+        def lost(file: File, *functions: str) -> str:
+            names = (name for name in file.measurements_read(*functions) if name in gone)
+            return next((f"it reads {name}, which is left out" for name in names), "")
+
+        for _ in self.measurements:  # as far as one is read by the next
+            gone |= {
+                name: why
+                for name, file in self.measurements.items()
+                if name not in gone and (why := lost(file, "measure"))
+            }
+        figures = {
+            name: gone.get(name) or undrawn.get(name) or lost(file, "tabulate", "draw")
+            for name, file in self.figures.items()
+        }
+        kept = [file for file in self.claiming if file.name not in gone and not lost(file, "claims")]
+        return Catalogue(
+            {name: file for name, file in self.measurements.items() if name not in gone},
+            {name: file for name, file in self.figures.items() if not figures[name]},
+            kept,
+            self.left_out | gone | {name: why for name, why in figures.items() if why},
+        )
 
     @property
     def claims(self) -> list[str]:

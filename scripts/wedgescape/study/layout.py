@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from wedgescape.errors import InputError
@@ -10,6 +12,8 @@ from wedgescape.study.catalogue import NETWORKS, Catalogue, File
 from wedgescape.study.places import COMPARED, PLACES, TOY, measurement_of, settings_at
 from wedgescape.study.study import Study
 
+# Part of a study -> what reads its settings, and what a figure of them is left out for where there are none.
+NEEDED = {"sweeps": ("AlongSweeps", "the study has no sweeps"), "grids": ("InGrids", "the study has no grids")}
 COMPUTED = ("Optima", "AllOptima", "OptimaOfMethods")  # networks with their landscape, which needs the data
 
 
@@ -19,11 +23,24 @@ class Layout:
 
     Args:
         study: whose results they are.
-        catalogue: of the measurements and figures.
+        known: all measurements and figures.
     """
 
     study: Study
-    catalogue: Catalogue
+    known: Catalogue
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The measurements, figures and claims of this study: all but those that it leaves out."""
+        named = dict.fromkeys(self.study.config["leave_out"], "the config leaves it out")
+        lacking = {kind: text for key, (kind, text) in NEEDED.items() if not getattr(self.study, key)}
+        undrawn = {
+            name: text
+            for name, file in self.known.figures.items()
+            for kind, text in lacking.items()
+            if kind in file.kinds("tabulate", "draw")
+        }
+        return self.known.without(named, undrawn)
 
     @property
     def results(self) -> str:
@@ -156,16 +173,14 @@ class Layout:
 
     @property
     def figures(self) -> list[File]:
-        """The figures that this study can draw: those along sweeps or grids need some."""
-        missing = {"AlongSweeps"} if not self.study.sweeps else set()
-        missing |= {"InGrids"} if not self.study.grids else set()
-        return [file for file in self.catalogue.figures.values() if not file.kinds("tabulate", "draw") & missing]
+        """The figures of this study."""
+        return list(self.catalogue.figures.values())
 
     def unread(self) -> list[str]:
         """The stores of measurements that neither a claim nor a figure nor another measurement reads, at the base."""
-        read = {name for file in self.catalogue.figures.values() for name in file.measurements_read("tabulate", "draw")}
-        read |= {name for file in self.catalogue.claiming for name in file.measurements_read("claims")}
-        read |= {name for file in self.catalogue.measurements.values() for name in file.measurements_read("measure")}
+        read = {name for file in self.known.figures.values() for name in file.measurements_read("tabulate", "draw")}
+        read |= {name for file in self.known.claiming for name in file.measurements_read("claims")}
+        read |= {name for file in self.known.measurements.values() for name in file.measurements_read("measure")}
         return [self.store(name, self.study.base) for name in self.catalogue.measurements if name not in read]
 
 
@@ -182,3 +197,11 @@ def needs_networks(file: File) -> bool:
 def tables_of(file: File) -> list[str]:
     """Return the names of the tables behind a figure: those of its `TABLES`, else one named like the figure."""
     return list(file.constant("TABLES", (file.name,) if "tabulate" in file.definitions else ()))
+
+
+def left_out_in_words(left_out: Mapping[str, str]) -> str:
+    """Return which measurements and figures a study leaves out, and why, one reason after the other."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        reasons.setdefault(why, []).append(name)
+    return "Left out: " + "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items()) + "."

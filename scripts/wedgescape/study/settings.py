@@ -315,6 +315,11 @@ class Config(Section):
     )
     matched: Matched = key(Matched())
     fit: Fit = key(Fit())
+    leave_out: Annotated[list[Identifier], AllDifferent] = key(
+        [],
+        "Names of measurements and figures that the study does not make, such as `simplexes`; what reads them is left "
+        "out with them, and so are their claims.",
+    )
     archive: Archive = key(Archive())
     claims: Judging = key(Judging())
     figures: Look = key(Look())

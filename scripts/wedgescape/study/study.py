@@ -302,7 +302,7 @@ def _checked(given: dict, catalogue: Catalogue, command_line: Mapping) -> dict:
     for path, _relation, other in limits:
         _fit_default(config, given, path, other)
     config["grids"] = [{key: values for key, values in grid.items() if values} for grid in config["grids"]]
-    for keys, text in [*_beyond(config, limits), *_contradictions(config)]:
+    for keys, text in [*_beyond(config, limits), *_contradictions(config), *_unknown(config["leave_out"], catalogue)]:
         involved = {tuple(key.split(".")[:depth]) for key in keys for depth in (1, 2)}
         if not involved & faulty:
             lines.append(f"{keys[0]}: {text}")
@@ -368,6 +368,12 @@ def _beyond(config: dict, limits: list[tuple[str, str, str]]) -> Iterator[tuple[
         if found > limit or (found == limit and relation == "less than"):
             keys = (path, other, *(["seeds"] if other == "base_seeds" else []))  # the number of which it is by default
             yield keys, f"found {_shortest(found)}; allowed: {relation} {other}, {limit}"
+
+
+def _unknown(left_out: list[str], catalogue: Catalogue) -> Iterator[tuple[tuple[str, ...], str]]:
+    known = {*catalogue.measurements, *catalogue.figures} - {"training"}  # which says what networks fit
+    if unknown := [name for name in left_out if name not in known]:
+        yield ("leave_out",), f"found {', '.join(unknown)}; allowed: any of {', '.join(sorted(known))}"
 
 
 def _contradictions(config: dict) -> Iterator[tuple[tuple[str, ...], str]]:
