@@ -23,6 +23,8 @@ with job(snakemake) as log:
     page = assemble(head, views, left_out)
     megabytes = len(page.encode()) / 1e6
     if megabytes > MEGABYTES:
-        raise InputError(f"{snakemake.output.page}: found {megabytes:.1f} MB; the explorer must be below {MEGABYTES} MB")
+        raise InputError(
+            f"{snakemake.output.page}: found {megabytes:.1f} MB; the explorer must be below {MEGABYTES} MB"
+        )
     write_text(page, snakemake.output.page)
     log.info("%s: %d views, %.1f MB", snakemake.output.page, len(views), megabytes)

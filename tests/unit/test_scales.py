@@ -105,7 +105,7 @@ def test_the_toy_wedge_grows_by_its_first_power():
 
 def judged(landscape, width=0.4):
     store = of(landscape)
-    tunnels = xr.Dataset({"width_accuracy": (("seed", "direction"), np.full((4, 2), width))}, {"seed": range(4)})
+    tunnels = xr.Dataset({"width_score": (("seed", "direction"), np.full((4, 2), width))}, {"seed": range(4)})
     return {claim.id: claim for claim in claims(store, tunnels, Intervals())}
 
 

@@ -19,8 +19,6 @@ def embed(ensembles: AtBase) -> dict:
     small = store.isel(network=kept, other=kept)
     methods, members = small["network_ensemble"].values, small["network_member"].values
     names = [f"{METHOD_NAMES[str(one)]} {place + 1}" for one, place in zip(methods, members.tolist(), strict=True)]
-    matrices = {
-        name: rounded(small[f"{name}_matrix"].transpose("network", "other").values, 4) for name in MEASURES
-    }
+    matrices = {name: rounded(small[f"{name}_matrix"].transpose("network", "other").values, 4) for name in MEASURES}
     one = {"label": "the first group of seeds", "names": names, "matrices": matrices}
     return {"measures": MEASURES, "settings": [one], "note": kept_of(len(kept), store.sizes["network"], "networks")}

@@ -65,7 +65,11 @@ def _triangle(store: xr.Dataset) -> dict:
     seeds, sides = store["optimum"].values.tolist(), [str(pair) for pair in store["pair"].values]
     ends = {pair: tuple(seeds.index(int(seed)) for seed in pair.split("-")) for pair in sides}
     losses = store["profile_loss"]
-    first = {place: losses.sel(pair=pair).isel(t=end) for pair in sides for end, place in zip((0, -1), ends[pair], strict=True)}
+    first = {
+        place: losses.sel(pair=pair).isel(t=end)
+        for pair in sides
+        for end, place in zip((0, -1), ends[pair], strict=True)
+    }
     return {
         "optima": [
             {"seed": seed, "place": rounded(place), "loss": _by_split(first[k])}

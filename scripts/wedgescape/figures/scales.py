@@ -45,7 +45,7 @@ def draw(scales: AtBase, tunnels: AtBase, intervals: Intervals = Intervals()) ->
     store = scales.isel(seed=fit(scales).values)
     figure, axes = style.panels(1, 3, style.TWO_COLUMNS, 2.5, width_ratios=(1.25, 1, 1))
     grown, sides, parabola = axes[0]
-    width = float(tunnels["width_accuracy"].isel(seed=fit(tunnels).values).mean())
+    width = float(tunnels["width_score"].isel(seed=fit(tunnels).values).mean())
     _draw_exponents(grown, store, np.tan(width / 2), intervals)
     _draw_sides(sides, store, intervals)
     _draw_parabolas(parabola, store, intervals)

@@ -233,6 +233,8 @@ def work(case: Case, settings: Settings) -> Work:
     return times(min(settings.seeds, case.seeds), one)
 
 
+OF_CROSS_ENTROPY = True  # whose curvature with respect to the logits is written out
+
 CLAIMS = (
     "class_overlap",
     "class_control",

@@ -275,7 +275,7 @@ def claims(scales: AtBase, tunnels: AtBase, intervals: Intervals) -> Iterator[Cl
     kept = scales.isel(seed=fit(scales).values)
     grown, sides, fits = exponents(kept), asymmetries(kept), parabola_share(kept)
     own = own.sel(seed=kept["seed"])
-    half_width = np.tan(tunnels["width_accuracy"].mean("direction").reindex(seed=kept["seed"].values) / 2)
+    half_width = np.tan(tunnels["width_score"].mean("direction").reindex(seed=kept["seed"].values) / 2)
     at_rise = xr.zeros_like(own) + lengths(kept["distance"].values, _even(kept), (BOTTOM * kept["way"]).values)
     for kind in [kind for kind in KINDS if kind in kept["kind"].values]:
         ways = {f"{part:g} of its length": intervals.mean(_at(grown, part * own, kind) - 2) for part in PARTS}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wedgescape.errors import InputError
 from wedgescape.study.catalogue import NETWORKS, Catalogue, File
-from wedgescape.study.losses import has_classes
+from wedgescape.study.losses import PLAIN, has_classes
 from wedgescape.study.places import COMPARED, OF_TRAINING, PLACES, TOY, measurement_of, settings_at
 from wedgescape.study.study import Study
 
@@ -41,8 +41,11 @@ class Layout:
         lacking = {kind: text for key, (kind, text) in NEEDED.items() if not getattr(self.study, key)}
         lacking |= OF_TRAINING if self.study.networks else {}
         named = self._of_training() | dict.fromkeys(self.study.config["leave_out"], "the config leaves it out")
+        files = [*self.known.measurements.values(), *self.known.claiming]
+        if self.study.loss != PLAIN:
+            text = "the loss is not the plain cross-entropy"
+            named |= {file.name: text for file in files if file.constant("OF_CROSS_ENTROPY", False)}
         if not has_classes(self.study.config["loss"]):
-            files = [*self.known.measurements.values(), *self.known.claiming]
             named |= {file.name: "the labels are no classes" for file in files if file.constant("OF_CLASSES", False)}
         undrawn = {
             name: text
