@@ -23,6 +23,9 @@ from wedgescape.study.places import AtBase
 
 CATEGORY = "6 Curvature"
 TITLE = "classes in the Gauss-Newton matrix"
+STANDS_FOR = {
+    "classes": "Which part of the curvature the class means span, beside means by shuffled labels.",
+}
 
 COLOURS = {"class": style.DIRECTIONS["short"], "cross": "#ddaa33", "within": style.DIRECTIONS["long"],
            "own": style.FAINT}  # fmt: skip

@@ -27,6 +27,9 @@ from wedgescape.study.places import AtBase
 
 CATEGORY = "4 Geometry"
 TITLE = "how fast the loss grows"
+STANDS_FOR = {
+    "scales": "How fast the loss grows with the distance from an optimum, by kind of direction: 2 is a parabola.",
+}
 
 COLOURS = {**OF_KINDS, "minibatch": "#e0a100", "gradient": style.NEUTRAL}
 RELATIVE = np.exp2(np.arange(-8, 3) / 2)  # of a direction's length, at which parabolas are looked at
