@@ -68,19 +68,29 @@ def progress_of(study: Study, keep: bool = False) -> Progress:
     determined = _determined(layout, Determinants(layout, fingerprints, _script, FileSums(None)))
     begun = internals.unfinished_files(Path(".snakemake"))
     alive = internals.is_locked(Path(".snakemake"))
-    jobs, changed, states = jobs_of(layout), set(), {}
+    jobs = jobs_of(layout)
+    put_away = {job for job in jobs if job.rule == "train" and not Path(job.makes[0]).parent.exists()}
+    stale = {job for job in jobs if job not in put_away and not _is_complete(job, layout, determined[job])}
+    left = _with_what_follows(jobs, stale, put_away)
+    return Progress(layout, {job: _state(job, layout, begun, alive) if job in left else "done" for job in jobs})
+
+
+def _with_what_follows(jobs: list[StudyJob], stale: set[StudyJob], put_away: set[StudyJob]) -> set[StudyJob]:
+    """Return the jobs that run if some are stale: also all that read their results.
+
+    Weights that someone has put away are trained again only for a job that reads them; then all that read them run.
+    """
     maker = {path: job for job in jobs for path in job.makes}
-    for job in jobs:
-        dropped = job.rule == "train" and not Path(job.makes[0]).parent.exists()
-        stale = any(maker[path] in changed for path in job.reads) or not _is_complete(job, layout, determined[job])
-        if stale and not dropped:
-            changed.add(job)
-    # Weights that someone has put away are trained again only for a job that reads them.
-    wanted = {path for job in changed for path in job.reads if maker[path].rule == "train"}
-    changed |= {maker[path] for path in wanted if not Path(path).exists()}
-    for job in jobs:
-        states[job] = _state(job, layout, begun, alive) if job in changed else "done"
-    return Progress(layout, states)
+    left, before = set(stale), None
+    while left != before:
+        before = set(left)
+        for job in jobs:
+            needs = {maker[path] for path in job.reads}
+            if needs & left and job not in put_away:
+                left.add(job)
+            if job in left:
+                left |= needs & put_away
+    return left
 
 
 def _script(name: str) -> Path:
