@@ -19,7 +19,7 @@ with job(snakemake) as log:
         views[name] = (file.constant("TITLE"), imported(file).embed(**arguments(file, "embed", snakemake, **given)))
     left_out = {name: (file_of(name, "explorer").constant("TITLE"), why) for name, why in told["left_out"].items()}
     verdicts = pd.read_csv(snakemake.input.verdicts[0])
-    head = {"study": told["study"], "base": told["base"], "counts": counted(verdicts)}
+    head = {"study": told["study"], "base": told["base"], "words": told["words"], "counts": counted(verdicts)}
     page = assemble(head, views, left_out)
     megabytes = len(page.encode()) / 1e6
     if megabytes > MEGABYTES:

@@ -29,7 +29,7 @@ explorer.view("claims", (data, section) => {
 
   const link = (path) => element("a", { href: path.split("/").map(encodeURIComponent).join("/") }, path);
   function links(paths) {
-    const list = (some) => some.flatMap((path, k) => [k ? ", " : "", link(path)]);
+    const list = (some) => some.flatMap((path, k) => (k ? [", ", link(path)] : [link(path)]));
     if (paths.length <= 4) return list(paths);
     return [element("details", {}, element("summary", {}, `${paths.length} stores`), element("span", {}, ...list(paths)))];
   }

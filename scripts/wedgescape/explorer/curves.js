@@ -33,7 +33,7 @@ explorer.view("curves", (data, section) => {
     plot(space, traces, {
       margin: { l: 0, r: 0, t: 30, b: 0 },
       scene: explorer.scene(side("along the line (weights)"), side("away from it (weights)", { tickmode: "array", tickvals: [-10, -5, 0, 5, 10], ticktext: ["10", "5", "0", "5", "10"] }),
-        side(`${split} loss (nats)`, explorer.decades([...losses, floor])), { aspectmode: "manual", aspectratio: { x: 1.3, y: 1.1, z: 0.75 }, uirevision: from, ...moved }),
+        side(`${split} loss (nats)`, explorer.decades([...losses, floor])), { aspectmode: "manual", aspectratio: { x: 1.25, y: 1.0, z: 0.75 }, uirevision: from, ...moved }),
     });
   }
 
@@ -55,7 +55,7 @@ explorer.view("curves", (data, section) => {
     if (isBent) drawSpace(pair, split, from);
     drawProfile(pair, split);
     const parts = Object.entries(pair.kinds).map(([kind, one]) => `${NAMES[kind]} ${number(one.barrier[split])} nats (${number(one.length)} weights long)`);
-    says.textContent = `Height of the ${split} barrier between ${text}: ${parts.join(", ")}.`;
+    says.textContent = explorer.said(`Height of the ${split} barrier between ${text}: ${parts.join(", ")}.`);
     explorer.table(section.querySelector("details"), ["seeds", "kind", "barrier (nats)", "largest loss (nats)", "length (weights)"],
       () => data.pairs.flatMap((one) => Object.entries(one.kinds).map(([kind, curve]) => [one.seeds.join(" and "), NAMES[kind], curve.barrier[split], curve.largest[split], curve.length])));
   };

@@ -12,7 +12,6 @@ from wedgescape.study.places import AtBase
 TITLE = "Curves between two optima"
 
 MOST_PAIRS = 60
-SCORE = "score"
 
 
 def embed(curves: AtBase) -> dict:
@@ -38,7 +37,7 @@ def _curve(store: xr.Dataset, kind: str) -> dict:
     places = bent(kind, length, one["departure"].values, one["t"].values) if bends < 2 else None
     by_split = {
         part: {str(split): rounded(one[name].sel(split=split).values) for split in one["split"].values}
-        for part, name in {"loss": "loss", "score": SCORE, "barrier": "barrier", "largest": "largest_loss"}.items()
+        for part, name in {"loss": "loss", "score": "score", "barrier": "barrier", "largest": "largest_loss"}.items()
     }
     return {**by_split, "length": rounded(one["length"].values), "place": None if places is None else rounded(places)}
 

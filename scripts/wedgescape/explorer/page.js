@@ -7,7 +7,7 @@ const explorer = (() => {
   const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
   // Where one stands when looking at a plot in three dimensions.
   const CAMERAS = {
-    corner: { x: 1.25, y: -1.35, z: 0.95 }, side: { x: 0.05, y: -1.95, z: 0.35 }, above: { x: 0, y: -0.01, z: 2.1 },
+    corner: { x: 1.35, y: -1.5, z: 1.05 }, side: { x: 0.05, y: -2.1, z: 0.3 }, above: { x: 0, y: -0.01, z: 2.2 },
   };
 
   const colours = () => look.themes[root.dataset.theme];
@@ -17,10 +17,12 @@ const explorer = (() => {
   function number(value, digits = 3) {
     if (value === null || value === undefined || !Number.isFinite(value)) return "–";
     const short = Number(value.toPrecision(digits));
-    return Math.abs(short) >= 1e-4 || short === 0 ? String(short) : short.toExponential().replace("e-", "e−");
+    return (Math.abs(short) >= 1e-4 || short === 0 ? String(short) : short.toExponential()).replaceAll("-", "−");
   }
   const percent = (share) => `${Math.round(100 * share)} %`;
   const interval = (one) => `${number(one.estimate)} (${number(one.low)} … ${number(one.high)})`;
+  /** A text in the words of the study's own loss and score. */
+  const said = (text) => Object.entries(content.head.words).reduce((now, [old, own]) => now.replaceAll(old, own), text);
   const log = (values) => values.map((value) => (Array.isArray(value) ? log(value) : value > 0 ? Math.log10(value) : null));
 
   /** Ticks of a logarithmic quantity that is drawn by its log10. */
@@ -38,31 +40,39 @@ const explorer = (() => {
 
   function axis(title, more = {}) {
     return {
-      title: { text: title, standoff: 8 }, gridcolor: variable("--line"), linecolor: variable("--soft"), zeroline: false,
+      title: { text: title, standoff: 8, font: { size: 13 } }, gridcolor: variable("--line"), linecolor: variable("--soft"), zeroline: false,
       tickcolor: variable("--soft"), ticks: "outside", ticklen: 4, automargin: true, exponentformat: "power", ...more,
     };
   }
   /** An axis of a plot in three dimensions. */
   function side(title, more = {}) {
     return {
-      title: { text: title }, gridcolor: variable("--line"), zerolinecolor: variable("--line"), linecolor: variable("--soft"),
+      title: { text: title, font: { size: 12 } }, tickfont: { size: 11 }, gridcolor: variable("--line"), zerolinecolor: variable("--line"), linecolor: variable("--soft"),
       showbackground: false, showspikes: false, ...more,
     };
   }
   const scene = (x, y, z, more = {}) => ({ xaxis: x, yaxis: y, zaxis: z, uirevision: "kept", ...more });
   const camera = (name) => ({ eye: CAMERAS[name], center: { x: 0, y: 0, z: -0.12 } });
   const bar = (title, more = {}) => ({
-    title: { text: title, side: "right" }, thickness: 12, len: 0.75, outlinewidth: 0, tickcolor: variable("--soft"), ...more,
+    title: { text: title, side: "right", font: { size: 12 } }, tickfont: { size: 11 }, thickness: 12, len: 0.75, outlinewidth: 0, tickcolor: variable("--soft"), ...more,
   });
+
+  const WORDS = ["name", "text", "hovertemplate"];
+  /** The parts of a plot with their words `said`. */
+  function worded(part, key) {
+    if (typeof part === "string") return WORDS.includes(key) ? said(part) : part;
+    if (Array.isArray(part)) return typeof part[0] === "object" && part[0] !== null && !Array.isArray(part[0]) ? part.map((one) => worded(one, key)) : part;
+    return part && typeof part === "object" ? Object.fromEntries(Object.entries(part).map(([name, one]) => [name, worded(one, name)])) : part;
+  }
 
   function plot(element, traces, layout) {
     const ink = variable("--ink");
-    return Plotly.react(element, traces, {
+    return Plotly.react(element, worded(traces), worded({
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 10, r: 10, t: 30, b: 10 },
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: ink },
       hoverlabel: { bgcolor: variable("--raised"), bordercolor: variable("--soft"), font: { color: ink } },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, hovermode: "closest", ...layout,
-    }, CONFIG);
+    }), CONFIG);
   }
 
   /** Make an element: its tag, attributes, and children (elements or text). */
@@ -89,11 +99,11 @@ const explorer = (() => {
   function table(details, columns, rows) {
     const fill = () => {
       if (!details.open) return;
-      const head = element("tr", {}, ...columns.map((text) => element("th", { scope: "col" }, text)));
+      const head = element("tr", {}, ...columns.map((text) => element("th", { scope: "col" }, said(text))));
       const body = rows().map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, typeof cell === "number" || cell === null ? number(cell, 4) : cell))));
       details.querySelector(".scroll").replaceChildren(element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
     };
-    details.ontoggle = fill;
+    details.ontoggle = fill; // replaces that of the drawing before
     fill();
   }
 
@@ -102,49 +112,59 @@ const explorer = (() => {
     drawings.push({ name, setUp });
   }
 
+  /** Prepare a view, and draw it when it comes near the window; `paint` draws again what was drawn. */
   function begin({ name, setUp }) {
-    const section = document.getElementById(name), data = content.views[name];
+    const section = document.getElementById(name), data = content.views[name], form = section.querySelector("form");
     const note = section.querySelector(".note");
     if (note) note.textContent = data.note || "";
-    const redraw = setUp(data, section);
+    const redraw = setUp(data, section), drawing = { section, drawn: false, draw: () => { drawing.drawn = true; redraw(); } };
     let waiting = false;
-    const soon = () => {
+    form.addEventListener("input", () => {
       if (waiting) return;
       waiting = true;
-      requestAnimationFrame(() => { waiting = false; redraw(); });
-    };
-    section.querySelector("form")?.addEventListener("input", soon);
-    section.querySelector("form")?.addEventListener("submit", (event) => event.preventDefault());
-    return redraw;
+      requestAnimationFrame(() => { waiting = false; drawing.draw(); });
+    });
+    section.addEventListener("submit", (event) => event.preventDefault());
+    return drawing;
+  }
+
+  function tellHead() {
+    const { counts, base } = content.head, short = (key) => (names[key] || key).replace(/ \(.*\)/, "");
+    document.getElementById("counts").replaceChildren(element("a", { href: "#claims" }, "Claims"), `: ${counts}.`);
+    document.getElementById("base").textContent = `Base setting: ${Object.entries(base).map(([key, value]) => `${short(key)} ${value}`).join(", ")}.`;
+    const texts = document.createTreeWalker(document.getElementById("views"), NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) texts.currentNode.data = said(texts.currentNode.data);
   }
 
   function start() {
     const stored = (() => { try { return localStorage.getItem("theme"); } catch { return null; } })();
     const inputs = [...document.querySelectorAll("#theme input")];
-    if (stored) inputs.forEach((input) => (input.checked = input.value === stored));
-    let redraws = [];
+    inputs.forEach((input) => { if (stored) input.checked = input.value === stored; });
+    let all = [];
     const paint = (forced) => {
       const chosen = forced || inputs.find((input) => input.checked).value;
       root.dataset.theme = chosen === "system" ? (dark.matches ? "dark" : "light") : chosen;
-      redraws.forEach((redraw) => redraw());
+      all.filter((one) => one.drawn || forced).forEach((one) => one.draw());
     };
     document.getElementById("theme").addEventListener("input", (event) => {
       try { localStorage.setItem("theme", event.target.value); } catch { /* a browser may forbid it for files */ }
       paint();
     });
     dark.addEventListener("change", () => paint());
-    addEventListener("beforeprint", () => paint("light"));
+    addEventListener("beforeprint", () => paint("light")); // paper is white, and has all views
     addEventListener("afterprint", () => paint());
     paint();
-    document.getElementById("counts").textContent = `${content.head.counts}.`;
-    const base = Object.entries(content.head.base).map(([key, value]) => `${names[key] || key} ${value}`);
-    document.getElementById("base").textContent = `Base setting: ${base.join(", ")}.`;
-    redraws = drawings.map(begin);
-    redraws.forEach((redraw) => redraw());
+    tellHead();
+    all = drawings.map(begin);
+    const near = new IntersectionObserver((seen) => seen.filter((one) => one.isIntersecting).forEach((one) => {
+      near.unobserve(one.target);
+      all.find((drawing) => drawing.section === one.target).draw();
+    }), { rootMargin: "600px" });
+    all.forEach((drawing) => near.observe(drawing.section));
   }
 
   return {
-    look, names, colours, variable, number, percent, interval, log, decades, axis, side, scene, camera, bar, plot, element, options,
+    look, names, colours, variable, number, percent, interval, log, decades, axis, side, scene, camera, bar, plot, element, said, options,
     choices, table, view, start, data: (name) => content.views[name],
   };
 })();

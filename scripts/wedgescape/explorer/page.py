@@ -18,12 +18,12 @@ def assemble(head: Mapping, views: Mapping[str, tuple[str, dict]], left_out: Map
     """Return the page as HTML that loads nothing.
 
     Args:
-        head: what the page says first: `study`, `counts`, `warning`, `registration`, and `base`, the base setting.
+        head: what the page says first: `study`, `counts` of the verdicts, `words` of the loss (`study.losses`), and `base`, the base setting.
         views: name -> title, and what the view embeds, in the order of the page.
         left_out: name of each view that the study lacks -> title, why.
     """
     sections = "\n".join(_section(name, title) for name, (title, _) in views.items())
-    links = "\n".join(f'<li><a href="#{name}">{html.escape(title)}</a></li>' for name, (title, _) in views.items())
+    links = "\n".join(f'<li><a href="#{name}">{name.capitalize()}</a></li>' for name in views)
     lacking = "\n".join(_lacking(title, why) for title, why in left_out.values())
     data = {"head": dict(head), "look": look(), "views": {name: data for name, (_, data) in views.items()}}
     scripts = [_read("page.js"), *(_read(f"{name}.js") for name in views)]

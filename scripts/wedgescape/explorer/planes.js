@@ -14,14 +14,14 @@ explorer.view("planes", (data, section) => {
   }
 
   /** What is marked on a plane, as traces; `up` turns (loss, distance, place) into a height. */
-  function marks(plane, split, flat, up) {
-    const at = colours(), found = [], optima = plane.optima || [];
+  function marks(plane, split, flat, up, lift) {
+    const at = colours(), found = [], optima = plane.optima || [], heights = optima.map((one) => up(one.loss[split], 0, one.place));
     const between = (a, b, t) => [0, 1].map((k) => a[k] + t * (b[k] - a[k]));
     (plane.lines || []).forEach((line, place) => {
       const [a, b] = line.ends.map((end) => optima[end].place), places = line.t.map((t) => between(a, b, t));
       found.push({
         type: "scatter3d", mode: "lines", name: "straight line", legendgroup: "line", showlegend: place === 0,
-        x: places.map((one) => one[0]), y: places.map((one) => one[1]), z: places.map((one, k) => up(line.loss[split][k], 0, one)),
+        x: places.map((one) => one[0]), y: places.map((one) => one[1]), z: places.map((one, k) => up(line.loss[split][k], 0, one) + lift),
         line: { color: at.curves.line, width: 6 }, customdata: line.loss[split],
         hovertemplate: `straight line, seeds ${line.ends.map((end) => optima[end].seed).join(" and ")}<br>loss %{customdata:.3g} nats<extra></extra>`,
       });
@@ -49,12 +49,24 @@ explorer.view("planes", (data, section) => {
       });
     }
     if (optima.length) found.push({
-      type: "scatter3d", mode: "markers+text", name: optima.length > 1 ? "optima" : "optimum", x: optima.map((one) => one.place[0]), y: optima.map((one) => one.place[1]),
-      z: optima.map((one) => up(one.loss[split], 0, one.place)), text: optima.map((one) => `seed ${one.seed}`), textposition: "top center",
+      type: "scatter3d", mode: "markers", name: optima.length > 1 ? "optima" : "optimum", x: optima.map((one) => one.place[0]), y: optima.map((one) => one.place[1]),
+      z: heights, text: optima.map((one) => `seed ${one.seed}`),
       marker: { size: 6, color: at.places.optima, line: { color: "#ffffff", width: 1 } }, customdata: optima.map((one) => one.loss[split]),
       hovertemplate: "%{text}<br>loss %{customdata:.3g} nats<extra></extra>",
     });
+    // Their names stand on stems, above the surface.
+    optima.forEach((one, k) => found.push({
+      type: "scatter3d", mode: "lines+text", showlegend: false, hoverinfo: "skip", x: [one.place[0], one.place[0]], y: [one.place[1], one.place[1]],
+      z: [heights[k], heights[k] + 20 * lift], text: ["", `<b>seed ${one.seed}</b>`], textposition: "top center", textfont: { size: 13 }, line: { color: at.places.optima, width: 2 },
+    }));
     return found;
+  }
+
+  /** Sides whose lengths on the page are as those in weight space. */
+  function truly(plane) {
+    const highest = Math.max(plane.centre?.distance ?? 0, ...(plane.path?.distance ?? [0])), length = (grid) => grid.at(-1) - grid[0];
+    const lengths = { x: length(plane.alpha), y: length(plane.beta), z: Math.max(highest * 1.08, 1e-9) }, longest = Math.max(...Object.values(lengths));
+    return Object.fromEntries(Object.entries(lengths).map(([name, one]) => [name, Math.max(0.1, (1.15 * one) / longest)]));
   }
 
   function drawSurface(plane, height, split, from) {
@@ -64,19 +76,20 @@ explorer.view("planes", (data, section) => {
     const up = (loss, distance, place) => (flat ? distance : isScore || loss === null ? over(plane, colour, place) : Math.log10(loss));
     const sheet = {
       type: "surface", x: plane.alpha, y: plane.beta, z, surfacecolor: colour, colorscale: explorer.look.scales[isScore ? "score" : "loss"],
-      customdata: isScore ? plane.score[split] : plane.loss[split], opacity: flat ? 0.92 : 1,
+      customdata: isScore ? plane.score[split] : plane.loss[split], opacity: 0.9,
       lighting: { ambient: 0.75, diffuse: 0.5, specular: 0.08, roughness: 0.8 }, contours: flat || isScore ? {} : {
         z: { show: true, color: "rgba(255,255,255,0.35)", width: 1, start: -8, end: 6, size: 0.5, highlight: false } },
       hovertemplate: `α %{x:.3g}, β %{y:.3g}<br>${isScore ? "accuracy" : "loss"} %{customdata:.3g}${isScore ? "" : " nats"}<extra></extra>`,
       colorbar: explorer.bar(isScore ? `${split} accuracy` : `${split} loss (nats)`, { ...ticks, x: 1.0 }),
     };
-    const vertical = flat ? side("off the plane (weights)", { rangemode: "tozero" }) : side(isScore ? "accuracy" : "loss (nats)", ticks);
+    const vertical = flat ? side("off the plane (weights)", { rangemode: "tozero", nticks: 4 }) : side(isScore ? "accuracy" : "loss (nats)", ticks);
+    const known = colour.flat().filter((value) => value !== null), lift = flat ? 0.05 : 0.012 * (Math.max(...known) - Math.min(...known));
     const place = `${plane.name} ${height} ${from}`, moved = stood !== place ? { camera: explorer.camera(from) } : {};
     stood = place;
-    plot(surface, [sheet, ...marks(plane, split, flat, up)], {
+    plot(surface, [sheet, ...marks(plane, split, flat, up, lift)], {
       margin: { l: 0, r: 0, t: 30, b: 0 },
       scene: explorer.scene(side("α (weights)"), side("β (weights)"), vertical,
-        { ...(flat ? { aspectmode: "data" } : { aspectmode: "manual", aspectratio: { x: 1.15, y: 1.15, z: 0.7 } }), uirevision: place, ...moved }),
+        { aspectmode: "manual", aspectratio: flat ? truly(plane) : { x: 1.15, y: 1.15, z: 0.7 }, uirevision: place, ...moved }),
     });
   }
 
@@ -101,14 +114,14 @@ explorer.view("planes", (data, section) => {
     if (hasLines) {
       drawSides(plane, split);
       const barriers = plane.lines.map((line) => line.barrier[split]), centre = plane.centre;
-      says.textContent = `On straight lines the ${split} loss rises by ${number(Math.min(...barriers))} to ${number(Math.max(...barriers))} nats. ` +
-        `The connector's centre, ${number(centre.distance)} weights off the plane, has ${number(centre.loss[split])} nats.`;
+      says.textContent = explorer.said(`On straight lines the ${split} loss rises by ${number(Math.min(...barriers))} to ${number(Math.max(...barriers))} nats. ` +
+        `The connector's centre, ${number(centre.distance)} weights off the plane, has ${number(centre.loss[split])} nats.`);
       explorer.table(section.querySelector("details"), ["t", ...plane.lines.map((line) => `loss, seeds ${line.ends.map((end) => plane.optima[end].seed).join(" and ")} (nats)`)],
         () => plane.lines[0].t.map((t, k) => [t, ...plane.lines.map((line) => line.loss[split][k])]));
     } else {
       const known = plane.loss[split].flat().filter((value) => value !== null);
-      says.textContent = `The ${split} loss goes from ${number(Math.min(...known))} to ${number(Math.max(...known))} nats on this plane.` +
-        (plane.path ? ` The plane holds ${explorer.percent(plane.path.share)} of the path's variance; on the surface the path is drawn at the surface's height.` : "");
+      says.textContent = explorer.said(`The ${split} loss goes from ${number(Math.min(...known))} to ${number(Math.max(...known))} nats on this plane.` +
+        (plane.path ? ` The plane holds ${explorer.percent(plane.path.share)} of the path's variance; on the surface the path is drawn at the surface's height.` : ""));
     }
     Plotly.Plots.resize(surface);
     section.querySelector(".note").textContent = plane.note;

@@ -16,12 +16,11 @@ PARTS = {
     "around": "around one optimum",
     "trajectory": "of a training's path",
 }
-SCORE = "score"
 
 
 def embed(planes: AtBase) -> dict:
     """Return each plane: sides in weights, loss and score by split (beta, alpha), and what is marked on it."""
-    return {"planes": [_plane(planes[name], name) for name in PARTS if name in planes], "score": SCORE}
+    return {"planes": [_plane(planes[name], name) for name in PARTS if name in planes]}
 
 
 def _plane(store: xr.Dataset, name: str) -> dict:
@@ -34,7 +33,7 @@ def _plane(store: xr.Dataset, name: str) -> dict:
         "alpha": rounded(small["alpha"].values * scale),
         "beta": rounded(small["beta"].values * scale),
         "loss": _by_split(small["loss"].transpose("split", "beta", "alpha")),
-        "score": _by_split(small[SCORE].transpose("split", "beta", "alpha")),
+        "score": _by_split(small["score"].transpose("split", "beta", "alpha")),
     }
     if name == "optima":
         plane |= _triangle(store)

@@ -74,7 +74,7 @@ explorer.view("simplexes", (data, section) => {
     });
     const shares = data.regions.map((_, r) => share(data.loss[m][0][bound][r], data.threshold[m]));
     const parts = data.regions.map((region, r) => `${REGIONS[region]} ${shares[r] === null ? "–" : percent(shares[r])}`);
-    says.textContent = `Through m = ${data.sizes[m]} optima at bound ${number(data.bounds[bound])}, the share of low positions is: ${parts.join(", ")}. All regions are low from ${percent(data.low_share)} on.`;
+    says.textContent = explorer.said(`Through m = ${data.sizes[m]} optima at bound ${number(data.bounds[bound])}, the share of low positions is: ${parts.join(", ")}. All regions are low from ${percent(data.low_share)} on.`);
     explorer.table(section.querySelector("details"), ["m", "vertices", "bound", ...data.regions.map((one) => REGIONS[one])],
       () => data.sizes.flatMap((size, a) => data.kinds.flatMap((kind, b) => data.bounds.map((one, c) => [String(size), KINDS[kind], number(one), ...data.regions.map((_, r) => { const found = share(data.loss[a][b][c][r], data.threshold[a]); return found === null ? "–" : percent(found); })]))));
   };

@@ -58,7 +58,7 @@ explorer.view("specifications", (data, section) => {
     curve.style.height = `${Math.max(26, 15 + 1.35 * rows.length)}rem`;
     plot(curve, traces, {
       xaxis: axis("", { showticklabels: false, ticks: "", showgrid: false, range: [-0.7, ways.length - 0.3], anchor: "y2" }),
-      yaxis: axis(claim.quantity.length > 46 ? claim.quantity.replace(/^(.{20,46}?) /, "$1<br>") : claim.quantity, { domain: [share + 0.03, 1] }),
+      yaxis: axis("", { domain: [share + 0.03, 1] }),
       yaxis2: axis("", { domain: [0, share], tickmode: "array", tickvals: rows.map((_, k) => k), ticktext: rows, range: [-0.6, rows.length - 0.4], tickfont: { size: 11 }, ticks: "", showline: false }),
       shapes: rule.threshold !== null
         ? [{ type: "line", ...band, y0: level, y1: level, line: { ...line, dash: "dash" } }]
@@ -69,7 +69,7 @@ explorer.view("specifications", (data, section) => {
   /** The estimate against the threshold at which a tunnel ends: a line with its band for each way to compare networks. */
   function drawMoving(claim, rule, sweep) {
     const isScore = quantity === "score", steps = Array.from({ length: 49 }, (_, k) => 0.02 + 0.02 * k), chosen = Number(fraction.value);
-    const dashes = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"], at = colours(), verdicts = [];
+    const dashes = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "8px,3px,2px,3px,2px,3px"], at = colours(), verdicts = [];
     const traces = sweep.compared.flatMap((compared, place) => {
       const found = steps.map((step) => tunnels.change(compared, quantity, step)), now = tunnels.change(compared, quantity, chosen), verdict = judged(now, rule, data.fewest);
       verdicts.push({ name: compared.name, ...now, verdict });
@@ -82,7 +82,7 @@ explorer.view("specifications", (data, section) => {
     const level = rule.threshold ?? rule.smallest_effect;
     plot(moving, traces, {
       legend: { orientation: "v", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
-      xaxis: axis(isScore ? "share of the optimum's accuracy at which a tunnel ends (%)" : "share of the way to chance at which a tunnel ends (%)", { range: [0, 100] }), yaxis: axis("change of the angular width (degrees)"),
+      xaxis: axis(isScore ? "tunnels end at this % of the optimum's accuracy" : "tunnels end at this % of the way to chance", { range: [0, 100] }), yaxis: axis("change of angular width (degrees)"),
       shapes: [{ type: "rect", xref: "paper", x0: 0, x1: 1, y0: -level, y1: level, line: { width: 0 }, fillcolor: variable("--soft"), opacity: 0.18, layer: "below" },
         { type: "line", x0: 100 * chosen, x1: 100 * chosen, yref: "paper", y0: 0, y1: 1, line: { color: variable("--ink"), width: 1.5, dash: "dot" } }],
     });
@@ -101,6 +101,7 @@ explorer.view("specifications", (data, section) => {
     form.querySelector("[for=specifications-rule] output").textContent = number(level);
     const ways = claim.ways.map((way, k) => ({ ...way, registered: k === 0, now: judged(way, rule, data.fewest) })).sort((a, b) => (a.estimate ?? Infinity) - (b.estimate ?? Infinity));
     drawCurve(claim, rule, ways);
+    section.querySelector("figcaption").textContent = `${claim.quantity[0].toUpperCase()}${claim.quantity.slice(1)}`;
     const own = ways.find((way) => way.registered), same = ways.filter((way) => way.now === own.now).length;
     const sweep = tunnels && claim.id.startsWith("tunnel_") ? tunnels.data.sweeps.find((one) => one.compared.length && claim.id === `tunnel_${one.key}`) : null;
     frame.hidden = !sweep;
@@ -112,7 +113,7 @@ explorer.view("specifications", (data, section) => {
       more = ` With tunnels that end at ${percent(Number(fraction.value))} by ${quantity === "score" ? "accuracy" : "loss"}: ${found.map((one) => `${one.name} ${number(one.estimate)} (${one.verdict})`).join(", ")}.`;
     }
     const wanted = hasThreshold(claim) ? `${claim.wanted} ${number(level)}` : claim.wanted === "within" ? `within ±${number(level)}` : `${claim.wanted} by ${number(level)}`;
-    says.textContent = `By the rule “${wanted}”, the registered specification alone is ${own.now}; ${same} of ${ways.length} specifications agree.${more}`;
+    says.textContent = explorer.said(`By the rule “${wanted}”, the registered specification alone is ${own.now}; ${same} of ${ways.length} specifications agree.${more}`);
     Plotly.Plots.resize(curve);
     explorer.table(section.querySelector("details"), ["specification", "estimate", "low", "high", "units", "verdict alone, by this rule"], () => ways.map((way) => [way.choices.join("; "), way.estimate, way.low, way.high, String(way.units), way.now]));
   };

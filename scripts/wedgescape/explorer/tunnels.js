@@ -141,12 +141,12 @@ explorer.view("tunnels", (data, section) => {
     for (const one of [rays, against]) one.hidden = !has;
     const name = `${names[sweep.key] || sweep.key} ${sweep.values[chosen]}`;
     if (!has) {
-      says.textContent = `The study has no networks ${given.kind} at ${name}.`;
+      says.textContent = explorer.said(`The study has no networks ${given.kind} at ${name}.`);
       return;
     }
     const reached = drawRays(network, colour, threshold);
     drawWidths(sweep, given.kind, chosen, colour, threshold);
-    says.textContent = `At ${name}, tunnels are ${interval(reached)} degrees wide, mean over ${reached.units} seeds with its ${percent(data.confidence)} interval.`;
+    says.textContent = explorer.said(`At ${name}, tunnels are ${interval(reached)} degrees wide, mean over ${reached.units} seeds with its ${percent(data.confidence)} interval.`);
     explorer.table(section.querySelector("details"), ["hyperparameter", "value", "networks", "angular width (degrees)", "low", "high", "seeds"],
       () => data.sweeps.flatMap((one) => Object.entries(one.networks).flatMap(([kind, some]) => some.map((id, k) => { const found = mean(Object.values(widths(id, quantity, threshold))); return [names[one.key] || one.key, String(one.values[k]), kind, found.estimate, found.low, found.high, String(found.units)]; }))));
   };

@@ -12,7 +12,6 @@ from wedgescape.study.places import AlongMatchedSweeps, AlongSweeps, AtBase, Bas
 
 TITLE = "Tunnels"
 
-SCORE = "score"
 MOST = 500_000  # numbers in all profiles; beyond, fewer rays per network are kept
 DIGITS = 4  # of each
 AS_TRAINED, BALANCED, MATCHED = "as trained", "balanced layers", "trained to one loss"
@@ -37,7 +36,7 @@ class Pool:
             "seeds": store["seed"].values.tolist(),
             "fit": fit(store).values.tolist(),
             "loss": _rays(kept["loss"]),
-            "score": _rays(kept[SCORE]),
+            "score": _rays(kept["score"]),
         }
         if found not in self.networks:
             self.networks.append(found)
@@ -84,7 +83,7 @@ def embed(
     return {
         "angles": rounded(np.degrees(first["angle"].values), 7),
         "chance": first.attrs["chance_loss"],
-        "fractions": {"score": first.attrs[f"{SCORE}_fraction"], "loss": first.attrs["loss_fraction"]},
+        "fractions": {"score": first.attrs["score_fraction"], "loss": first.attrs["loss_fraction"]},
         "networks": pool.networks,
         "sweeps": sweeps,
         "reach": [StudentT(0.0, 1.0, n).ends(intervals.confidence)[1] for n in range(1, seeds)],

@@ -94,6 +94,7 @@ def told(layout: Layout, families: dict[str, str]) -> dict:
         "left_out": left_out(layout),
         "families": families,
         "origins": origins(layout),
+        "words": layout.study.words,
         "labels": {key: [sweep.label, sweep.colour] for key, (_section, _field, sweep) in swept().items()},
     }
 
