@@ -100,7 +100,7 @@ def told(layout: Layout, families: dict[str, str]) -> dict:
 
 
 def origins(layout: Layout) -> dict[str, dict]:
-    """Return where claims come from: `measured`, the rule of each -> the file that makes it, and `files`, what that reads.
+    """Return where claims come from: `measured`, rule -> the file that makes it, and `files`, what that reads.
 
     Paths lead from the study's folder on.
     """
