@@ -47,6 +47,7 @@ def job(snakemake) -> Iterator[logging.Logger]:
     try:
         check_inputs(snakemake.input, snakemake.config)
         yield log
+        write_record(snakemake, started)
     except (InputError, Stopped) as error:
         log.error("%s: %s", snakemake.params.job["rule"], error)
         sys.exit(1)
@@ -56,7 +57,6 @@ def job(snakemake) -> Iterator[logging.Logger]:
     except Exception:
         log.exception("%s failed", snakemake.params.job["rule"])
         sys.exit(1)
-    write_record(snakemake, started)
 
 
 def _stop(_signal, _frame):
