@@ -1,4 +1,5 @@
 # make            build the environment and run the default study
+# make status     how far the study is: done, running, failed, left, time (also while it runs, in another terminal)
 # make plan       what the study has still to run, and how long that takes (GPU_TFLOPS=8: on a GPU that is not here)
 # make confirm    judge the same claims on fresh seeds, by the same rules (CONFIRM_FROM=2000: from that seed on)
 # make compare    compare the verdicts of studies claim by claim (STUDIES="digits fashion_mlp")
@@ -26,7 +27,8 @@ READY := .venv/.complete
 SPHINX := .venv/.sphinx
 BENCHMARK := .venv-benchmark/.complete
 UV := $(BIN)/uv
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logger rich)
+# The logger is scripts/snakemake_logger_plugin_wedgescape: bars on a terminal, a line per finished job elsewhere.
+SNAKEMAKE := PYTHONPATH=scripts $(BIN)/snakemake --cores $(CORES) --logger wedgescape
 # Each config file must be there; Snakemake would answer with a traceback.
 CONFIGS = $(foreach file,$(CONFIG),$(or $(wildcard $(file)),$(error CONFIG: there is no file $(file))))
 RUN = $(SNAKEMAKE) --configfile $(CONFIGS)
@@ -38,14 +40,19 @@ ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo usa
 export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 
-.PHONY: all study plan report confirm compare export archive verify test test-all bench orphans lint format lock docs site clean
+.PHONY: all study status plan report confirm compare export archive verify test test-all bench orphans lint format lock docs \
+	site clean
 .DELETE_ON_ERROR:
 
 all: study report
-	@echo; echo "Report    $(RESULTS)/report.html"; echo "Figures   $(RESULTS)/figures"; echo "Verdicts  $(RESULTS)/claims.csv"
+	@$(BIN)/python scripts/last_words.py $(RESULTS)
 
 study: $(READY)
-	$(RUN)
+	@$(BIN)/python scripts/first_words.py --configfile $(CONFIGS) --cores $(CORES)
+	@$(RUN)
+
+status: $(READY)
+	@$(BIN)/python scripts/status.py --configfile $(CONFIGS) --cores $(CORES)
 
 plan: $(READY)
 	@$(BIN)/python scripts/plan_study.py --configfile $(CONFIGS) --cores $(CORES) $(if $(GPU_TFLOPS),--gpu-tflops $(GPU_TFLOPS))
@@ -60,8 +67,10 @@ report: study
 # The same claims by the same rules, on seeds that were never used. Then both verdicts stand side by side.
 CONFIRM_FROM ?= 1000
 STUDY = $(notdir $(RESULTS))
+FRESH = study=$(STUDY)_confirmation confirms=$(STUDY) first_seed=$(CONFIRM_FROM)
 confirm: study
-	$(RUN) --config study=$(STUDY)_confirmation confirms=$(STUDY) first_seed=$(CONFIRM_FROM)
+	@$(BIN)/python scripts/first_words.py --configfile $(CONFIGS) --cores $(CORES) --config $(FRESH)
+	@$(RUN) --config $(FRESH)
 	@$(MAKE) --no-print-directory report
 
 compare: $(READY)

@@ -11,6 +11,7 @@ from wedgescape.provenance.frame import job
 from wedgescape.provenance.registration import registration
 from wedgescape.stores.zarr_stores import write_table, write_text
 from wedgescape.study.catalogue import file_of
+from wedgescape.study.losses import said
 from wedgescape.study.rules import RuleBook
 
 with job(snakemake):
@@ -18,6 +19,8 @@ with job(snakemake):
     found = [claim for file in files for claim in imported(file).claims(**arguments(file, "claims", snakemake))]
     rules, section = RuleBook.read(snakemake.params.job["rules"]), snakemake.params.job["sections"]["claims"]
     rows, specifications = judge(found, rules, Intervals(section["confidence"], section["resamples"]))
+    words = snakemake.params.job["words"]
+    rows = [row | {name: said(row[name], words) for name in ("sentence", "quantity", "control")} for row in rows]
     confirmation = pd.read_csv(snakemake.input.confirmation[0]) if snakemake.input.get("confirmation") else None
     table = as_table(rows, confirmation)
     write_table(table, snakemake.output.table)

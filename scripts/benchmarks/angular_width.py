@@ -12,7 +12,7 @@ from torch.nn.utils import vector_to_parameters
 
 from benchmarks.frame import OURS, Agreement, Contestant, Floor, Work
 from benchmarks.problems import Problem, on_digits
-from wedgescape.measurements.tunnels import angular_width, keeps_accuracy, tangents
+from wedgescape.measurements.tunnels import angular_width, keeps_score, tangents
 
 FRACTION = 0.9  # of the optimum's accuracy, below which a ray is outside
 SAME = 0.9  # of the rays must agree: those that leave, come back and leave again have several crossings
@@ -44,7 +44,7 @@ WHOLE = Size()
 
 def ours(problem: Problem, optima: Tensor, rays: Tensor, size: Size) -> Callable[[], Tensor]:
     """Return the project's way, which looks for the first crossing: it brackets on 10 angles before it halves."""
-    inside, error = keeps_accuracy(FRACTION), math.radians(size.error)
+    inside, error = keeps_score(FRACTION), math.radians(size.error)
     return lambda: angular_width(problem.landscape, optima, rays, inside, error).angle
 
 

@@ -189,7 +189,7 @@ def check(problem: Problem, size: Size) -> Callable[[dict[str, Tensor]], dict[st
         wanted, found = outcomes[OURS], {}
         for name, points in outcomes.items():
             apart = float((points - wanted).norm() / (wanted - starts).norm())
-            accuracy = float(problem.landscape.evaluate(points)["accuracy"].mean())
+            accuracy = float(problem.landscape.evaluate(points)["score"].mean())
             found[name] = Agreement(apart <= APART, f"weights {apart:.1e} apart, mean accuracy {accuracy:.4f}")
         return found
 

@@ -505,7 +505,7 @@ def test_measure_says_what_lies_between_optima(mlp, optima):
         )
     np.testing.assert_allclose(before["distance"], (starts - ends).norm(dim=1), rtol=1e-6)
     np.testing.assert_allclose(after["loss"].isel(t=[0, -1]), before["loss"].isel(t=[0, -1]), rtol=1e-5)
-    np.testing.assert_allclose(after["accuracy"].isel(t=[0, -1]), before["accuracy"].isel(t=[0, -1]), atol=1e-6)
+    np.testing.assert_allclose(after["score"].isel(t=[0, -1]), before["score"].isel(t=[0, -1]), atol=1e-6)
     assert (after["distance"] < before["distance"]).all()
     assert (after["cosine"] > before["cosine"] + 0.1).all()
     np.testing.assert_allclose(store["attempt_cosine"].max("attempt"), after["cosine"], rtol=1e-5)
@@ -523,7 +523,7 @@ def test_connectors_join_the_same_sets_of_nearer_optima(mlp, optima):
     before = connectors.measure(optima, CONNECTORS)
     after = aligned_connectors.measure(optima, Settings(), CONNECTORS)
     assert before["members"].equals(after["members"])
-    for name in ("loss", "accuracy"):
+    for name in ("loss", "score"):
         first, second = (store[name].sel(place="optima") for store in (before, after))
         np.testing.assert_allclose(first, second, rtol=1e-5)
     assert ((after["spread"] < before["spread"]) | before["spread"].isnull()).all()  # of one size there is one set
@@ -629,7 +629,7 @@ def lines(width, pairs=3, lost=0):
 def centres(seed):
     draw = np.random.default_rng(seed)
     dims, shape = ("size", "set", "place", "split"), (3, 4, 3, 2)
-    values = {name: draw.uniform(0.01, 2, shape) for name in ("loss", "accuracy")}
+    values = {name: draw.uniform(0.01, 2, shape) for name in ("loss", "score")}
     moved = {name: draw.uniform(0.01, 2, shape[:2]) for name in ("displacement", "spread")}
     for value in (*values.values(), *moved.values()):
         value[0, 3:] = np.nan  # there were only three sets of that size

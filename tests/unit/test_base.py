@@ -158,7 +158,7 @@ def test_slice_of_a_network_has_its_examples_and_all_its_values(mlp, points):
     lifted = torch.stack([at[0], at[0] + at[1] - 0.5 * at[2]])
     for name, wanted in mlp.evaluate(lifted, "test").items():
         close(values[name], wanted, 1e-6)
-    assert set(values) == {"loss", "accuracy"}
+    assert set(values) == {"loss", "score"}
 
 
 def test_many_points_of_a_shared_slice_are_lifted_a_few_at_a_time(bowl, points, monkeypatch):

@@ -30,14 +30,14 @@ def stores(level, seed=0):
     inside = angles <= width[..., None]  # by every definition
     tunnels = xr.Dataset(
         {
-            "width_accuracy": (("seed", "direction"), width),
+            "width_score": (("seed", "direction"), width),
             "radius": (("seed",), width[:, 0]),
             "diverged": (("seed",), np.zeros(SEEDS, bool)),
             "loss": (("seed", "direction", "angle"), np.where(inside, 0.0, 2.0)),
-            "accuracy": (("seed", "direction", "angle"), np.where(inside, 1.0, 0.1)),
+            "score": (("seed", "direction", "angle"), np.where(inside, 1.0, 0.1)),
         },
         {"seed": range(SEEDS), "angle": angles},
-        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+        {"score_fraction": 0.9, "chance_loss": 2.0},
     )
     matrix = np.broadcast_to(width[:, :1], (SEEDS, SEEDS))
     pair = np.stack([width[:, 0]] * 2, 1)

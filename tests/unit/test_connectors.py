@@ -43,7 +43,7 @@ class Sphere(Landscape):
 
     def evaluate(self, points, split="train"):
         loss = self.losses(points, split)
-        return {"loss": loss, "accuracy": torch.exp(-loss)}
+        return {"loss": loss, "score": torch.exp(-loss)}
 
 
 def on_sphere(sets, members, seed=0):
@@ -169,8 +169,8 @@ def test_measured_values_are_those_of_optima_centroid_and_centre(measured):
             assert float(here.sel(place="centroid", split="train")) == pytest.approx(float(centroid["loss"]), rel=1e-5)
             assert float(here.sel(place="centre", split="train")) < 1e-5
             np.testing.assert_allclose(here.sel(split="test"), 2 * here.sel(split="train"), rtol=1e-6)
-            accuracy = store["accuracy"].sel(size=size, place="centroid", split="train").values[row]
-            assert accuracy == pytest.approx(float(centroid["accuracy"]), rel=1e-5)
+            accuracy = store["score"].sel(size=size, place="centroid", split="train").values[row]
+            assert accuracy == pytest.approx(float(centroid["score"]), rel=1e-5)
             spread = (corners - corners.mean(0)).norm(dim=1).mean()
             assert float(store["spread"].sel(size=size)[row]) == pytest.approx(float(spread), rel=1e-5)
             assert float(store["cosine"].sel(size=size)[row]) < 1e-5
@@ -180,7 +180,7 @@ def test_measured_values_are_those_of_optima_centroid_and_centre(measured):
 def test_sets_that_do_not_exist_are_nan(measured):
     _, store = measured
     assert store.sizes["set"] == 3
-    for name in ("loss", "accuracy", "displacement", "cosine", "spread"):
+    for name in ("loss", "score", "displacement", "cosine", "spread"):
         assert store[name].sel(size=5).isel(set=slice(1, None)).isnull().all()
         assert store[name].sel(size=2).isel(set=slice(2)).notnull().all()
     assert (store["members"].sel(size=5).isel(set=slice(1, None)) == -1).all()
@@ -312,7 +312,7 @@ def test_the_table_has_a_row_for_each_value_there_is(measured):
     _, store = measured
     table = plot_connectors.tabulate(store)
     assert len(table) == (2 * 5 + 4) * 2
-    assert list(table.columns) == ["size", "set", "place", "split", "loss", "accuracy"]
+    assert list(table.columns) == ["size", "set", "place", "split", "loss", "score"]
     row = table.query("size == 2 and set == 1 and place == 'centroid' and split == 'test'")
     assert row["loss"].item() == float(store["loss"].sel(size=2, place="centroid", split="test")[1])
 
@@ -323,7 +323,7 @@ def centres(sizes=(2, 4, 9)):
     loss, accuracy = draw.uniform(0.01, 3, shape), draw.uniform(0, 1, shape)
     loss[0, 3:] = accuracy[0, 3:] = np.nan  # there were only three sets of that size
     return xr.Dataset(
-        {"loss": (dims, loss), "accuracy": (dims, accuracy)},
+        {"loss": (dims, loss), "score": (dims, accuracy)},
         {"size": list(sizes), "place": [*PLACES, *NULLS], "split": ["train", "test"]},
     )
 
@@ -334,11 +334,11 @@ def test_the_figure_draws_every_set():
     check_looks(figure, 4)
     panels = iter(titled(figure))
     table = plot_connectors.tabulate(store)
-    for quantity, unit in (("loss", "nats"), ("accuracy", "fraction")):
+    for quantity, label in (("loss", "loss (nats)"), ("score", "accuracy (fraction)")):
         for split in ("train", "test"):
             axes = next(panels)
             rows = table[table["split"] == split]
             assert drawn(axes) == pytest.approx(in_order(rows[["size", quantity]].to_numpy()))
             assert axes.get_yscale() == ("log" if quantity == "loss" else "linear")
             if split == "train":
-                assert axes.get_ylabel() == f"{quantity} ({unit})"
+                assert axes.get_ylabel() == label

@@ -19,8 +19,8 @@ from wedgescape.measurements.tunnels import (
     Settings,
     angular_width,
     claims,
-    keeps_accuracy,
     keeps_loss,
+    keeps_score,
     measure,
     tangents,
     widths,
@@ -79,8 +79,8 @@ def test_idle_weights_turn_the_angle_of_a_homogeneous_network(mlp, points):
     optimum = points(1, mlp.dim) * (1 - bias)
     rays = tangents(optimum, 6, [0]) * (1 - bias)
     rays = rays / rays.norm(dim=-1, keepdim=True)
-    own = angular_width(mlp, optimum, rays, keeps_accuracy(0.9), 1e-4)
-    turned = angular_width(mlp, optimum, 0.4 * rays, keeps_accuracy(0.9), 1e-4)
+    own = angular_width(mlp, optimum, rays, keeps_score(0.9), 1e-4)
+    turned = angular_width(mlp, optimum, 0.4 * rays, keeps_score(0.9), 1e-4)
     wanted = (own.angle.tan() / 0.4).atan()
     # Rays that leave, come back and leave again can be bracketed at another way out.
     assert float(((turned.angle - wanted).abs() < 1e-3).double().mean()) >= 5 / 6
@@ -167,7 +167,7 @@ def test_networks_that_are_no_homogeneous_chain_say_why(network, points):
 
 
 SETTINGS = Settings(directions=16, steps=4, angle_error=0.5)
-OWN = Definition("accuracy", 0.9)
+OWN = Definition("score", 0.9)
 
 
 @pytest.fixture(scope="module")

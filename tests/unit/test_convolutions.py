@@ -60,7 +60,7 @@ def test_everything_equals_the_module_in_float64(model, shape):
     points = starts(model, shape, 2) + 0.01 * normal(2, new.dim, seed=2)
     for split in ("train", "test"):
         assert relative(new.predictions(points, split), old.predictions(points, split)) < 1e-11
-        assert torch.equal(new.evaluate(points, split)["accuracy"], old.evaluate(points, split)["accuracy"])
+        assert torch.equal(new.evaluate(points, split)["score"], old.evaluate(points, split)["score"])
         assert relative(new.losses(points, split), old.losses(points, split)) < 1e-6  # returned in float32
     for rate in (0.0, 0.4):
         gradients = [one.gradients(points, batch_of((3, 4), rate)) for one in (new, old)]

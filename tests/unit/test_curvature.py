@@ -142,12 +142,12 @@ def test_a_store_of_networks(measured):
         phi = math.radians(20)
         sides = [landscape.evaluate(rotate(optima[k : k + 1], ray, torch.tensor([turn]))) for turn in (phi, -phi)]
         rest = landscape.evaluate(optima[k : k + 1])
-        for name, quantity, sign in (("large_scale", "loss", 1), ("large_scale_error", "accuracy", -1)):
+        for name, quantity, sign in (("large_scale", "loss", 1), ("large_scale_error", "score", -1)):
             bend = sign * float(sides[0][quantity] + sides[1][quantity] - 2 * rest[quantity]) / phi**2
             assert float(store[name][k, 1]) == pytest.approx(bend, rel=1e-3, abs=1e-3)
         assert float(store["train_loss"][k]) == pytest.approx(float(rest["loss"]))
         assert float(store["test_error"][k]) == pytest.approx(
-            1 - float(landscape.evaluate(optima[k : k + 1], "test")["accuracy"][0])
+            1 - float(landscape.evaluate(optima[k : k + 1], "test")["score"][0])
         )
         assert 0 < float(store["gradient_energy"][k]) <= 1
 
@@ -189,7 +189,7 @@ def sweep(values, seeds=6, lost=()):
     )
     rays = np.stack([width - 0.1, width + 0.1], -1)
     tunnels = xr.Dataset(
-        {"width_accuracy": ((*dims, "direction"), rays), "diverged": (dims, diverged)},
+        {"width_score": ((*dims, "direction"), rays), "diverged": (dims, diverged)},
         {"value": list(values), "seed": range(seeds)},
     )
     return curved, tunnels
@@ -200,7 +200,7 @@ def test_a_table_has_one_row_per_seed_and_averages_directions():
     table = tidy(curved, "learning_rate")
     assert list(table.columns) == ["sweep", "value", "seed", *STATISTICS, "fit"]
     assert table[["value", "seed"]].drop_duplicates().shape == (18, 2)
-    width = tunnels["width_accuracy"].mean("direction").values.ravel()
+    width = tunnels["width_score"].mean("direction").values.ravel()
     np.testing.assert_allclose(table["large_scale"], 2 * width)
     np.testing.assert_allclose(table["top_eigenvalue"], np.exp(-5 * width))
     assert set(statistics_of(curved).data_vars) == {*STATISTICS, "diverged"}
@@ -216,7 +216,7 @@ def test_correlations_are_spearmans_within_sweeps_seed_by_seed():
     assert table.loc["top_eigenvalue", ["estimate", "low", "high"]].tolist() == pytest.approx([-1, -1, -1])
     assert table.loc["large_scale", "estimate"] == pytest.approx(1)
     assert set(table["count"]) == {6}
-    width, rho = tunnels["width_accuracy"].mean("direction").values, []
+    width, rho = tunnels["width_score"].mean("direction").values, []
     for seed in range(6):
         kept = ~curved["diverged"].values[:, seed]
         rho.append(stats.spearmanr(curved["trace"].values[kept, seed], width[kept, seed]).statistic)
@@ -232,7 +232,7 @@ def test_correlations_take_the_seeds_that_both_have():
 
 def test_large_scale_curvature_goes_by_rays_that_the_tunnel_does_not_have():
     curved, tunnels = sweep([0.1, 0.2, 0.4])
-    width = tunnels["width_accuracy"].mean("direction").values
+    width = tunnels["width_score"].mean("direction").values
     shared, own = np.stack([-width, -width], -1), width[..., None]  # two of the tunnel's, one of its own
     longer = curved.drop_dims("direction").assign(
         large_scale=(("value", "seed", "direction"), np.concatenate([shared, own], -1)),
@@ -262,7 +262,7 @@ def rising(decades, levels=(8, 16, 32), seeds=6):
         {"angle": math.radians(30)},
     )
     rays = xr.Dataset(
-        {"loss": ((*dims, "angle"), loss), "accuracy": ((*dims, "angle"), 1 - loss), "radius": (dims[:2], curvatures)}
+        {"loss": ((*dims, "angle"), loss), "score": ((*dims, "angle"), 1 - loss), "radius": (dims[:2], curvatures)}
         | {"diverged": (dims[:2], curvatures < 0)},
         {"value": list(levels), "seed": range(seeds), "angle": angles},
     )
@@ -275,7 +275,7 @@ def alone(rays, decades):
     parts = []
     for down in decades:
         loss = base["loss"] * 10**down
-        parts.append(xr.Dataset({"loss": loss, "accuracy": 1 - loss}))
+        parts.append(xr.Dataset({"loss": loss, "score": 1 - loss}))
     store = xr.concat(parts, xr.Variable("width", [16, 32])).expand_dims(
         scaling=["as trained", "balanced layers"], control=["idle", "duplicated"]
     )

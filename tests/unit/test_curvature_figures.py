@@ -73,10 +73,10 @@ def stores(values, seeds=4, lost=(), lowest=0.1):
     )
     rise = 0.5 * variable("direction")[1][..., None] * angles**2
     rays = xr.Dataset(
-        {name: ((*dims, "direction", "angle"), rise if name == "loss" else 1 - rise) for name in ("loss", "accuracy")}
-        | {"width_accuracy": variable("direction"), "diverged": (dims, diverged)},
+        {name: ((*dims, "direction", "angle"), rise if name == "loss" else 1 - rise) for name in ("loss", "score")}
+        | {"width_score": variable("direction"), "diverged": (dims, diverged)},
         coordinates | {"angle": angles},
-        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+        {"score_fraction": 0.9, "chance_loss": 2.0},
     )
     return curved, rays
 
@@ -86,10 +86,10 @@ def alone(seeds=4, widths=()):
     angles, dims = np.linspace(0, math.pi / 2, 10), ("scaling", "control", "width", "seed", "direction", "angle")
     loss = np.broadcast_to(0.05 * angles**2, (2, 2, len(widths), seeds, 2, 10))
     return xr.Dataset(
-        {"loss": (dims, loss), "accuracy": (dims, 1 - loss), "diverged": ("seed", np.zeros(seeds, bool))},
+        {"loss": (dims, loss), "score": (dims, 1 - loss), "diverged": ("seed", np.zeros(seeds, bool))},
         {"scaling": ["as trained", "balanced layers"], "control": ["idle", "duplicated"]}
         | {"width": list(widths), "seed": range(seeds), "angle": angles},
-        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+        {"score_fraction": 0.9, "chance_loss": 2.0},
     )
 
 

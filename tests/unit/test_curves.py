@@ -306,7 +306,7 @@ def test_a_trained_curve_through_a_users_network_has_a_lower_loss(own, points):
     found = descend(curve, curve.straight(), recipe, 60).points
     before, after = curve.evaluate(curve.straight()), curve.evaluate(found)
     assert (after["loss"] < 0.5 * before["loss"]).all()
-    assert (after["accuracy"] > before["accuracy"]).all()
+    assert (after["score"] > before["score"]).all()
     ends = curve.profiles(found, torch.tensor([0.0, 1.0]))["loss"]
     assert torch.equal(ends[:, 0], own.losses(starts))
 
@@ -337,7 +337,7 @@ def measured(optima):
 def test_measure_has_every_kind_pair_split_and_place(measured):
     assert measured["loss"].dims == ("kind", "pair", "split", "t")
     assert measured["kind"].values.tolist() == ["line", "bezier", "chain"]
-    assert measured["loss"].shape == measured["accuracy"].shape == (3, 2, 2, 11)
+    assert measured["loss"].shape == measured["score"].shape == (3, 2, 2, 11)
     assert measured["bezier_controls"].shape[1] == 1
     assert measured["chain_controls"].shape[1] == 2
     assert measured["bezier_controls"].dtype == np.float32
@@ -350,7 +350,7 @@ def test_ends_have_the_losses_of_their_optima(measured, mlp, optima):
             seed = int(measured["members"][pair, end])
             for split in ("train", "test"):
                 wanted = mlp.evaluate(optima.by_seed[seed][None], split)
-                for name in ("loss", "accuracy"):
+                for name in ("loss", "score"):
                     found = measured[name].isel(pair=pair).sel(split=split, t=place).values
                     assert (found == wanted[name].numpy()).all()
 
@@ -434,7 +434,7 @@ def test_the_figure_draws_every_pair_of_every_kind(measured):
     assert [axes.get_title(loc="left")[9] for axes in figure.axes] == list("abcde")
     wanted = {
         loss: measured["loss"].sel(split="train"),
-        error: 1 - measured["accuracy"].sel(split="test"),
+        error: 1 - measured["score"].sel(split="test"),
         norm: measured["norm"],
     }
     for axes, values in wanted.items():
@@ -450,7 +450,7 @@ def test_the_figure_draws_every_pair_of_every_kind(measured):
     labels = [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()]
     assert labels == ["straight line", "Bezier curve", "polygonal chain", "each of 2 pairs", "mean, 95% interval"]
     assert plot_curves.tabulate(measured).columns.tolist() == [
-        *("kind", "pair", "split", "t", "loss", "accuracy", "norm", "barrier", "relative_length")
+        *("kind", "pair", "split", "t", "loss", "score", "norm", "barrier", "relative_length")
     ]
 
 

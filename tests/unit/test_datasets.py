@@ -146,7 +146,9 @@ def test_stratified_order_of_unequal_classes():
 
 @pytest.mark.parametrize("name", ["cifar", "Digits", ""])
 def test_unknown_dataset(name):
-    refused(f"dataset: found {name!r}; allowed: digits, mnist, fashion_mnist, cifar10, cifar100", dataset=name)
+    refused(
+        f"dataset: found {name!r}; allowed: digits, diabetes, mnist, fashion_mnist, cifar10, cifar100", dataset=name
+    )
 
 
 # MNIST and Fashion-MNIST
@@ -627,13 +629,13 @@ def test_own_may_use_dataclasses(own):
         ("return None", "a NoneType", "train_images, train_labels, test_images, test_labels"),
         ("return 1, 2, 3", "a tuple of 3", "train_images, train_labels, test_images, test_labels"),
         ("test_labels = [0, 1]", "test_labels is of type list", "a numpy array"),
-        ("train_images = train_images[0, 0]", "train_images has the shape (5, 4)", "(N, C, H, W) or (N, H, W)"),
+        ("train_images = train_images[0, 0, 0]", "train_images has the shape (4,)", "(N, C, H, W) or (N, H, W)"),
         ("test_images = test_images[:0]", "test_images has the shape (0, 2, 5, 4)", "without a 0"),
         ("test_images = test_images.astype(int)", "test_images is of type int64", "uint8 (0 to 255) or floating"),
         ("test_images = test_images / 0", "contains 360 values that are not finite", "must be finite"),
         ("train_images = train_images * 1e300", "values that are not finite as float32", "must be finite"),
-        ("train_labels = train_labels / 1", "train_labels has the shape (30,) of float64", "integers"),
-        ("train_labels = train_labels[:, None]", "train_labels has the shape (30, 1)", "(N,)"),
+        ("train_labels = train_labels / 1", "test_labels are int64", "must be like train_labels, float32"),
+        ("train_labels = train_labels[:, None, None]", "train_labels has the shape (30, 1, 1)", "(N,)"),
         ("test_labels = test_labels[1:]", "9 test_images and 8 test_labels", "one label per image"),
         (
             "test_images = test_images[:, :, 1:]",

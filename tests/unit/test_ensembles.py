@@ -36,7 +36,7 @@ from wedgescape.measurements.curves import Settings as CurveSettings
 from wedgescape.measurements.similarity import Settings as SimilaritySettings
 from wedgescape.measurements.similarity import disagreement, jensen_shannon, weight_distance
 from wedgescape.measurements.tunnels import Settings as TunnelSettings
-from wedgescape.measurements.tunnels import keeps_accuracy
+from wedgescape.measurements.tunnels import keeps_score
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.scores import SCORES, score
 from wedgescape.stores.attributes import training_of
@@ -143,7 +143,7 @@ def test_samples_of_a_tunnel_lie_at_a_fraction_of_its_width(mlp, optima):
     angles = torch.cosine_similarity(samples.double(), optima[:, None].double(), dim=2).arccos()
     torch.testing.assert_close(angles, 0.4 * widths.double(), rtol=1e-4, atol=1e-4)
     assert 0 < float(widths.min()) < math.pi / 2
-    inside = keeps_accuracy(0.9)
+    inside = keeps_score(0.9)
     for k in range(4):
         assert bool(inside(mlp.evaluate(samples[k]), mlp.evaluate(optima[k : k + 1])).all())
     assert float(jensen_shannon(mlp.predictions(samples[0], "test"))[0, 1:].min()) > 0
@@ -318,7 +318,7 @@ def test_members_are_the_trainings(measured, of_methods, stores, everyone):
     assert all((store["theta_init"].values == starts).all() for store in stores.values())  # each from its own
     store = measured["methods"]
     np.testing.assert_allclose(
-        store["accuracy"].sel(ensemble="longer").isel(size=0), stores["longer"]["test_accuracy"][:2, -1], atol=1e-6
+        store["accuracy"].sel(ensemble="longer").isel(size=0), stores["longer"]["test_score"][:2, -1], atol=1e-6
     )
     np.testing.assert_allclose(
         store["nll"].sel(ensemble="sam").isel(size=0), stores["sam"]["test_loss"][:2, -1], rtol=1e-4
@@ -384,7 +384,7 @@ def test_no_group_begins_at_a_run_that_diverged(without_first, stores):
     assert not store["group_diverged"].any()
     np.testing.assert_allclose(
         store["accuracy"].sel(ensemble="longer").isel(seed=slice(1, 3), size=0),
-        stores["longer"]["test_accuracy"][1:3, -1],
+        stores["longer"]["test_score"][1:3, -1],
         atol=1e-6,
     )
     for table in (tidy(store), tidy_averages(store), tidy_paths(without_first["paths"])):

@@ -72,9 +72,9 @@ def tunnels(values, seeds=4, lost=(), missing=()):
         width[place] = np.nan
     dims = ("value", "seed", "direction")
     return xr.Dataset(
-        {"width_accuracy": (dims, width), "width_loss": (dims, 0.5 * width), "diverged": (dims[:2], diverged)},
+        {"width_score": (dims, width), "width_loss": (dims, 0.5 * width), "diverged": (dims[:2], diverged)},
         {"value": np.array(values, dtype=object if isinstance(values[0], str) else float), "seed": range(seeds)},
-        {"accuracy_fraction": 0.9, "loss_fraction": 0.25},
+        {"score_fraction": 0.9, "loss_fraction": 0.25},
     )
 
 
@@ -83,10 +83,10 @@ def alone(seeds=4, widths=()):
     angles, dims = np.radians(np.arange(91)), ("scaling", "control", "width", "seed", "direction", "angle")
     accuracy = np.broadcast_to(np.where(angles < np.radians(60), 1.0, 0.1), (2, 2, len(widths), seeds, 2, 91))
     return xr.Dataset(
-        {"accuracy": (dims, accuracy), "diverged": ("seed", np.zeros(seeds, bool))},
+        {"score": (dims, accuracy), "diverged": ("seed", np.zeros(seeds, bool))},
         {"scaling": ["as trained", "balanced layers"], "control": ["idle", "duplicated"]}
         | {"width": list(widths), "seed": range(seeds), "angle": angles},
-        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+        {"score_fraction": 0.9, "chance_loss": 2.0},
     )
 
 
@@ -113,7 +113,7 @@ def test_tunnels_draw_every_seed_that_did_not_diverge():
         wanted = [
             (place(row["value"]), row[column])
             for _, row in kept.iterrows()
-            for column in ("width_accuracy", "width_loss")
+            for column in ("width_score", "width_loss")
             if np.isfinite(row[column])
         ]
         assert drawn(axes) == pytest.approx(in_order(wanted))
@@ -127,7 +127,7 @@ def test_tunnels_draw_every_seed_that_did_not_diverge():
 def test_a_mean_leaves_diverged_seeds_out():
     figure, table = drawn_tunnels(STORES, BASE)
     axes, rows = titled(figure)[0], table[table["sweep"] == "learning_rate"]
-    mean = rows[rows["fit"]].groupby("value")["width_accuracy"].mean()
+    mean = rows[rows["fit"]].groupby("value")["width_score"].mean()
     line = next(line for line in axes.lines if line.get_marker() == "D")
     assert line.get_ydata() == pytest.approx(mean.to_numpy())
 
@@ -151,7 +151,7 @@ def test_the_panel_of_the_width_shows_what_dimension_alone_makes():
     figure, table = drawn_tunnels({"width": tunnels([16, 64, 256])}, {"width": 16}, widths=(64, 256))
     check_looks(figure, style.ONE_COLUMN)
     axes = titled(figure)[0]
-    start = table.loc[table["value"] == 16, "width_accuracy"].mean()
+    start = table.loc[table["value"] == 16, "width_score"].mean()
     lines = {line.get_linestyle(): line for line in axes.lines if line.get_linestyle() in ("--", ":")}
     assert set(lines) == {"--", ":"}
     for line in lines.values():
@@ -287,7 +287,7 @@ def published(tmp_path, monkeypatch):
         Path(source).parent.mkdir(parents=True)
         Path(source).write_bytes(b"store")
         output = Namedlist(fromdict={name: f"{results}/x.{name}" for name in ("pdf", "png", "csv")})
-        job = {"name": "x", "code": "c0de", "sections": {"figures": {"dpi": 80}}}
+        job = {"name": "x", "code": "c0de", "words": {}, "sections": {"figures": {"dpi": 80}}}
         snakemake = SimpleNamespace(
             params=SimpleNamespace(job=job),
             config={"study": "s", "results": results},

@@ -160,7 +160,7 @@ class Classifier(WedgeLandscape):
 
     def evaluate(self, points, split="train"):
         loss = super().evaluate(points, split)["loss"]
-        return {"loss": loss, "accuracy": torch.exp(-loss)}
+        return {"loss": loss, "score": torch.exp(-loss)}
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def stores():
     lost = np.arange(SEEDS) == SEEDS - 1
     dead = torch.from_numpy(lost)[:, None]
     settings = tunnels.Settings(
-        directions=16, accuracy_fraction=0.9, loss_fraction=0.2 / math.log(Classifier.classes), angle_error=0.1
+        directions=16, score_fraction=0.9, loss_fraction=0.2 / math.log(Classifier.classes), angle_error=0.1
     )
     rays = tunnels.measure(Optima.of(landscape, torch.where(dead, 1e3 * optima, optima), diverged=lost), settings)
     rays = rays.assign(loss_threshold=("seed", np.full(SEEDS, 0.2)))
@@ -209,7 +209,7 @@ def stores():
                 "diverged": ("seed", lost),
             },
             {"dimension": dimensions, "seed": seeds, "split": both},
-            {"parameters": DIM, "accuracy_fraction": 0.9},
+            {"parameters": DIM, "score_fraction": 0.9},
         ),
         "spectrum": {"radii": xr.Dataset({"loss": (("radius", "point"), randoms)}, {"radius": radii})},
         "profiles": xr.Dataset(

@@ -53,7 +53,7 @@ def test_one_number_a_network_is_gathered_and_what_diverged_is_in_none():
     seeds = {"seed": [3, 4, 5]}
     tunnels = xr.Dataset(
         {
-            "width_accuracy": (("seed", "direction"), np.radians([[10.0, 30], [20, 40], [5, 5]])),
+            "width_score": (("seed", "direction"), np.radians([[10.0, 30], [20, 40], [5, 5]])),
             "radius": ("seed", [1.0, 2, 3]),
             "diverged": ("seed", [False, False, True]),
         },
@@ -100,7 +100,7 @@ def stores(level):
     )
     width = np.radians(40 + level + 0.1 * draw.standard_normal((SEEDS, 3)))
     tunnels = xr.Dataset(
-        {"width_accuracy": (("seed", "direction"), width), "radius": ("seed", np.ones(SEEDS)), **sound},
+        {"width_score": (("seed", "direction"), width), "radius": ("seed", np.ones(SEEDS)), **sound},
         {"seed": range(SEEDS)},
     )
     return tunnels, curvature

@@ -181,7 +181,7 @@ def test_the_search_does_not_depend_on_how_many_seeds_fit_into_memory(mlp, data,
 # Networks
 
 
-SETTINGS = {"learning_rate": 0.1, "epochs": 8, "batch_size": 16, "accuracy_fraction": 0.9}
+SETTINGS = {"learning_rate": 0.1, "epochs": 8, "batch_size": 16, "score_fraction": 0.9}
 
 
 @pytest.fixture
@@ -210,15 +210,15 @@ def measured(weights):
 def test_networks_are_measured_up_to_the_threshold(trained, measured):
     landscape, _, optima, seeds = trained
     store = measured(trained, [1, 8, 64, landscape.dim])
-    assert store["loss"].dims == store["accuracy"].dims == ("dimension", "seed", "split")
+    assert store["loss"].dims == store["score"].dims == ("dimension", "seed", "split")
     assert store["seed"].values.tolist() == seeds
     assert store.attrs["parameters"] == landscape.dim
     assert json.loads(store.attrs["descent"])["optimizer"] == "adam"
     for place, split in enumerate(("train", "test")):
         full = landscape.evaluate(optima, split)
         np.testing.assert_array_equal(store["full_loss"].values[:, place], full["loss"])
-        np.testing.assert_array_equal(store["full_accuracy"].values[:, place], full["accuracy"])
-    relative = (store["accuracy"] / store["full_accuracy"]).sel(split="train").values
+        np.testing.assert_array_equal(store["full_score"].values[:, place], full["score"])
+    relative = (store["score"] / store["full_score"]).sel(split="train").values
     ended = np.flatnonzero((np.fmax.accumulate(relative) >= 0.9).all(1))[0]
     assert np.isfinite(relative[: ended + 1]).all()
     assert np.isnan(relative[ended + 1 :]).all()
@@ -276,16 +276,16 @@ def made(width, parameters, thresholds, diverged=()):
     accuracy = np.repeat(np.minimum(relative, 1)[:, :, None], 2, axis=2)
     values = {
         "loss": (("dimension", "seed", "split"), 2.3 * (1 - 0.9 * accuracy)),
-        "accuracy": (("dimension", "seed", "split"), accuracy),
+        "score": (("dimension", "seed", "split"), accuracy),
         "distance": (("dimension", "seed"), relative),
         "full_loss": (("seed", "split"), np.full((seeds, 2), 0.01)),
-        "full_accuracy": (("seed", "split"), np.ones((seeds, 2))),
+        "full_score": (("seed", "split"), np.ones((seeds, 2))),
         "threshold": (("seed",), thresholds),
         "censored": (("seed",), np.where(np.isnan(thresholds), "above", "no")),
         "diverged": (("seed",), np.isin(range(seeds), diverged)),
     }
     coordinates = {"dimension": dims, "seed": range(seeds), "split": ["train", "test"]}
-    return xr.Dataset(values, coordinates, {"parameters": parameters, "width": width, "accuracy_fraction": 0.9})
+    return xr.Dataset(values, coordinates, {"parameters": parameters, "width": width, "score_fraction": 0.9})
 
 
 INTERVALS = Intervals(0.95, 200)

@@ -316,7 +316,7 @@ def test_missing_class_lists_what_there_is(own):
 @pytest.mark.parametrize(
     ("name", "pieces"),
     [
-        ("Wrong", ["maps 2 images of shape (3, 8, 8) to (2, 4)", "It must be (2, 5)"]),
+        ("Wrong", ["maps 2 inputs of shape (3, 8, 8) to (2, 4)", "It must be (2, 5)"]),
         ("Pair", ["tuple", "(2, 5)"]),
         ("Failing", ["RuntimeError: out of ideas", "(3, 8, 8)"]),
         ("Crashing", ["RuntimeError", "shape"]),

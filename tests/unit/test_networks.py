@@ -146,9 +146,7 @@ def test_losses_and_accuracies_equal_a_plain_loop(mlp, plain_data, points, way, 
     for k, point in enumerate(where):
         logits = at(plain_mlp(), point)(images).detach()
         assert float(values["loss"][k]) == pytest.approx(float(cross_entropy(logits.double(), labels)), rel=1e-6)
-        assert float(values["accuracy"][k]) == pytest.approx(
-            float((logits.argmax(1) == labels).double().mean()), abs=1e-7
-        )
+        assert float(values["score"][k]) == pytest.approx(float((logits.argmax(1) == labels).double().mean()), abs=1e-7)
     assert torch.equal(mlp.losses(where, split), values["loss"])
 
 
@@ -158,7 +156,7 @@ def test_one_after_another_and_together_agree(network, points, model):
     where = 0.3 * points(3, landscape.dim)
     loop, together = (use(landscape, examples=20, **WAYS[name]).evaluate(where) for name in ("loop", "together"))
     close(loop["loss"], together["loss"], 1e-5)
-    assert torch.equal(loop["accuracy"], together["accuracy"])
+    assert torch.equal(loop["score"], together["score"])
     batch = Batch(torch.arange(24).reshape(3, 8), [], torch.zeros(3))
     gradients = [use(landscape, examples=20, **WAYS[name]).gradients(where, batch) for name in ("loop", "together")]
     assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[0].norm()  # norms of few values amplify rounding
@@ -180,7 +178,7 @@ def test_weights_that_are_not_finite_give_nan_and_leave_neighbours_alone(mlp, po
     alone = mlp.evaluate(where)
     where[1, 5] = spoilt
     values = mlp.evaluate(where)
-    for name in ("loss", "accuracy"):
+    for name in ("loss", "score"):
         assert values[name][1].isnan()
         assert torch.equal(values[name][[0, 2, 3]], alone[name][[0, 2, 3]])
 
@@ -441,7 +439,7 @@ def test_predictions_are_the_probabilities_of_every_example(mlp, plain_data, poi
     for k, point in enumerate(where):
         close(found[k], at(plain_mlp(), point)(images).softmax(1).detach(), 1e-5)
     accuracy = (found.argmax(2) == labels).float().mean(1)
-    close(accuracy, mlp.evaluate(where, "test")["accuracy"])
+    close(accuracy, mlp.evaluate(where, "test")["score"])
     assert mlp.predictions(where, "train").shape == (5, 61, 3)
 
 

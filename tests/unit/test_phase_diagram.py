@@ -81,7 +81,7 @@ def stores():
     for point, lost in {"first": [False] * 3, "second": [False, True, False]}.items():
         seeds = {"seed": [4, 5, 6]}
         flags = {"diverged": ("seed", lost)}
-        found["tunnels"][point] = xr.Dataset({"width_accuracy": (("seed", "direction"), width)} | flags, seeds)
+        found["tunnels"][point] = xr.Dataset({"width_score": (("seed", "direction"), width)} | flags, seeds)
         others = ("trace", "frobenius", "small_scale", "gradient_energy")
         found["curvature"][point] = xr.Dataset(
             {

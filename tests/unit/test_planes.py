@@ -39,7 +39,7 @@ class Judged(Landscape):
 
     def evaluate(self, points, split="train"):
         loss = self.bowl.losses(points) * (1 if split == "train" else 2)
-        return {"loss": loss, "accuracy": torch.exp(-loss)}
+        return {"loss": loss, "score": torch.exp(-loss)}
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_grid_reaches_beyond_the_triangle_by_the_margin(mlp, optima, margin):
 def test_grid_holds_the_networks_own_values_at_its_coordinates(mlp, plane, split):
     alpha, beta = np.meshgrid(plane["alpha"], plane["beta"], indexing="ij")
     values = mlp.evaluate(points_of(plane, alpha.ravel(), beta.ravel()), split)
-    for name in ("loss", "accuracy"):
+    for name in ("loss", "score"):
         assert plane[name].dims == ("split", "alpha", "beta")
         found = plane[name].sel(split=split).values.ravel()
         tolerance = 1e-4 if name == "loss" else 0.02  # an example may lie on the border
@@ -118,7 +118,7 @@ def test_grid_holds_the_networks_own_values_at_its_coordinates(mlp, plane, split
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_ends_of_the_lines_have_the_optimas_own_losses(mlp, plane, optima, split):
     own = mlp.evaluate(optima, split)
-    for name in ("loss", "accuracy"):
+    for name in ("loss", "score"):
         lines = plane[f"profile_{name}"].sel(split=split)
         for pair, (first, last) in {"0-1": (0, 1), "0-2": (0, 2), "1-2": (1, 2)}.items():
             ends = lines.sel(pair=pair).values[[0, -1]]
@@ -140,7 +140,7 @@ def test_plane_of_a_quadratic_in_closed_form(bowl, corners):
             away = origin + alpha * axes[0] + beta * axes[1] - 0.3
             loss = 0.5 * away @ hessian @ away
             np.testing.assert_allclose(store["loss"][:, i, j], [loss, 2 * loss], rtol=1e-6)
-            np.testing.assert_allclose(store["accuracy"][:, i, j], np.exp([-loss, -2 * loss]), rtol=1e-6)
+            np.testing.assert_allclose(store["score"][:, i, j], np.exp([-loss, -2 * loss]), rtol=1e-6)
     # On the line between x and y a quadratic lies below its chord by t (1 - t) / 2 times (y - x)^T H (y - x).
     edge = (corners[1] - corners[0]).numpy()
     sag = 0.5 * edge @ hessian @ edge * np.linspace(0, 1, 5) * (1 - np.linspace(0, 1, 5))
@@ -171,7 +171,7 @@ def test_values_that_are_not_finite_are_kept(bowl, corners):
             loss = super().evaluate(points, split)["loss"]
             loss = torch.where(points[:, 0] > float(corners[1, 0]), torch.inf, loss)
             loss = torch.where(points[:, 0] < float(corners[0, 0]), torch.nan, loss)
-            return {"loss": loss, "accuracy": loss}
+            return {"loss": loss, "score": loss}
 
     store = plane_through(Cliff(bowl.bowl), corners, [0, 1, 2], resolution=9, margin=0.5, profile_points=3)
     first = store["origin"].values[0] + np.add.outer(
@@ -205,7 +205,7 @@ def test_plane_around_an_optimum_has_its_loss_in_the_middle(mlp, optima):
     np.testing.assert_allclose(plane["gram"], np.eye(2), atol=1e-5)
     for split in ("train", "test"):
         own = mlp.evaluate(optima[:1], split)
-        for name in ("loss", "accuracy"):
+        for name in ("loss", "score"):
             assert float(plane[name].sel(split=split)[2, 2]) == pytest.approx(float(own[name]), abs=1e-6)
     # A coordinate is a length over the optimum's norm: the corner is where it says.
     norm = float(optima[0].norm())
@@ -306,9 +306,9 @@ def drawn_plane(broken=False):
     return xr.Dataset(
         {
             "loss": (("split", "alpha", "beta"), losses),
-            "accuracy": (("split", "alpha", "beta"), draw.uniform(0, 1, (2, side, side))),
+            "score": (("split", "alpha", "beta"), draw.uniform(0, 1, (2, side, side))),
             "profile_loss": (("split", "pair", "t"), lines),
-            "profile_accuracy": (("split", "pair", "t"), draw.uniform(0, 1, lines.shape)),
+            "profile_score": (("split", "pair", "t"), draw.uniform(0, 1, lines.shape)),
             "barrier": (("split", "pair"), draw.uniform(0, 1, (2, 3))),
             "optimum_alpha": (("optimum",), [0.0, 4.0, 2.0]),
             "optimum_beta": (("optimum",), [0.0, 0.0, 3.0]),
@@ -354,7 +354,7 @@ def test_planes_show_optima_sides_and_barriers(broken):
 
 
 def surroundings(broken):
-    flat = drawn_plane(broken)[["loss", "accuracy"]]
+    flat = drawn_plane(broken)[["loss", "score"]]
     path = {
         "path": (("step", "axis"), [[0.0, 0.0], [2.0, 2.0], [4.0, 3.0]]),
         "path_distance": (("step",), [0.1, 2.0, 0.0]),
@@ -382,7 +382,7 @@ def test_surroundings_show_the_norm_and_the_path_with_what_lies_far_off_the_plan
     assert [tuple(colour) for colour in snapshots.get_facecolors()] == [white, far, white]
     table = plot_surroundings.tabulate(planes)
     assert table["plane"].value_counts().to_dict() == {"around": 2 * 49, "trajectory": 2 * 49}
-    assert list(table.columns) == ["plane", "split", "alpha", "beta", "loss", "accuracy"]
+    assert list(table.columns) == ["plane", "split", "alpha", "beta", "loss", "score"]
 
 
 def test_surroundings_without_snapshots_have_one_panel():

@@ -51,7 +51,7 @@ CONFIG = {
     "seeds_per_job": 2,
     "sweeps": {"width": [8, 12]},
     "tunnels": {"directions": 2, "angle_error": 4.0},
-    "hyperplanes": {"dimensions": [1, 2, 4], "seeds": 3, "epochs": 1, "batch_size": 16, "accuracy_fraction": 0.99},
+    "hyperplanes": {"dimensions": [1, 2, 4], "seeds": 3, "epochs": 1, "batch_size": 16, "score_fraction": 0.99},
     "planes": {"resolution": 5, "profile_points": 6},
     "profiles": {"seeds": 3, "random": 1, "hessian_top": 1, "hessian_bottom": 1, "points": 6, "line_points": 7,
                  "length_error": 0.1},
@@ -161,7 +161,7 @@ def test_a_training_counts_its_steps_and_looks(study, landscape, data, radius):
 def test_tunnels_count_about_as_many_angles_as_are_looked_at(study, optima):
     store = tunnels.measure(optima, settings(study, tunnels))
     halve = tunnels.halvings(90 / 9 / store.attrs["steps"], study.config["tunnels"]["angle_error"])
-    staying = int(store["open_accuracy"].sum() + store["open_loss"].sum())
+    staying = int(store["open_score"].sum() + store["open_loss"].sum())
     seen = optima.landscape.seen["train"] + halve * staying
     assert planned(study, "measure_tunnels").keys() == {"train"}
     assert 2 / 3 < planned(study, "measure_tunnels")["train"] / seen < 3 / 2
@@ -194,7 +194,7 @@ def test_profiles_count_all_rays_that_end(study, optima):
     count, seen = planned(study, "measure_profiles"), optima.landscape.seen
     grid = profiles.relative_lengths(4.0, 6)
     halve = profiles.halvings(float(grid[2] / grid[1]) - 1, 0.1)
-    staying = int(store["open_accuracy"].sum() + store["open_loss"].sum())
+    staying = int(store["open_score"].sum() + store["open_loss"].sum())
     assert count["train"] == seen["train"] + halve * staying
     assert (count["test"], count["gradients"]) == (seen["test"], seen["gradients"])
     assert 0.5 < count["products"] / seen["products"] < 2

@@ -23,7 +23,7 @@ from wedgescape.training.optima import Optima
 
 SETTINGS = Settings(
     random=2, hessian_top=2, hessian_bottom=1, components=1, reach=4.0, points=12, line_points=9,
-    accuracy_fraction=0.9, loss_fraction=0.5, length_error=0.01,
+    score_fraction=0.9, loss_fraction=0.5, length_error=0.01,
 )  # fmt: skip
 NO_CONNECTORS = xr.Dataset()  # there is none of a single optimum
 
@@ -145,8 +145,8 @@ def a_store(lengths, opened=()):
     is_open = np.array([[name in opened] * 2 for name in names])[:, None].repeat(3, 1)
     is_open[:, 2] = False
     variables = {
-        "length_accuracy": (("direction", "seed", "sign"), table),
-        "open_accuracy": (("direction", "seed", "sign"), is_open),
+        "length_score": (("direction", "seed", "sign"), table),
+        "open_score": (("direction", "seed", "sign"), is_open),
         "pair_barrier": (("pair", "split"), np.array([[0.2, 0.0], [0.4, 0.0], [9.0, 9.0]])),
         "members": (("pair", "end_of_line"), [[0, 1], [1, 0], [1, 2]]),
         "pair_loss": (("pair", "split", "alpha"), np.full((3, 2, 3), 0.3)),
@@ -263,7 +263,7 @@ def test_a_network_s_store_is_complete_and_measuring_changes_nothing(mlp, weight
     middle = sound.isel(step=store.sizes["step"] // 2)
     own = mlp.evaluate(points)["loss"].numpy()
     assert (middle["loss"].sel(split="train").values == own).all()  # to the bit: a point is moved by nothing
-    assert (middle["accuracy"].sel(split="test").values == mlp.evaluate(points, "test")["accuracy"].numpy()).all()
+    assert (middle["score"].sel(split="test").values == mlp.evaluate(points, "test")["score"].numpy()).all()
     # The line to another optimum ends in its loss.
     np.testing.assert_allclose(store["pair_loss"].sel(split="train").isel(alpha=-1), np.roll(own, -1), atol=1e-6)
     assert store["pair"].values.tolist() == ["0-1", "1-3", "3-0"]
@@ -274,7 +274,7 @@ def test_a_network_s_store_is_complete_and_measuring_changes_nothing(mlp, weight
     away = (points - torch.tensor(weights["theta"].values).mean(0)).norm(dim=1) / points.norm(dim=1)
     np.testing.assert_allclose(sound["target"].sel(direction="connector"), away, rtol=1e-5)
     table = plot_profiles.tabulate(store)
-    assert set(table["quantity"]) == {"length_accuracy", "length_loss", "rise", "barrier"}
+    assert set(table["quantity"]) == {"length_score", "length_loss", "rise", "barrier"}
     assert "2" not in set(table["seed"].astype(str))
 
 

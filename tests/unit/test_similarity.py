@@ -155,7 +155,7 @@ def test_measure_compares_the_seeds_of_a_network(mlp, points_of_seeds):
         values = mlp.evaluate(optima, split)
         part = store.sel(split=split)
         np.testing.assert_allclose(part["loss"], values["loss"])
-        np.testing.assert_allclose(part["error"], 1 - values["accuracy"], atol=1e-7)
+        np.testing.assert_allclose(part["error"], 1 - values["score"], atol=1e-7)
         pairs = np.array([[0, 1], [0, 3], [1, 2], [2, 3]])  # each with its neighbours in a circle
         lines = barrier_along(mlp, optima[pairs[:, 0]], optima[pairs[:, 1]], 11, split)
         np.testing.assert_array_equal(store["members"], pairs)

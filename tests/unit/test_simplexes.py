@@ -422,7 +422,7 @@ def planted(shares, sets=4, points=20):
     members, runs = np.arange(3 * sets).reshape(1, sets, 3), np.zeros(3 * sets, bool)
     values = {
         "loss": (dims, loss),
-        "accuracy": (dims, loss),
+        "score": (dims, loss),
         "norm": ((*simplexes.KIND, "region"), np.ones((1, sets, 3, 4, len(REGIONS)))),
         "displacement": (simplexes.KIND, over + np.array(bounds)),
         **{name: (simplexes.KIND, over) for name in ("departure", "log_volume", "dimension")},

@@ -242,7 +242,7 @@ def test_a_quadratic_looks_alike_at_every_radius(quadratic):
     # x^T H x / 2 at random x of length r has the mean r^2 tr H / (2 D).
     np.testing.assert_allclose(store["loss"].mean("point"), [1.5**2 * 0.1, 6.0**2 * 0.1], rtol=0.5)
     np.testing.assert_allclose(store["loss"][1] / store["loss"][0], 16, rtol=1e-4)  # the same directions
-    assert np.isnan(store["accuracy"]).all()
+    assert np.isnan(store["score"]).all()
     mean, error = float(store["trace"].mean()), float(store["trace_error"].mean()) / np.sqrt(80)
     assert abs(mean - 20) < 5 * error
     np.testing.assert_allclose(store["frobenius"].mean(), 10, rtol=0.02)

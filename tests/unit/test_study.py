@@ -221,7 +221,7 @@ def test_training_holds_the_values_of_its_setting():
     assert training["model"] == {"name": "resnet20", "width": 16, "depth": 2, "norm": "batch", "file": None}
     assert (training["training"]["weight_decay"], training["training"]["optimizer"]) == (0.01, "adam")
     assert study.training(study.base)["model"]["name"] == "mlp"
-    assert list(training) == ["data", "dataset", "model", "training"]
+    assert list(training) == ["data", "dataset", "loss", "model", "training"]
     assert list(training["training"]) == sorted(training["training"])
 
 
@@ -346,9 +346,15 @@ def test_every_key_has_a_meaning_and_is_required_or_has_a_default():
         ("gpu_model: a b", 'gpu_model: found "a b"; allowed: text of letters, digits, . and _ or null'),
         ("sweeps: {model: [a-b]}", 'sweeps.model[0]: found "a-b"; allowed: Python name'),
         ("device: gpu", 'device: found "gpu"; allowed: one of auto, cpu, cuda, mps'),
-        ("dataset: fashon_mnist", 'dataset: found "fashon_mnist"; allowed: one of digits, mnist, fashion_mnist, '),
+        (
+            "dataset: fashon_mnist",
+            'dataset: found "fashon_mnist"; allowed: one of digits, diabetes, mnist, ',
+        ),
         ("dataset: {file: a.py}", "dataset.name: missing; allowed: Python name"),
-        ("dataset: 3", "dataset: found 3; allowed: one of digits, mnist, fashion_mnist, cifar10, cifar100 or section "),
+        (
+            "dataset: 3",
+            "dataset: found 3; allowed: one of digits, diabetes, mnist, fashion_mnist, cifar10, cifar100 or ",
+        ),
         (
             "study: a/b",
             'study: found "a/b"; allowed: text of letters, digits, - and _ that begins with a letter or digit',
@@ -404,6 +410,10 @@ def test_number_that_yaml_reads_as_text_gets_a_hint_that_works(written, hint):
     ("text", "problems"),
     [
         ("seeds: 4\nconnectors: {sizes: [2, 5]}", ["connectors.sizes: found 5; allowed: at most base_seeds, 4"]),
+        (
+            "dataset: {file: a.py, name: f, nam: g}",
+            ["dataset.nam: unknown key (did you mean name?); allowed: file, name, files"],
+        ),
         ("seeds: 4\nsimplexes: {sizes: [5]}", ["simplexes.sizes: found 5; allowed: at most base_seeds, 4"]),
         (
             "seeds: 2\nsimplexes: {sizes: [2]}",

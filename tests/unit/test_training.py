@@ -22,7 +22,7 @@ from wedgescape.training.optima import Optima
 from wedgescape.training.train import PREDICTIONS, recipe_of, train
 
 MLP = {"name": "mlp", "width": 8, "depth": 2}
-CURVES = ["train_loss", "train_accuracy", "test_loss", "test_accuracy", "norm", "distance_from_init"]
+CURVES = ["train_loss", "train_score", "test_loss", "test_score", "norm", "distance_from_init"]
 
 
 # The store
@@ -47,9 +47,9 @@ def test_store_has_all_variables_with_dimensions_and_units(weights, mlp):
     units = {name: weights[name].attrs["units"] for name in CURVES}
     assert units == {
         "train_loss": "nat",
-        "train_accuracy": "1",
+        "train_score": "1",
         "test_loss": "nat",
-        "test_accuracy": "1",
+        "test_score": "1",
         "norm": "weights",
         "distance_from_init": "weights",
     }
@@ -76,7 +76,7 @@ def test_curves_begin_and_end_with_the_values_of_the_stored_weights(weights, mlp
         np.testing.assert_allclose(weights["norm"][:, epoch], theta.norm(dim=1), rtol=1e-6)
         distance = (theta - starts).norm(dim=1)
         np.testing.assert_allclose(weights["distance_from_init"][:, epoch], distance, rtol=1e-6)
-    assert (weights["train_accuracy"][:, -1] > 0.8).all()
+    assert (weights["train_score"][:, -1] > 0.8).all()
 
 
 def test_curves_can_be_kept_without_the_weights(weights):
@@ -101,7 +101,7 @@ def test_predictions_are_those_of_the_stored_weights(weights, mlp):
     np.testing.assert_allclose(weights["log_probability"], wanted.log(), rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(weights["correct"], probabilities.argmax(2) == labels)
     np.testing.assert_allclose(-weights["log_probability"].mean("example"), weights["test_loss"][:, -1], rtol=1e-5)
-    np.testing.assert_allclose(weights["correct"].mean("example"), weights["test_accuracy"][:, -1], rtol=1e-6)
+    np.testing.assert_allclose(weights["correct"].mean("example"), weights["test_score"][:, -1], rtol=1e-6)
 
 
 def test_the_verdicts_begin_with_a_sentence_where_the_base_setting_does_not_fit(weights, train_small):
@@ -245,7 +245,7 @@ def test_an_absurd_rate_is_flagged_and_kept(train_small):
     assert store["diverged"].values.all()
     assert not np.isfinite(store["theta"].values).all(1).any()
     assert store["train_loss"][:, -1].isnull().all()
-    assert store["train_accuracy"][:, -1].isnull().all()
+    assert store["train_score"][:, -1].isnull().all()
     assert np.isfinite(store["train_loss"][:, 0]).all()
 
 

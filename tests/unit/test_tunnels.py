@@ -21,9 +21,9 @@ from wedgescape.measurements.tunnels import (
     claims,
     coarse_angles,
     crossings,
-    keeps_accuracy,
     keeps_excess,
     keeps_loss,
+    keeps_score,
     measure,
     ray_profile,
     rotate,
@@ -168,10 +168,10 @@ def test_an_optimum_of_nan_has_a_width_of_nan():
 # Definitions
 
 
-def test_inside_is_a_fraction_of_the_optimums_accuracy_or_of_the_way_to_chance():
-    optimum = {"accuracy": torch.tensor([0.8, 0.8, 0.5]), "loss": torch.tensor([0.1, 0.3, 0.1])}
-    values = {"accuracy": torch.tensor([0.73, 0.71, math.nan]), "loss": torch.tensor([0.6, 0.6, math.nan])}
-    assert keeps_accuracy(0.9)(values, optimum).tolist() == [True, False, False]
+def test_inside_is_a_fraction_of_the_optimums_score_or_of_the_way_to_chance():
+    optimum = {"score": torch.tensor([0.8, 0.8, 0.5]), "loss": torch.tensor([0.1, 0.3, 0.1])}
+    values = {"score": torch.tensor([0.73, 0.71, math.nan]), "loss": torch.tensor([0.6, 0.6, math.nan])}
+    assert keeps_score(0.9)(values, optimum).tolist() == [True, False, False]
     assert keeps_loss(0.59)(values, optimum).tolist() == [False, False, False]
     # From 0.1 a quarter of the way to 2 is 0.575, from 0.3 it is 0.725.
     assert keeps_excess(0.25, 2.0)(values, optimum).tolist() == [False, True, False]
@@ -204,7 +204,7 @@ def optima(weights):
 def test_widths_of_a_network_are_where_it_leaves(mlp, optima):
     rays = tangents(optima, 4, range(4))
     reference = mlp.evaluate(optima)
-    for inside in (keeps_accuracy(0.9), keeps_loss(0.6)):
+    for inside in (keeps_score(0.9), keeps_loss(0.6)):
         width = angular_width(mlp, optima, rays, inside, 0.5 * DEGREE)
 
         def holds(k, u, angle, inside=inside):
@@ -224,15 +224,15 @@ CHANCE = math.log(3)
 
 
 def test_measure_stores_both_widths_with_units(mlp, optima):
-    settings = Settings(directions=3, steps=4, accuracy_fraction=0.9, loss_fraction=0.4, angle_error=1.0)
+    settings = Settings(directions=3, steps=4, score_fraction=0.9, loss_fraction=0.4, angle_error=1.0)
     store = measure(Optima.of(mlp, optima), settings)
     rays = tangents(optima, 3, range(4))
-    wanted = angular_width(mlp, optima, rays, keeps_accuracy(0.9), DEGREE)
-    np.testing.assert_allclose(store["width_accuracy"], wanted.angle, atol=store.attrs["angle_error"] + wanted.error)
-    np.testing.assert_array_equal(store["open_accuracy"], wanted.open)
+    wanted = angular_width(mlp, optima, rays, keeps_score(0.9), DEGREE)
+    np.testing.assert_allclose(store["width_score"], wanted.angle, atol=store.attrs["angle_error"] + wanted.error)
+    np.testing.assert_array_equal(store["open_score"], wanted.open)
     wanted = angular_width(mlp, optima, rays, keeps_excess(0.4, CHANCE), DEGREE)
     np.testing.assert_allclose(store["width_loss"], wanted.angle, atol=store.attrs["angle_error"] + wanted.error)
-    for name in ("width_accuracy", "width_loss"):
+    for name in ("width_score", "width_loss"):
         assert store[name].dims == ("seed", "direction")
         assert store[name].attrs["units"] == "radian"
     assert store.attrs["angle_error"] <= DEGREE
@@ -267,9 +267,9 @@ def test_profiles_are_what_rays_meet_and_fine_where_they_leave(mlp, optima):
 
 
 def test_a_profile_does_not_change_the_width(mlp, optima):
-    rays, inside = tangents(optima, 3, range(4)), keeps_accuracy(0.9)
+    rays, inside = tangents(optima, 3, range(4)), keeps_score(0.9)
     alone = angular_width(mlp, optima, rays, inside, 0.5 * DEGREE)
-    for ends in ([inside], [keeps_accuracy(0.5), inside]):
+    for ends in ([inside], [keeps_score(0.5), inside]):
         known = angular_width(mlp, optima, rays, inside, 0.5 * DEGREE, ray_profile(mlp, optima, rays, 4, ends))
         assert torch.equal(known.open, alone.open)
         # A ray that comes back within a coarse bracket leaves earlier by the fine one.
@@ -278,12 +278,12 @@ def test_a_profile_does_not_change_the_width(mlp, optima):
 
 def test_widths_of_profiles_are_those_that_are_bisected(mlp, optima):
     store = measure(Optima.of(mlp, optima), Settings(directions=16, angle_error=0.1))
-    for definition, name in ((Definition("accuracy", 0.9), "width_accuracy"), (Definition("loss", 0.25), "width_loss")):
+    for definition, name in ((Definition("score", 0.9), "width_score"), (Definition("loss", 0.25), "width_loss")):
         bisected = np.degrees(store[name]).mean("direction")
         np.testing.assert_allclose(widths(store, definition), bisected, atol=0.7)
     ordered = [float(widths(store, Definition("loss", fraction)).mean()) for fraction in (0.1, 0.25, 0.5)]
     assert ordered == sorted(ordered)
-    ordered = [float(widths(store, Definition("accuracy", fraction)).mean()) for fraction in (0.95, 0.9, 0.8)]
+    ordered = [float(widths(store, Definition("score", fraction)).mean()) for fraction in (0.95, 0.9, 0.8)]
     assert ordered == sorted(ordered)
 
 
@@ -303,7 +303,7 @@ def test_a_known_profile_is_not_measured_again_and_changes_nothing(quadratic):
 
 def test_all_ends_are_those_of_the_config_and_the_others():
     assert len(all_ends(Settings(), CHANCE)) == len(DEFINITIONS)
-    assert len(all_ends(Settings(accuracy_fraction=0.7), CHANCE)) == len(DEFINITIONS) + 1
+    assert len(all_ends(Settings(score_fraction=0.7), CHANCE)) == len(DEFINITIONS) + 1
     assert len(coarse_angles()) == 10
     assert coarse_angles(4)[::4].tolist() == coarse_angles().tolist()
 
@@ -317,7 +317,7 @@ def sweep():
     dims = ("value", "seed", "direction")
     return xr.Dataset(
         {
-            "width_accuracy": (dims, width),
+            "width_score": (dims, width),
             "width_loss": (dims, width / 2),
             "diverged": (("value", "seed"), [[False, False], [False, True]]),
         },
@@ -332,7 +332,7 @@ def test_tidy_table_averages_over_rays_in_degrees(sweep):
             "sweep": ["learning_rate"] * 4,
             "value": [0.1, 0.1, 0.2, 0.2],
             "seed": [4, 7, 4, 7],
-            "width_accuracy": [15.0, 40, 2, 85],
+            "width_score": [15.0, 40, 2, 85],
             "width_loss": [7.5, 20, 1, 42.5],
             "width_balanced": [15.0, 40, 2, 85],
             "width_idle": [math.nan] * 4,
@@ -351,7 +351,7 @@ def test_tidy_table_has_what_dimension_alone_makes_of_wider_networks(sweep):
 
 
 def test_summary_leaves_diverged_runs_out(sweep):
-    table = summarise(tidy(sweep, "learning_rate", sweep, NO_DIMENSION), "width_accuracy", Intervals())
+    table = summarise(tidy(sweep, "learning_rate", sweep, NO_DIMENSION), "width_score", Intervals())
     assert table["value"].tolist() == [0.1, 0.2]
     assert table["estimate"].tolist() == pytest.approx([27.5, 2.0])
     wanted = Intervals().mean([15, 40])
@@ -378,7 +378,7 @@ def rays_of(width):
     """Profiles of rays (…, angle) that leave by every definition at the same angles (…), degrees."""
     angles = np.linspace(0, 90, 361)
     inside = angles <= np.asarray(width)[..., None]
-    return angles, {"loss": np.where(inside, 0.0, 2.0), "accuracy": np.where(inside, 1.0, 0.1)}
+    return angles, {"loss": np.where(inside, 0.0, 2.0), "score": np.where(inside, 1.0, 0.1)}
 
 
 def alone(idle, duplicated):
@@ -396,7 +396,7 @@ def alone(idle, duplicated):
             "seed": range(8),
             "angle": np.radians(angles),
         },
-        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+        {"score_fraction": 0.9, "chance_loss": 2.0},
     )
 
 
@@ -412,12 +412,12 @@ def over_levels(trend, levels=(0.1, 0.2, 0.4, 0.8), seeds=8, noise=1.0):
     dims = ("value", "seed", "direction")
     return xr.Dataset(
         {
-            "width_accuracy": (dims, np.radians(rays)),
+            "width_score": (dims, np.radians(rays)),
             "diverged": (("value", "seed"), np.zeros(width.shape, bool)),
             **{name: ((*dims, "angle"), values) for name, values in profiles.items()},
         },
         {"value": list(levels), "seed": range(seeds), "direction": [0, 1], "angle": np.radians(angles)},
-        {"accuracy_fraction": 0.9, "chance_loss": 2.0},
+        {"score_fraction": 0.9, "chance_loss": 2.0},
     )
 
 
@@ -429,7 +429,7 @@ def test_a_sweep_is_the_change_between_its_ends_seed_by_seed():
     store = over_levels(2.0, levels=(0.4, 0.1, 0.2))  # not in order
     (claim,) = claimed({"learning_rate": store})
     assert claim.id == "tunnel_learning_rate"
-    widths_of = np.degrees(store["width_accuracy"]).mean("direction").values
+    widths_of = np.degrees(store["width_score"]).mean("direction").values
     wanted = Intervals().mean(widths_of[0] - widths_of[1])
     assert (claim.estimate.estimate, claim.estimate.low) == pytest.approx((wanted.estimate, wanted.low))
     assert (claim.estimate.units, claim.left_out) == (8, 0)
@@ -450,7 +450,7 @@ def test_runs_that_are_no_optima_are_left_out_and_counted():
     store["diverged"][3, :3] = True
     store = store.assign(unfit=store["diverged"] & False)
     store["unfit"][0, 7] = True
-    store["width_accuracy"][3, :3] = -100.0  # whatever was measured there
+    store["width_score"][3, :3] = -100.0  # whatever was measured there
     (claim,) = claimed({"learning_rate": store})
     assert (claim.left_out, claim.estimate.units) == (4, 4)
     assert claim.estimate.estimate == pytest.approx(6, abs=2)

@@ -144,9 +144,9 @@ def test_stores_hold_every_seed(results):
         "lr~0.05_wd~0_width~8_dropout~0_batch~64",
     }
     for store in map(open_store, stores):
-        assert store["width_accuracy"].dims == ("seed", "direction")
+        assert store["width_score"].dims == ("seed", "direction")
         assert store["seed"].values.tolist() == [0, 1, 2, 3]
-        assert np.isfinite(store["width_accuracy"].values).all()
+        assert np.isfinite(store["width_score"].values).all()
 
 
 def test_every_job_left_a_record_and_a_log(results):

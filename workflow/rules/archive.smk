@@ -4,6 +4,7 @@ rule archive:
     input:
         sorted(
             RESULT_FILES - WEIGHTS
+            | EXPLORER
             | (WEIGHTS if study.config["archive"]["weights"] else set())
         ),
     output:
@@ -22,7 +23,7 @@ rule archive:
         runtime=growing(60),
     params:
         job=determinants.archive(
-            internals.config_files(workflow), sorted(RESULT_FILES | WEIGHTS)
+            internals.config_files(workflow), sorted(RESULT_FILES | EXPLORER | WEIGHTS)
         ),
     message:
         "Archiving the study"

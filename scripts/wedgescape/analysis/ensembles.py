@@ -293,8 +293,8 @@ def weight_average(landscape: Landscape, members: Tensor, average: Tensor, point
     return {
         "members_loss": float(alone["loss"].mean()),
         "average_loss": float(together["loss"]),
-        "members_accuracy": float(alone["accuracy"].mean()),
-        "average_accuracy": float(together["accuracy"]),
+        "members_accuracy": float(alone["score"].mean()),
+        "average_accuracy": float(together["score"]),
         "barrier": float(barriers.max()),
     }
 
@@ -330,7 +330,8 @@ def measure_paths(
                 for name, compare in COMPARISONS.items()
             }
             found["weight_angle"] = found.pop("weight_cosine").arccos()
-            found |= {name: value.cpu().double() for name, value in landscape.evaluate(way, "test").items()}
+            seen = landscape.evaluate(way, "test")
+            found |= {"loss": seen["loss"].cpu().double(), "accuracy": seen["score"].cpu().double()}
             for name, value in found.items():
                 values[name][index, group, :count] = value
     coordinates = {"path": list(paths), "seed": list(seeds)}
@@ -504,6 +505,8 @@ def summarise(values: xr.DataArray, intervals: Intervals) -> np.ndarray:
 
 SEQUENTIAL = ("snapshots", "fge", "tunnel", "connector")  # members of one training, or around one solution
 ON_ONE_WAY = ("swa", "snapshots", "fge")  # of one training; samples of a tunnel lie around one point by construction
+OF_CLASSES = True  # it compares predicted probabilities, or which labels are predicted
+
 CLAIMS = (
     "diversity",
     "ensemble_nll",

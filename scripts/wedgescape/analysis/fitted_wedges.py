@@ -369,7 +369,7 @@ def measure(
         "optima_radius": taken.radius,
         "start_radius": taken.start_radius,
         "loss_threshold": threshold,
-        "accuracy_fraction": float(hyperplanes.attrs["accuracy_fraction"]),
+        "score_fraction": float(hyperplanes.attrs["score_fraction"]),
         "largest_found": found_connector(connectors, threshold),
         "largest_tried": int(connectors["size"].max()),
     }

@@ -43,7 +43,7 @@ def gather(tunnels: dict[str, xr.Dataset], curvature: dict[str, xr.Dataset]) -> 
         found = statistics_of(curved)[["large_scale", "top_eigenvalue", "trace"]].assign(
             test_error=curved["test_error"]
         )
-        width = store["width_accuracy"].mean("direction") * (180 / math.pi)
+        width = store["width_score"].mean("direction") * (180 / math.pi)
         found = found.reindex(seed=store["seed"]).assign(angular_width=width, norm=store["radius"])
         parts.append(found.where(fit(store)).assign(fit=fit(store)))
     return xr.concat(parts, xr.Variable("method", list(tunnels)))
@@ -87,6 +87,8 @@ NAMES = {
     "large_scale": "the large-scale curvature",
     "top_eigenvalue": "the largest eigenvalue",
 }
+OF_CLASSES = True  # it compares predicted probabilities, or which labels are predicted
+
 CLAIMS = (
     "swa_angular_width",
     "swa_large_scale",

@@ -15,7 +15,7 @@ from wedgescape.landscapes.curves import CurveLandscape
 from wedgescape.measurements.curves import Settings as CurveSettings
 from wedgescape.measurements.curves import train_curves
 from wedgescape.measurements.tunnels import Settings as TunnelSettings
-from wedgescape.measurements.tunnels import angular_width, keeps_accuracy, rotate, tangents
+from wedgescape.measurements.tunnels import angular_width, keeps_score, rotate, tangents
 from wedgescape.study.methods import gradient_epochs
 from wedgescape.training.optima import Optima
 
@@ -91,10 +91,10 @@ def tunnel_samples(
     """Draw samples of the tunnels around optima (our definition).
 
     Each sample is on a ray of its own (`tunnels.tangents`), at a fraction of the angle at which that ray leaves the
-    tunnel by the accuracy threshold. Rays cost evaluations and no gradients.
+    tunnel by the score threshold. Rays cost evaluations and no gradients.
 
     Args:
-        landscape: that also evaluates accuracy.
+        landscape: that also evaluates score.
         optima: (G, P).
         seeds: G, of the rays.
         count: M, samples per optimum.
@@ -105,7 +105,7 @@ def tunnel_samples(
         Samples (G, M, P), and the angular widths (G, M) along their rays, radians.
     """
     rays = tangents(optima, count, seeds)
-    inside, error = keeps_accuracy(tunnels.accuracy_fraction), math.radians(tunnels.angle_error)
+    inside, error = keeps_score(tunnels.score_fraction), math.radians(tunnels.angle_error)
     widths = angular_width(landscape, optima, rays, inside, error).angle
     centres = optima[:, None].expand_as(rays).flatten(0, 1)
     angles = (fraction * widths).flatten().to(optima)

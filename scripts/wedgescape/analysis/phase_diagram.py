@@ -43,7 +43,7 @@ class Statistic:
 STATISTICS = {
     "angular_width": Statistic(
         "tunnels",
-        lambda store: store["width_accuracy"].mean("direction") * (180 / math.pi),
+        lambda store: store["width_score"].mean("direction") * (180 / math.pi),
         "angular width of the tunnel by the accuracy threshold, mean over rays",
         "degree",
     ),

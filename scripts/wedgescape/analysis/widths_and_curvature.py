@@ -33,7 +33,7 @@ def claims(curvature: AlongSweeps, tunnels: AlongSweeps, intervals: Intervals) -
     """
     if not tunnels:
         return
-    own = Definition("accuracy", next(iter(tunnels.values())).attrs["accuracy_fraction"])
+    own = Definition("score", next(iter(tunnels.values())).attrs["score_fraction"])
     ways = {one: partial(widths, definition=one) for one in dict.fromkeys((own, *DEFINITIONS))} | {own: bisected}
     data = {one: paired(curvature, tunnels, read) for one, read in ways.items()}
     for name in CURVATURES:

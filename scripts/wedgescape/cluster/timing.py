@@ -15,10 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from wedgescape.cluster import warm_starts
 from wedgescape.landscapes import models
@@ -40,6 +41,7 @@ from wedgescape.landscapes.operations import (
     parameters,
 )
 from wedgescape.landscapes.spans import RandomSpan, random_directions
+from wedgescape.landscapes.tasks import Task, blank
 from wedgescape.landscapes.wedges import WedgeLandscape
 from wedgescape.measurements import similarity
 from wedgescape.measurements.connectors import find_centres
@@ -59,11 +61,15 @@ class Bench:
         data: whose shape the random images have.
         device: where networks are computed.
         flops: floating-point operations that a GPU that is not here is assumed to do in a second; None measures all.
+        trial: seconds over which an operation is timed.
+        trials: how often the start of a Python is timed.
     """
 
     data: Data
     device: torch.device
     flops: float | None = None
+    trial: float = TRIAL
+    trials: int = 3
     _landscapes: dict = field(default_factory=dict)
 
     def seconds(self, operation: Operation) -> float:
@@ -73,17 +79,24 @@ class Bench:
                 return self._counted(operation) / self.flops
             return MEASURES[type(operation)](self, operation)
 
+    @property
+    def task(self) -> Task:
+        """The cross-entropy, written out or not: other losses take as long as one that is not."""
+        return Task() if self.data.plain else Task(loss=partial(cross_entropy, reduction="none"), plain=False)
+
     def landscape(self, model: str, atleast: int = 1) -> NetworkLandscape:
         """Return a network on random images, as many as tell how long all of them take, and at least some."""
         count = min(self.data.examples["train"], max(atleast, self._enough(model)))
         if (model, count) not in self._landscapes:
             draw = torch.Generator().manual_seed(0)
-            images = torch.randn(count, *self.data.shape, generator=draw)
+            inputs = blank(self.data.shape, count)
+            if inputs.is_floating_point():
+                inputs = torch.randn(inputs.shape, generator=draw)
             labels = torch.randint(self.data.classes, (count,), generator=draw)
             module = models.build(json.loads(model), self.data.shape, self.data.classes)
             self._landscapes = {key: value for key, value in self._landscapes.items() if key[0] == model}  # memory
             self._landscapes[model, count] = NetworkLandscape(
-                module, dict.fromkeys(SPLITS, (images, labels)), self.device
+                module, dict.fromkeys(SPLITS, (inputs, labels)), self.device, task=self.task
             )
         return self._landscapes[model, count]
 
@@ -92,7 +105,7 @@ class Bench:
         if self.flops:
             return 8
         module = models.build(json.loads(model), self.data.shape, self.data.classes)
-        strategy = choose_strategy(self.device, module)
+        strategy = choose_strategy(self.device, module, self.task)
         # Written out, forward and backward at the point are a small part of the products: chunks may be held or not.
         held = 0 if strategy.stack else strategy.held
         return max(strategy.examples * (held + 1), CALIBRATION_EXAMPLES if models.batch_norms(module) else 1)
@@ -104,7 +117,10 @@ class Bench:
 
     def clocked(self, run: Callable[[], object]) -> float:
         """Return the seconds of a call; on a CPU those of the processor, whatever else runs on the machine."""
-        return _clocked(run, time.process_time if self.device.type == "cpu" else self._on_device)
+        return _clocked(run, time.process_time if self.device.type == "cpu" else self._on_device, self.trial)
+
+    def _on_processor(self, run: Callable[[], object]) -> float:
+        return _clocked(run, time.process_time, self.trial)
 
     def _on_device(self) -> float:
         getattr(torch, self.device.type).synchronize()
@@ -125,7 +141,7 @@ class Bench:
         """The time of a fresh Python that imports what a job's script does, with its files in the cache."""
         code = "import snakemake.script, wedgescape.training.train, wedgescape.stores.zarr_stores"
         times = []
-        for _ in range(3):
+        for _ in range(self.trials):
             before = os.times()
             subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
             after = os.times()
@@ -175,14 +191,14 @@ class Bench:
     def multiply_add(self, _operation: MultiplyAdd) -> float:
         """Time a product with a matrix of the size of a Lanczos basis."""
         matrix, vector = torch.ones(160, 5000, dtype=torch.float64), torch.ones(5000, dtype=torch.float64)
-        return _on_processor(lambda: matrix @ vector) / matrix.numel()  # not NumPy's, which takes all cores here
+        return self._on_processor(lambda: matrix @ vector) / matrix.numel()  # not NumPy's, which takes all cores here
 
     def scoring(self, _operation: Scoring) -> float:
         """Time the scores of random predictions."""
         draw = torch.Generator().manual_seed(0)
         predictions = torch.rand(self.data.examples["test"], self.data.classes, generator=draw)
         labels = torch.randint(self.data.classes, (len(predictions),), generator=draw)
-        return _on_processor(lambda: scores.score(predictions, labels, 15))
+        return self._on_processor(lambda: scores.score(predictions, labels, 15))
 
     def comparison(self, operation: Comparison) -> float:
         """Time all comparisons of two random networks."""
@@ -194,7 +210,7 @@ class Bench:
             for name, function in similarity.COMPARISONS.items():
                 function(predictions if name in similarity.FUNCTIONS else weights)
 
-        return _on_processor(compare)
+        return self._on_processor(compare)
 
     def wedge_step(self, operation: WedgeStep) -> float:
         """Time some steps of a toy descent; how many directions are short makes no difference."""
@@ -204,9 +220,9 @@ class Bench:
             span = RandomSpan(operation.cut, operation.dimension, range(operation.points))
             cut = Slice(landscape, random_directions(operation.points, operation.dimension, "planning"), span)
             starts = torch.zeros(operation.points, operation.cut)
-            return _on_processor(lambda: descend(cut, starts, recipe, steps)) / steps
+            return self._on_processor(lambda: descend(cut, starts, recipe, steps)) / steps
         optima = landscape.optima(operation.wedges, 1.0)[None]
-        return _on_processor(lambda: find_centres(landscape, optima, recipe, steps, [0])) / steps
+        return self._on_processor(lambda: find_centres(landscape, optima, recipe, steps, [0])) / steps
 
     def _counted(self, operation: Operation) -> float:
         """Return the floating-point operations of one operation, from those on a few examples."""
@@ -250,18 +266,14 @@ MEASURES = {
 }
 
 
-def _clocked(run: Callable[[], object], clock: Callable[[], float]) -> float:
+def _clocked(run: Callable[[], object], clock: Callable[[], float], trial: float) -> float:
     """Return the seconds of a call, the first of which warms up; of the second alone, where that is long."""
     run()
     begun, calls = clock(), 0
-    while not calls or clock() - begun < TRIAL:
+    while not calls or clock() - begun < trial:
         run()
         calls += 1
     return (clock() - begun) / calls
-
-
-def _on_processor(run: Callable[[], object]) -> float:
-    return _clocked(run, time.process_time)
 
 
 @contextlib.contextmanager

@@ -120,10 +120,11 @@ def load_dataset(
     """Load a published dataset, or a user's own.
 
     Args:
-        dataset: digits, mnist, fashion_mnist, cifar10 or cifar100; or {"file": path, "name": function}, a Python file
-            (relative to the working directory) whose function, called without arguments, returns
+        dataset: digits, diabetes, mnist, fashion_mnist, cifar10 or cifar100; or {"file": path, "name": function}, a
+            Python file (relative to the working directory) whose function, called without arguments, returns
             (train_images, train_labels, test_images, test_labels) as numpy arrays: images uint8 or floating point, (N,
-            C, H, W) or (N, H, W), labels 0 … n_classes-1.
+            C, H, W) or (N, H, W), or in their place vectors (N, F) or tokens (N, L), whole numbers; labels 0 …
+            n_classes-1, or numbers (N,) or (N, T), floating point.
         folder: folder that holds the published files, as downloaded or unpacked. None: the system's folder for them if
             it has one, otherwise the cache, `~/.cache/wedgescape/<dataset>`. Digits and a user's own need none.
         download: whether files that the cache lacks may be downloaded into it.
@@ -131,10 +132,12 @@ def load_dataset(
         test_examples: the same for the test examples.
 
     Returns:
-        `images` (example, channel, row, column), uint8 or float32 as in the source; `labels` (example), int64; `split`
-        (example), "train" or "test". Attributes: `dataset`; `classes`; `source`, one sentence; `sha256`, JSON {file or
-        array: checksum}; `normalisation`, JSON {scale, mean, std} with x = (image * scale - mean) / std, where scale is
-        1 / (largest possible value), and mean and std, one per channel, are those of the training images kept.
+        `images` (example, channel, row, column), uint8 or float32 as in the source, or `inputs` (example, feature) or
+        (example, position); `labels` (example) or (example, target), int64 classes or float32 numbers; `split`
+        (example), "train" or "test". Attributes: `dataset`; `classes`, 0 where labels are none; `source`, one sentence;
+        `sha256`, JSON {file or array: checksum}; `normalisation`, JSON {scale, mean, std} with x = (image * scale -
+        mean) / std, where scale is 1 / (largest possible value), and mean and std, one per channel or feature, are
+        those of the training images kept; null for tokens.
 
     Raises:
         InputError: the dataset is unknown, a file is missing, damaged or not the published one, a download fails, a
@@ -142,33 +145,29 @@ def load_dataset(
     """
     if isinstance(dataset, dict):
         loaded = _load_own(dataset)
-    elif dataset == "digits":
-        loaded = _load_digits()
+    elif dataset in BUNDLED:
+        loaded = BUNDLED[dataset]()
     elif dataset in PUBLISHED:
         loaded = _load_published(dataset, None if folder is None else Path(folder), download)
     else:
-        allowed = ", ".join(("digits", *PUBLISHED))
+        allowed = ", ".join((*BUNDLED, *PUBLISHED))
         raise InputError(f"dataset: found {dataset!r}; allowed: {allowed}, or {{file: ..., name: ...}} for your own")
 
     train_images, train_labels = _choose(*loaded.arrays[:2], train_examples, "data.train_examples")
     test_images, test_labels = _choose(*loaded.arrays[2:], test_examples, "data.test_examples")
     split = np.repeat(["train", "test"], [len(train_labels), len(test_labels)])
-    grey = train_images.dtype == np.uint8
+    inputs, labels = np.concatenate([train_images, test_images]), np.concatenate([train_labels, test_labels])
+    dims, name, said = ("example", "channel", "row", "column"), "images", "pixels as in the source"
+    if inputs.ndim == 2:
+        tokens = inputs.dtype == np.int64
+        dims, name = ("example", "position" if tokens else "feature"), "inputs"
+        said = "tokens as in the source" if tokens else "features as in the source"
+    units = f"grey level, 0 to {loaded.maximum}" if inputs.dtype == np.uint8 else "1"
+    about = f"class of the example, 0 to {loaded.classes - 1}" if loaded.classes else "what is predicted of the example"
     return xr.Dataset(
         {
-            "images": (
-                ("example", "channel", "row", "column"),
-                np.concatenate([train_images, test_images]),
-                {
-                    "description": "pixels as in the source",
-                    "units": f"grey level, 0 to {loaded.maximum}" if grey else "1",
-                },
-            ),
-            "labels": (
-                ("example",),
-                np.concatenate([train_labels, test_labels]),
-                {"description": f"class of the example, 0 to {loaded.classes - 1}"},
-            ),
+            name: (dims, inputs, {"description": said, "units": units}),
+            "labels": (("example", "target")[: labels.ndim], labels, {"description": about}),
             "split": (("example",), split, {"description": "the part that the example belongs to: train or test"}),
         },
         attrs={
@@ -211,8 +210,11 @@ def _choose(images: np.ndarray, labels: np.ndarray, count: int | None, key: str)
     return images[chosen], labels[chosen]
 
 
-def _normalisation(images: np.ndarray, scale: float) -> dict[str, float | list[float]]:
-    """Scale, and mean and standard deviation of every channel after scaling."""
+def _normalisation(images: np.ndarray, scale: float) -> dict[str, float | list[float]] | None:
+    """Scale, and mean and standard deviation of every channel or feature after scaling; None of tokens."""
+    if images.dtype == np.int64:
+        return None
+    images = images.reshape(*images.shape[:2], *(images.shape[2:] or (1, 1)))
     mean = images.mean(axis=(0, 2, 3), dtype=np.float64)
     squares = np.zeros_like(mean)
     for start in range(0, len(images), 1000):  # in slabs, because float64 takes eight times the images' memory
@@ -236,6 +238,24 @@ def _load_digits() -> _Loaded:
         maximum=16,
         sha256={"images": _array_sha256(images), "labels": _array_sha256(labels)},
         arrays=(images[train], labels[train], images[test], labels[test]),
+    )
+
+
+def _load_diabetes() -> _Loaded:
+    from sklearn.datasets import load_diabetes
+
+    bundle = load_diabetes(scaled=False)
+    inputs, labels = bundle.data.astype(np.float32), bundle.target.astype(np.float32)
+    order = stratified_order(labels)
+    train, test = order[:353], order[353:]  # 80 and 20 per cent of 442
+    return _Loaded(
+        name="diabetes",
+        source="442 patients in scikit-learn: ten features, and how far their diabetes has gone a year later; Efron, "
+        "Hastie, Johnstone and Tibshirani, Annals of Statistics 32 (2004) 407.",
+        classes=0,
+        maximum=1,
+        sha256={"inputs": _array_sha256(inputs), "labels": _array_sha256(labels)},
+        arrays=(inputs[train], labels[train], inputs[test], labels[test]),
     )
 
 
@@ -302,6 +322,9 @@ def _load_own(dataset: dict) -> _Loaded:
     sums |= {array: _array_sha256(values) for array, values in zip(RETURNED, arrays, strict=True)}
     maximum = 255 if arrays[0].dtype == np.uint8 else 1
     return _Loaded(name, f"The user's own, returned by {name}() in {path.name}.", classes, maximum, sums, arrays)
+
+
+BUNDLED = {"digits": _load_digits, "diabetes": _load_diabetes}  # in scikit-learn, so that nothing is downloaded
 
 
 def _array_sha256(array: np.ndarray) -> str:

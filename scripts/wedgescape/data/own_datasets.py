@@ -24,8 +24,9 @@ def read_own(path: Path, name: str) -> tuple[Arrays, int]:
         name: the function.
 
     Returns:
-        Train images (N, C, H, W), uint8 or float32, train labels (N,), int64, test images (M, C, H, W), test labels
-        (M,); and the number of classes.
+        Train inputs: images (N, C, H, W) or vectors (N, F), uint8 or float32, or tokens (N, L), int64; train labels:
+        classes (N,), int64, or numbers (N,) or (N, T), float32; the same of M test examples; and the number of classes,
+        0 where labels are none.
 
     Raises:
         InputError: the file cannot be imported or lacks the function, the function fails, or it returns something else.
@@ -40,7 +41,7 @@ def read_own(path: Path, name: str) -> tuple[Arrays, int]:
     for what, array in zip(RETURNED, returned, strict=True):
         if not isinstance(array, np.ndarray):
             raise InputError(f"{where}: {what} is of type {type(array).__name__}. It must be a numpy array")
-    train_images, test_images = (_check_images(returned[i], f"{where}: {RETURNED[i]}") for i in (0, 2))
+    train_images, test_images = (_check_inputs(returned[i], f"{where}: {RETURNED[i]}") for i in (0, 2))
     train_labels, test_labels = (_check_labels(returned[i], f"{where}: {RETURNED[i]}") for i in (1, 3))
     for part, images, labels in (("train", train_images, train_labels), ("test", test_images, test_labels)):
         if len(images) != len(labels):
@@ -53,8 +54,13 @@ def read_own(path: Path, name: str) -> tuple[Arrays, int]:
             f"{where}: one of the test_images is {test_images.shape[1:]} of {test_images.dtype}. "
             f"It must be {train_images.shape[1:]} of {train_images.dtype}, like train_images"
         )
-    if last := _channels_last(train_images.shape):
+    if train_images.ndim == 4 and (last := _channels_last(train_images.shape)):
         log.warning("%s: %s", where, last)
+    if train_labels.shape[1:] != test_labels.shape[1:] or train_labels.dtype != test_labels.dtype:
+        found, wanted = (f"{one.dtype} of shape (N, …) = {one.shape}" for one in (test_labels, train_labels))
+        raise InputError(f"{where}: test_labels are {found}. They must be like train_labels, {wanted}")
+    if train_labels.dtype.kind == "f" or train_labels.ndim > 1:
+        return (train_images, train_labels, test_images, test_labels), 0
     # Labels with a gap are usually counted from 1, or a class was lost in the split. Either would give the network an
     # output that nothing trains.
     known = np.unique(train_labels)
@@ -97,18 +103,31 @@ def _reason(error: BaseException, path: Path) -> str:
     return f"{type(error).__name__}: {error}" + (f" (line {lines[-1]})" if lines else "")
 
 
-def _check_images(images: np.ndarray, where: str) -> np.ndarray:
-    """Images as (N, C, H, W) of uint8 or float32."""
-    if images.ndim not in (3, 4) or not images.size:
-        raise InputError(f"{where} has the shape {images.shape}. It must be (N, C, H, W) or (N, H, W), without a 0")
-    if images.dtype != np.uint8 and images.dtype.kind != "f":
-        raise InputError(f"{where} is of type {images.dtype}. It must be uint8 (0 to 255) or floating point")
-    if images.dtype != np.uint8:
-        with np.errstate(over="ignore"):  # values too large for float32 become infinite, and the next check finds them
-            images = images.astype(np.float32)
-        if bad := np.count_nonzero(~np.isfinite(images)):
-            raise InputError(f"{where} contains {bad} values that are not finite as float32. All must be finite")
-    return images[:, None] if images.ndim == 3 else images
+def _check_inputs(inputs: np.ndarray, where: str) -> np.ndarray:
+    """Images as (N, C, H, W) and vectors as (N, F), of uint8 or float32; tokens as whole numbers (N, L), int64."""
+    if inputs.ndim not in (2, 3, 4) or not inputs.size:
+        raise InputError(
+            f"{where} has the shape {inputs.shape}. It must be (N, C, H, W) or (N, H, W) for images, (N, F) for "
+            "vectors or tokens, without a 0"
+        )
+    if inputs.dtype.kind in "iu" and inputs.dtype != np.uint8 and inputs.ndim == 2:
+        if inputs.min() < 0:
+            raise InputError(f"{where} contains {inputs.min()}. Tokens must be whole numbers from 0")
+        return inputs.astype(np.int64)
+    if inputs.dtype != np.uint8 and inputs.dtype.kind != "f":
+        raise InputError(f"{where} is of type {inputs.dtype}. It must be uint8 (0 to 255) or floating point")
+    if inputs.dtype != np.uint8:
+        inputs = _finite(inputs, where)
+    return inputs[:, None] if inputs.ndim == 3 else inputs
+
+
+def _finite(values: np.ndarray, where: str) -> np.ndarray:
+    """Return numbers as float32."""
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite
+        values = values.astype(np.float32)
+    if bad := np.count_nonzero(~np.isfinite(values)):
+        raise InputError(f"{where} contains {bad} values that are not finite as float32. All must be finite")
+    return values
 
 
 def _channels_last(shape: tuple[int, ...]) -> str | None:
@@ -123,6 +142,13 @@ def _channels_last(shape: tuple[int, ...]) -> str | None:
 
 
 def _check_labels(labels: np.ndarray, where: str) -> np.ndarray:
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise InputError(f"{where} has the shape {labels.shape} of {labels.dtype}. It must be (N,) of integers")
+    """Classes as (N,), int64; numbers as (N,) or (N, T), float32; several labels of 0 and 1 as (N, T), int64."""
+    several = labels.ndim == 2 and labels.size
+    if labels.dtype.kind == "f" and (labels.ndim == 1 or several):
+        return _finite(labels, where)
+    if labels.dtype.kind not in "iu" or not (labels.ndim == 1 or several):
+        raise InputError(
+            f"{where} has the shape {labels.shape} of {labels.dtype}. It must be (N,) of integers for classes, or (N,) "
+            "or (N, T) of floating point for numbers"
+        )
     return labels.astype(np.int64)

@@ -28,6 +28,9 @@ from wedgescape.study.places import AtBase, AtWidths, BaseSetting
 
 CATEGORY = "4 Geometry"
 TITLE = "optima before and after alignment"
+STANDS_FOR = {
+    "alignment": "The barrier between two networks, before and after their hidden units are put into the same order.",
+}
 TABLES = ("alignment", "aligned_connectors")
 
 SHIFTS = {"before": -2.5, "after": 2.5}  # points
@@ -43,7 +46,7 @@ def tabulate(alignment: AtWidths, connectors: AtBase, aligned_connectors: AtBase
         table = store[["barrier", "distance", "cosine"]].assign(moved=store["moved"].mean("layer"))
         tables.append(as_rows(table, ("pair", "split", "alignment"), columns).assign(width=store.attrs["width"]))
     lines = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    dims, values = ("size", "set", "place", "split"), ("loss", "accuracy", "displacement", "spread")
+    dims, values = ("size", "set", "place", "split"), ("loss", "score", "displacement", "spread")
     sets = [
         as_rows(store[[*values]], dims, values).dropna(subset="loss").assign(alignment=stage)
         for stage, store in _by_stage(connectors, aligned_connectors).items()

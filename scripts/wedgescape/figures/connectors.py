@@ -1,7 +1,7 @@
 """Draw how low the loss is between m optima: at the straight middle, and at the centre of the connector.
 
 Beside them are two nulls: where the same search ends that starts from a random point or from an initialisation. Columns
-are splits, rows loss and accuracy. Every dot is a set of m optima, larger marks their means, bars the interval of the
+are splits, rows loss and score. Every dot is a set of m optima, larger marks their means, bars the interval of the
 mean over sets. `optima` is the mean over the set's members.
 """
 
@@ -34,18 +34,18 @@ SPREAD = 4.0  # points, of the dots of a size
 
 
 def tabulate(connectors: AtBase) -> pd.DataFrame:
-    """Return one row per (size, set, place, split) with loss and accuracy."""
-    dims, columns = ("size", "set", "place", "split"), ("loss", "accuracy")
+    """Return one row per (size, set, place, split) with loss and score."""
+    dims, columns = ("size", "set", "place", "split"), ("loss", "score")
     return as_rows(connectors[[*columns]], dims, columns).dropna(subset="loss")
 
 
 def draw(connectors: AtBase, intervals: Intervals = Intervals()) -> Figure:
     """Draw the figure."""
     figure, axes = style.panels(2, 2, style.TWO_COLUMNS, 4.4, sharex=True, sharey="row")
-    for row, (quantity, unit) in enumerate((("loss", "nats"), ("accuracy", "fraction"))):
+    for row, (name, quantity, unit) in enumerate((("loss", "loss", "nats"), ("score", "accuracy", "fraction"))):
         for column, (split, text) in enumerate((("train", "Training"), ("test", "Test"))):
             panel = axes[row, column]
-            _draw_panel(panel, connectors[quantity].sel(split=split), intervals)
+            _draw_panel(panel, connectors[name].sel(split=split), intervals)
             style.title(panel, "abcd"[2 * row + column], f"{text} {quantity}")
         axes[row, 0].set_ylabel(f"{quantity} ({unit})")
     style.log_axis(axes[0, 0])

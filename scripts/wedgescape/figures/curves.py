@@ -46,7 +46,7 @@ def draw(curves: AtBase, intervals: Intervals = Intervals()) -> Figure:
     norm, barrier, length = below.subplots(1, 3)
     train, test = (curves.sel(split=split) for split in style.SPLITS)
     _draw_along(loss, train["loss"].where(train["loss"] > 0), intervals)
-    _draw_along(error, 1 - test["accuracy"], intervals)
+    _draw_along(error, 1 - test["score"], intervals)
     _draw_along(norm, curves["norm"], intervals)
     _draw_barriers(barrier, curves["barrier"], intervals)
     _draw_lengths(length, curves["length"] / curves["length"].sel(kind="line"), intervals)

@@ -28,6 +28,10 @@ from wedgescape.study.places import AtWidths
 
 CATEGORY = "4 Geometry"
 TITLE = "descents in random hyperplanes"
+STANDS_FOR = {
+    "directions": "Training in a random flat slice of weight space: how many directions are enough to reach a good "
+    "accuracy, at each width.",
+}
 
 HEIGHT = 2.6  # inches
 GUIDE = {"color": style.FAINT, "linestyle": "--", "linewidth": 0.8, "zorder": 1}
@@ -44,7 +48,7 @@ def draw(hyperplanes: AtWidths, intervals: Intervals = Intervals()) -> Figure:
     stores = sorted(hyperplanes.values(), key=lambda store: store.attrs["parameters"])
     figure, axes = style.panels(1, 3, style.TWO_COLUMNS, HEIGHT)
     accuracy, loss, threshold = axes[0]
-    fraction = stores[0].attrs["accuracy_fraction"]
+    fraction = stores[0].attrs["score_fraction"]
     name = rf"$d_{{{100 * fraction:g}}}$"
     looks = [
         {"color": colour, "marker": style.MARKERS[place % len(style.MARKERS)]}
@@ -62,7 +66,7 @@ def draw(hyperplanes: AtWidths, intervals: Intervals = Intervals()) -> Figure:
     )
     for store, look in zip(stores, looks, strict=True):
         kept = store.isel(seed=np.flatnonzero(fit(store).values))
-        relative = (kept["accuracy"] / kept["full_accuracy"]).sel(split="train")
+        relative = (kept["score"] / kept["full_score"]).sel(split="train")
         mean = mean_threshold(store, intervals)
         _draw_along(accuracy, relative, look["color"], intervals)
         _draw_along(loss, kept["loss"].sel(split="train"), look["color"], intervals)

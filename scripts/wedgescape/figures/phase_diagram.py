@@ -27,6 +27,10 @@ from wedgescape.study.places import BaseSetting, Grids, InGrids, Tables
 
 CATEGORY = "7 Hyperparameters"
 TITLE = "grids of hyperparameters"
+STANDS_FOR = {
+    "similar": "Two hyperparameters varied together. If they acted alike, lines of equal colour would run the same "
+    "way in every map.",
+}
 TABLES = ("phase_diagram", "phase_diagram_numbers")
 
 TITLES = {
@@ -123,7 +127,7 @@ def _draw_grid(row, data: xr.Dataset, grid: dict, base: dict, letter: str, first
     for axes, name in zip(row, STATISTICS, strict=True):
         factor = 100 if name in PERCENT else 1
         values = part[name].mean("seed").values.reshape(np.shape(names)) * factor
-        colours = style.colour_map("accuracy") if name == "angular_width" else style.colour_map("loss")
+        colours = style.colour_map("score") if name == "angular_width" else style.colour_map("loss")
         norm = _norm(data[name].mean("seed").values * factor)  # of all settings: the same in every grid
         axes.imshow(np.ma.masked_invalid(values), cmap=colours, norm=norm, origin="lower", aspect="auto")
         width = 61 / len(horizontal)  # points, of a cell

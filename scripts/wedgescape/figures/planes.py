@@ -28,11 +28,11 @@ COLOURS = 40  # steps of a colour scale
 def tabulate(planes: AtBase) -> pd.DataFrame:
     """Return one row per point evaluated: on the plane (split, alpha, beta) or on a side (split, pair, t)."""
     store = planes["optima"]
-    plane = as_rows(store[["loss", "accuracy"]], ("split", "alpha", "beta"), ("loss", "accuracy")).assign(part="plane")
-    profiles = ["profile_loss", "profile_accuracy"]
+    plane = as_rows(store[["loss", "score"]], ("split", "alpha", "beta"), ("loss", "score")).assign(part="plane")
+    profiles = ["profile_loss", "profile_score"]
     sides = as_rows(store[profiles], ("split", "pair", "t"), profiles).assign(part="side")
-    sides = sides.rename(columns={"profile_loss": "loss", "profile_accuracy": "accuracy"})
-    columns = ["part", "split", "alpha", "beta", "pair", "t", "loss", "accuracy"]
+    sides = sides.rename(columns={"profile_loss": "loss", "profile_score": "score"})
+    columns = ["part", "split", "alpha", "beta", "pair", "t", "loss", "score"]
     return pd.concat([plane, sides], ignore_index=True)[columns]
 
 
@@ -44,7 +44,7 @@ def draw(planes: AtBase) -> Figure:
     above, below = figure.subfigures(2, 1, height_ratios=(3, 2))
     loss, accuracy = above.subplots(1, 2, sharex=True, sharey=True)
     _draw_loss(loss, store)
-    _draw_accuracy(accuracy, store)
+    _draw_score(accuracy, store)
     for axes, letter, text in ((loss, "a", "Training loss"), (accuracy, "b", "Test accuracy")):
         _draw_triangle(axes, store)
         axes.set_aspect("equal")
@@ -83,10 +83,10 @@ def _draw_loss(axes: Axes, store: xr.Dataset) -> None:
     bar.set_ticks(np.log10(ticks), labels=[style.number(tick) for tick in ticks])
 
 
-def _draw_accuracy(axes: Axes, store: xr.Dataset) -> None:
-    accuracy = store["accuracy"].sel(split="test").transpose("beta", "alpha").values
+def _draw_score(axes: Axes, store: xr.Dataset) -> None:
+    accuracy = store["score"].sel(split="test").transpose("beta", "alpha").values
     steps = _scale(np.nanmin(accuracy), np.nanmax(accuracy))
-    filled = axes.contourf(store["alpha"], store["beta"], accuracy, steps, cmap=style.colour_map("accuracy"))
+    filled = axes.contourf(store["alpha"], store["beta"], accuracy, steps, cmap=style.colour_map("score"))
     bar = style.colour_bar(axes, filled, "accuracy (fraction)")
     bar.set_ticks([tick for tick in np.arange(0, 1.01, 0.1) if steps[0] <= tick <= steps[-1]])
 

@@ -1,6 +1,6 @@
 """Draw which directions from an optimum are long and which are short.
 
-(a) The length, over the norm of the optimum's weights, at which accuracy falls below the threshold, by kind of
+(a) The length, over the norm of the optimum's weights, at which score falls below the threshold, by kind of
 direction, longest first: marks are seeds, diamonds geometric means with their interval. A triangle is a seed of
 which some rays do not end within the reach (dashed), so that its length is a lower bound. (b) The training loss along
 the kinds that have a colour: means of logarithms over directions and sides with the interval over seeds. (c) The
@@ -24,6 +24,9 @@ from wedgescape.study.places import AtBase
 
 CATEGORY = "4 Geometry"
 TITLE = "long and short directions"
+STANDS_FOR = {
+    "lines": "The loss along straight lines through weight space, and how far one can go along each before it is high.",
+}
 
 COLOURS = {  # kinds of direction whose profiles are drawn; the others are grey
     "radial": "#117733",
@@ -45,7 +48,7 @@ SEEDS_HEIGHT = 0.5  # rows, over which the seeds of a kind are spread
 def tabulate(profiles: AtBase) -> pd.DataFrame:
     """Return one row per observation, of seeds that did not diverge.
 
-    `quantity` is `length` by the accuracy or loss threshold (one row per direction, seed and sign; in weights, and
+    `quantity` is `length` by the score or loss threshold (one row per direction, seed and sign; in weights, and
     `relative` to the norm of the optimum), or the `rise` and `barrier` of a straight line from the initialisation
     (`init`) or between two optima (`pair`), in nats.
     """

@@ -24,7 +24,7 @@ from wedgescape.study.places import AtBase
 CATEGORY = "6 Curvature"
 TITLE = "the Hessian's spectrum, and random points"
 
-# What is drawn of random points: variable, title, axis, whether logarithmic. Their accuracy is chance everywhere.
+# What is drawn of random points: variable, title, axis, whether logarithmic. Their score is chance everywhere.
 PANELS = (
     ("loss", "Loss at random points", "training loss (nats)", True),
     ("trace_over_norm", "Excess of positive curvature", "trace / Frobenius norm", False),
@@ -41,7 +41,7 @@ def tabulate(spectrum: AtBase) -> pd.DataFrame:
     density, radii = spectrum["density"], spectrum["radii"]
     names = [f"directions_above{part}" for part in ("", "_error", "_low", "_high")]
     counts = as_rows(density[names], ("seed", "threshold"), names)
-    names = ["loss", "accuracy", "trace", "trace_error", "frobenius", "trace_over_norm", "positive"]
+    names = ["loss", "score", "trace", "trace_error", "frobenius", "trace_over_norm", "positive"]
     points = as_rows(radii[names], ("radius", "point"), ("radius_factor", *names))
     return pd.concat([counts.assign(part="spectrum"), points.assign(part="radii")], ignore_index=True)
 

@@ -83,7 +83,7 @@ NEUTRAL, FAINT = "#4d4d4d", "#b3b3b3"  # what has no colour of its own; guides
 # black and white marks show on them.
 MAPS = {
     "loss": ("mako", slice(24, 248)),  # dark is where a network is good: low loss, high accuracy
-    "accuracy": ("mako", slice(247, 23, -1)),
+    "score": ("mako", slice(247, 23, -1)),
     "difference": ("rocket_r", slice(8, 232)),  # of two networks: pale is alike
     "correlation": ("PuOr_r", slice(20, 236)),  # -1 to 1: white is none
 }

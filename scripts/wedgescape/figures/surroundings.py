@@ -27,13 +27,13 @@ OUTLINE = [withStroke(linewidth=1.5, foreground="#333333")]  # white text is rea
 
 
 def tabulate(planes: AtBase) -> pd.DataFrame:
-    """Return one row per point evaluated: plane, split, alpha, beta, loss, accuracy."""
+    """Return one row per point evaluated: plane, split, alpha, beta, loss, score."""
     parts = [
-        as_rows(planes[name][["loss", "accuracy"]], ("split", "alpha", "beta"), ("loss", "accuracy")).assign(plane=name)
+        as_rows(planes[name][["loss", "score"]], ("split", "alpha", "beta"), ("loss", "score")).assign(plane=name)
         for name in ("around", "trajectory")
         if name in planes
     ]
-    return pd.concat(parts, ignore_index=True)[["plane", "split", "alpha", "beta", "loss", "accuracy"]]
+    return pd.concat(parts, ignore_index=True)[["plane", "split", "alpha", "beta", "loss", "score"]]
 
 
 def draw(planes: AtBase) -> Figure:

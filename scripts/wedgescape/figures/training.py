@@ -17,42 +17,42 @@ from matplotlib.ticker import MaxNLocator
 from wedgescape.figures import style
 from wedgescape.numerics.intervals import Interval, Intervals
 from wedgescape.stores.zarr_stores import as_rows
-from wedgescape.study.places import AtBase
+from wedgescape.study.places import TrainedAtBase
 
 CATEGORY = "3 Training"
 TITLE = "training at the base setting"
 
 KEPT_OUT = ("diverged", "unfit")
-CURVES = [f"{split}_{name}" for name in ("loss", "accuracy") for split in style.SPLITS] + ["norm", "distance_from_init"]
+CURVES = [f"{split}_{name}" for name in ("loss", "score") for split in style.SPLITS] + ["norm", "distance_from_init"]
 CROSSES = 12  # along a curve
 UNFIT = {"color": style.NEUTRAL, "linestyle": "none", "marker": "x", "markersize": 3, "markeredgewidth": 0.7}
 DIVERGED = {"color": style.FAINT, "linestyle": ":", "linewidth": 0.8}
 
 
-def tabulate(training: AtBase) -> pd.DataFrame:
+def tabulate(training: TrainedAtBase) -> pd.DataFrame:
     """Return one row per (seed, epoch)."""
     return as_rows(training[[*CURVES, *KEPT_OUT]], ("seed", "epoch"), [*CURVES, *KEPT_OUT])
 
 
-def draw(training: AtBase, intervals: Intervals = Intervals()) -> Figure:
+def draw(training: TrainedAtBase, intervals: Intervals = Intervals()) -> Figure:
     """Draw the figure."""
     figure, axes = style.panels(1, 3, style.TWO_COLUMNS, 2.5)
     loss, accuracy, size = axes[0]
     kept_out = {name: training[name].values.astype(bool) for name in KEPT_OUT}
     drawn = [(loss, f"{split}_loss", colour, "-") for split, colour in style.SPLITS.items()]
-    drawn += [(accuracy, f"{split}_accuracy", colour, "-") for split, colour in style.SPLITS.items()]
+    drawn += [(accuracy, f"{split}_score", colour, "-") for split, colour in style.SPLITS.items()]
     drawn += [(size, "norm", style.NEUTRAL, "-"), (size, "distance_from_init", style.NEUTRAL, "--")]
     ends = ["after the last epoch:"]
     for panel, name, colour, line in drawn:
         last = _curves(panel, training[name], kept_out, colour, line, intervals)
         if panel is accuracy:
-            ends.append(f"{name.removesuffix('_accuracy')} {last.estimate:.3f} [{last.low:.3f}, {last.high:.3f}]")
+            ends.append(f"{name.removesuffix('_score')} {last.estimate:.3f} [{last.low:.3f}, {last.high:.3f}]")
     style.log_axis(loss)
     loss.set_ylabel("loss (nats)")
     accuracy.set(ylabel="accuracy (fraction)", ylim=(None, 1.02))
     size.set(ylabel="length (weights)", ylim=(0, None))
     if not np.any([*kept_out.values()], axis=0).all():
-        _say(accuracy, ends, low=float(training["test_accuracy"][:, -1].mean()) > 0.5)
+        _say(accuracy, ends, low=float(training["test_score"][:, -1].mean()) > 0.5)
     for panel, letter, text in zip(axes[0], "abc", ("Loss", "Accuracy", "Weights"), strict=True):
         panel.set(xlabel="epoch", xlim=(training["epoch"].min(), training["epoch"].max()))
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -25,10 +25,14 @@ from wedgescape.study.places import AlongSweeps, AtBase, BaseSetting, Tables
 
 CATEGORY = "5 Tunnels"
 TITLE = "angular width against hyperparameters"
+STANDS_FOR = {
+    "tunnels": "How far one can turn away from a trained network before it gets worse, in degrees, against each "
+    "hyperparameter. Each dot is a seed.",
+}
 
 COLUMNS = {1: 1, 2: 2, 4: 2}  # by the number of sweeps; 3 otherwise
 PANEL_HEIGHT, LEGEND_HEIGHT = 2.0, (1.5, 0.7)  # inches; of a legend above one column, or several
-SHIFTS = {"width_accuracy": -3.5, "width_balanced": 0.0, "width_loss": 3.5}  # points that a series is moved by
+SHIFTS = {"width_score": -3.5, "width_balanced": 0.0, "width_loss": 3.5}  # points that a series is moved by
 HOLLOW = {"marker": "D", "markerfacecolor": "white", "markersize": 3.2, "markeredgewidth": 0.7}  # balanced networks
 LINES = {"duplicated": "--", "idle": ":"}  # of what dimension alone makes
 
@@ -77,9 +81,9 @@ def _draw_sweep(axes: Axes, table: pd.DataFrame, base, intervals: Intervals) -> 
         kept = table.assign(**{column: table[column].where(table["fit"])})
         seen = kept.pivot_table(column, "value", "seed", sort=False, dropna=False, observed=False)
         style.dots(axes, positions, seen.loc[values].to_numpy(), colour, shift)
-        marker = "D" if column == "width_accuracy" else "s"
+        marker = "D" if column == "width_score" else "s"
         style.intervals(axes, positions, *ends, colour, shift, joined=joined, marker=marker)
-    draw_dimension(axes, table, "width_accuracy", base)
+    draw_dimension(axes, table, "width_score", base)
     for value, position in zip(values, positions, strict=True):
         lost = int((~table.loc[table["value"] == value, "fit"].astype(bool)).sum())
         if lost:
@@ -120,7 +124,7 @@ def draw_dimension(axes: Axes, table: pd.DataFrame, column: str, base) -> None:
     kept = table[table["fit"].astype(bool)]
     start = kept.loc[kept["value"] == base, column].mean()
     for control, line in LINES.items():
-        name = f"{column.removesuffix('_accuracy')}_{control}"
+        name = f"{column.removesuffix('_score')}_{control}"
         means = kept.groupby("value")[name].mean().dropna() if name in kept else ()
         if len(means):
             axes.plot([base, *means.index], [start, *means], line, color=style.NEUTRAL, linewidth=1.1, zorder=3.5)
@@ -146,7 +150,7 @@ def _legend(figure: Figure, spare, tunnels: dict[str, xr.Dataset], table: pd.Dat
             [],
             color=dark,
             marker="D",
-            label=f"accuracy falls below {attributes['accuracy_fraction']:.0%} of the optimum's",
+            label=f"accuracy falls below {attributes['score_fraction']:.0%} of the optimum's",
         ),
         Line2D(
             [],

@@ -7,6 +7,7 @@ it knows about minibatches, dropout and memory.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class Landscape(ABC):
         dim: P, the number of dimensions.
         examples: how many training examples a minibatch draws from; 0 where the loss is not a mean over examples.
         classes: that are told apart; 0 where the loss is no classifier's.
+        score: what `evaluate` calls `score`: accuracy or R^2; empty where there is none.
+        unit: of the loss.
         noise: what stochastic gradients draw random numbers for even without dropout, the purpose of their streams;
             empty where they draw none.
         device: where points live.
@@ -57,16 +60,23 @@ class Landscape(ABC):
     dim: int
     examples: int = 0
     classes: int = 0
+    score: str = ""
+    unit: str = "nat"
     noise: str = ""
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
+
+    @property
+    def chance_loss(self) -> float:
+        """The loss of a network that knows nothing: ln(classes), nats; nan where there are no classes."""
+        return math.log(self.classes) if self.classes else math.nan
 
     @abstractmethod
     def losses(self, points: Tensor, split: str = "train") -> Tensor:
         """Return the losses (K,) at points (K, P); nats for networks, a distance for wedges."""
 
     def evaluate(self, points: Tensor, split: str = "train") -> dict[str, Tensor]:
-        """Return all that one pass yields at points (K, P): at least `loss` (K,); classifiers add `accuracy` (K,)."""
+        """Return all that one pass yields at points (K, P): at least `loss` (K,); networks add their `score` (K,)."""
         with torch.no_grad():
             return {"loss": self.losses(points, split)}
 

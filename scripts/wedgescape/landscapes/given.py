@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -13,23 +14,27 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from wedgescape.errors import InputError
 from wedgescape.landscapes import models, networks, trials
 from wedgescape.landscapes.networks import Strategy, choose_device
+from wedgescape.landscapes.tasks import LOSSES, Task, function_task, task_of
+from wedgescape.study.losses import PLAIN
 
 log = logging.getLogger("wedgescape")
 
-LOSSES = ("cross_entropy",)
+Loss: TypeAlias = str | Callable[[Tensor, Tensor], Tensor]
 PARTS = (tuple, list, Dataset, DataLoader)  # what each of two splits may be
 EXAMPLE = "give data=(inputs, labels), or data={'train': (inputs, labels), 'test': (inputs, labels)}"
 
 
 class NetworkLandscape(networks.NetworkLandscape):
-    """Mean cross-entropy (nats) of a user's network over a split, as a function of its flat weights (P,).
+    """Mean loss of a user's network over a split, as a function of its flat weights (P,); cross-entropy by default.
 
     Made by `of`. The flat vector holds the trainable parameters in the order of `module.parameters()`. Running
     statistics of batch norm are not used: for each point they are recomputed on 512 training examples.
     """
 
-    def __init__(self, module: nn.Module, splits: dict, device=None, strategy: Strategy | None = None):
-        super().__init__(module, splits, device, strategy)
+    def __init__(
+        self, module: nn.Module, splits: dict, device=None, strategy: Strategy | None = None, task: Task = Task()
+    ):
+        super().__init__(module, splits, device, strategy, task)
         self.splits = _Splits(self.splits)
 
     @classmethod
@@ -37,19 +42,20 @@ class NetworkLandscape(networks.NetworkLandscape):
         cls,
         module: nn.Module,
         data,
-        loss: str = "cross_entropy",
+        loss: Loss = "cross_entropy",
         device: str | torch.device = "cpu",
         where: models.Where = "*",
     ) -> NetworkLandscape:
         """Return the landscape of a network, of which a copy is adapted; the network itself is not changed.
 
         Args:
-            module: maps a batch of inputs to logits (B, classes).
+            module: maps a batch of inputs to outputs (B, O): a logit for each class, or a number for each label.
             data: (inputs, labels) of the training split; {"train": (inputs, labels), "test": (inputs, labels)}; or
                 instead of a pair a PyTorch `Dataset`, or an iterable of batches (inputs, labels) such as a
                 `DataLoader`. Tensors or arrays: inputs (N, ...) as the network takes them, labels (N,) whole numbers
-                from 0. Without a test split, its loss and accuracy are nan.
-            loss: cross_entropy; there is no other yet.
+                from 0, or (N,) or (N, T) numbers. Without a test split, its loss and score are nan.
+            loss: cross_entropy, mse, or binary_cross_entropy; or a function (outputs (B, O), labels (B, ...)) -> the
+                loss of each example (B,), such as `partial(cross_entropy, label_smoothing=0.1, reduction="none")`.
             device: cpu, cuda, mps, or auto.
             where: the names of the parameters that are directions: a pattern such as "head.*", or a function of a name.
                 The others keep their values, so that this is the landscape of a layer or a block.
@@ -67,16 +73,21 @@ class NetworkLandscape(networks.NetworkLandscape):
         >>> landscape.losses(points).shape, landscape.gradients(points).shape
         (torch.Size([2]), torch.Size([2, 67]))
         """
-        if loss not in LOSSES:
-            raise InputError(f"loss: found {loss!r}; the only loss so far is 'cross_entropy'")
+        if not callable(loss) and loss not in LOSSES:
+            raise InputError(f"loss: found {loss!r}; it must be {', '.join(LOSSES)} or a function")
         device = choose_device(device) if isinstance(device, str) else device
         splits = splits_of(data)
         network = models.adapted(module, where)
         few = splits["train"][0][: trials.TRIED]
-        _check(network, few, splits)
+        outputs = _check(network, few)
+        labels = {name: part[1] for name, part in splits.items()}
+        task = (
+            function_task(loss, labels, outputs) if callable(loss) else task_of(PLAIN | {"loss": loss}, labels, outputs)
+        )
+        _check_labels(task, labels, outputs)
         if "test" not in splits:
-            log.warning("data: there is no test split, so its losses and accuracies are nan")
-        return cls(network, splits, device, cls.tried(network, splits, device))
+            log.warning("data: there is no test split, so its losses and scores are nan")
+        return cls(network, splits, device, cls.tried(network, splits, device, task), task)
 
     def evaluate(self, points: Tensor, split: str = "train") -> dict[str, Tensor]:
         """See `networks.NetworkLandscape.evaluate`; nan for the test split where there is none."""
@@ -92,7 +103,7 @@ class NetworkLandscape(networks.NetworkLandscape):
         return split == "test" and split not in self.splits
 
     def _unknown(self, count: int) -> dict[str, Tensor]:
-        return {name: torch.full((count,), torch.nan, device=self.device) for name in ("loss", "accuracy")}
+        return {name: torch.full((count,), torch.nan, device=self.device) for name in ("loss", "score")}
 
     def of_model(self, model: dict) -> networks.NetworkLandscape:
         """Refuse: how a user's network would be built at another width is not known."""
@@ -107,7 +118,7 @@ class _Splits(dict):
 
 
 def splits_of(data) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return a user's data as split -> (inputs (N, ...), labels (N,) int64); see `NetworkLandscape.of`.
+    """Return a user's data as split -> (inputs (N, ...), labels (N, ...) int64 or float32); see `NetworkLandscape.of`.
 
     Raises:
         InputError: if they have another form.
@@ -140,9 +151,10 @@ def _examples(part, split: str) -> tuple[Tensor, Tensor]:
         inputs, labels = (torch.as_tensor(one).detach().cpu() for one in part)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{place}: inputs and labels must be tensors or arrays: {error}") from error
-    if labels.is_floating_point() or labels.is_complex() or labels.ndim != 1:
+    if labels.is_complex() or labels.ndim not in (1, 2):
         found = f"{str(labels.dtype).removeprefix('torch.')} of shape {tuple(labels.shape)}"
-        raise InputError(f"{place}: labels are {found}. They must be whole numbers of shape (N,), a class each")
+        text = "They must be whole numbers of shape (N,), a class each, or numbers of shape (N,) or (N, T)"
+        raise InputError(f"{place}: labels are {found}. {text}")
     if not len(labels) or inputs.ndim < 2 or len(inputs) != len(labels):
         text = f"{place}: found inputs of shape {tuple(inputs.shape)} and {len(labels)} labels"
         raise InputError(f"{text}. There must be as many of both, at least one, and inputs must be (N, ...)")
@@ -150,7 +162,7 @@ def _examples(part, split: str) -> tuple[Tensor, Tensor]:
         inputs = inputs.float()
         if not bool(inputs.isfinite().all()):
             raise InputError(f"{place}: some inputs are not finite")
-    return inputs, labels.long()
+    return inputs, labels.float() if labels.is_floating_point() else labels.long()
 
 
 def _is_batches(part) -> bool:
@@ -161,19 +173,32 @@ def _is_batches(part) -> bool:
     return pairs and all(isinstance(one[0], Tensor | np.ndarray) for one in part)
 
 
-def _check(network: nn.Module, few: Tensor, splits: dict[str, tuple[Tensor, Tensor]]) -> None:
-    """Try a network on a few inputs, also so that its dropouts see their shapes.
+def _check(network: nn.Module, few: Tensor) -> int:
+    """Try a network on a few inputs, also so that its dropouts see their shapes, and return how many outputs it has.
 
     Raises:
-        InputError: if it cannot be run, gives no logits, gives others the second time, or has too few for the labels.
+        InputError: if it cannot be run, gives no outputs of two axes, or gives others the second time.
     """
     outputs = trials.check_evaluation(network, few)
     found = tuple(outputs.shape) if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(few):
         text = f"{type(network).__name__} maps inputs of shape {tuple(few.shape)} to {found}"
-        raise InputError(f"{text}. It must be ({len(few)}, classes): one logit per class")
-    for name, (_inputs, labels) in splits.items():
-        if int(labels.min()) < 0 or int(labels.max()) >= outputs.shape[1]:
+        raise InputError(f"{text}. It must be ({len(few)}, outputs): one logit per class, or one number per label")
+    return outputs.shape[1]
+
+
+def _check_labels(task: Task, splits: Mapping[str, Tensor], outputs: int) -> None:
+    """Make sure that labels are what the network's outputs can predict.
+
+    Raises:
+        InputError: if not.
+    """
+    for name, labels in splits.items():
+        if not task.of_classes:
+            numbers = labels.shape[1] if labels.ndim > 1 else 1
+            if numbers != outputs and task.name in LOSSES:
+                text = f"data: labels of the {name} split are {numbers} numbers an example"
+                raise InputError(f"{text}; the network has {outputs} outputs, and there must be as many")
+        elif int(labels.min()) < 0 or int(labels.max()) >= outputs:
             text = f"data: labels of the {name} split are {int(labels.min())} to {int(labels.max())}"
-            classes = outputs.shape[1]
-            raise InputError(f"{text}; the network has {classes} outputs, so they must be 0 to {classes - 1}")
+            raise InputError(f"{text}; the network has {outputs} outputs, so they must be 0 to {outputs - 1}")

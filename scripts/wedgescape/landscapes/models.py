@@ -20,13 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from wedgescape.errors import InputError
+from wedgescape.landscapes.tasks import TokenShape, blank
 from wedgescape.study.own_files import import_own
 
 
 def mlp(input_shape: tuple[int, int, int], classes: int, width: int = 64, depth: int = 2, **_) -> nn.Sequential:
     """Return a ReLU network of `depth` hidden layers of `width` units, a dropout after each."""
     layers: list[nn.Module] = [nn.Flatten()]
-    units = input_shape[0] * input_shape[1] * input_shape[2]
+    units = math.prod(input_shape)
     for _layer in range(depth):
         layers += [nn.Linear(units, width), nn.ReLU(), nn.Dropout()]
         units = width
@@ -170,8 +171,8 @@ def build(model: dict, input_shape: tuple[int, int, int], classes: int, seed: in
     Args:
         model: `name` and its arguments, or `file`, `name` and the arguments of a user's own class, which is called
             with `input_shape`, `classes` and these.
-        input_shape: (channels, rows, columns).
-        classes: how many outputs the network has.
+        input_shape: of one input: (channels, rows, columns) of images, (features,) of vectors, or a `TokenShape`.
+        classes: how many outputs the network has; one for each class, or for each number that is predicted.
         seed: of PyTorch's initialisation.
 
     Raises:
@@ -186,25 +187,29 @@ def build(model: dict, input_shape: tuple[int, int, int], classes: int, seed: in
             arguments = {key: value for key, value in arguments.items() if key in accepted}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        blank = torch.zeros(2, *input_shape)
+        inputs = blank(input_shape, 2)
         try:
             module = make(input_shape=input_shape, classes=classes, **arguments)
             if any(nn.parameter.is_lazy(one) for one in module.parameters()):
-                module(blank)  # which draws what is not there yet
+                module(inputs)  # which draws what is not there yet
             module = prepared(module)
             with torch.no_grad():
-                outputs = module(blank)
+                outputs = module(inputs)
         except InputError as error:
             raise InputError(f"model.file: {own}: {model['name']}: {error}") from error
         except Exception as error:
+            if not own and len(input_shape) == 3:
+                raise  # it is no fault of the input's shape
             if not own:
-                raise
-            text = f"model.file: {own}: {model['name']} cannot be built and run on images of shape {input_shape}"
+                kind = "tokens" if isinstance(input_shape, TokenShape) else "inputs"
+                text = f"model.name: {model['name']} takes no {kind} of shape {tuple(input_shape)}"
+                raise InputError(f"{text}; give a network of your own, model.file, or another one") from error
+            text = f"model.file: {own}: {model['name']} cannot be built and run on inputs of shape {input_shape}"
             raise InputError(f"{text}: {type(error).__name__}: {error}") from error
     found = tuple(outputs.shape) if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
     if found != (2, classes):
-        text = f"model.file: {own}: {model['name']} maps 2 images of shape {input_shape} to {found}"
-        raise InputError(f"{text}. It must be (2, {classes}): one logit per class")
+        text = f"model.file: {own}: {model['name']} maps 2 inputs of shape {input_shape} to {found}"
+        raise InputError(f"{text}. It must be (2, {classes}): one output per class, or per number that is predicted")
     return module
 
 

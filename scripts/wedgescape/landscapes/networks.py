@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 import xarray as xr
 from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import cross_entropy
 
 from wedgescape.errors import InputError
 from wedgescape.landscapes import convolutions, models, trials
 from wedgescape.landscapes.base import Batch, Landscape
 from wedgescape.landscapes.linear_stacks import LinearStack
+from wedgescape.landscapes.tasks import LOSSES, Task, TokenShape, examples_of, outputs_of, shape_of, task_of
 from wedgescape.numerics.randomness import stream
+from wedgescape.study.losses import PLAIN as PLAIN_LOSS
 
 log = logging.getLogger("wedgescape")
 torch.backends.mha.set_fastpath_enabled(False)  # it passes a transformer layer's dropouts by, and knows no `vmap`
@@ -62,22 +64,22 @@ class Strategy:
 PLAIN = Strategy(None, False, False, 1, 1024, torch.contiguous_format, 0)
 
 
-def choose_strategy(device: torch.device, module: torch.nn.Module) -> Strategy:
+def choose_strategy(device: torch.device, module: torch.nn.Module, task: Task = Task()) -> Strategy:
     """Return what was measured to be fast.
 
-    Linear layers have their products written out everywhere. On a CPU, what goes through them at once fits the cache.
-    There, batched convolutions take 2 to 4 times as long as a loop, and evaluation wants activations that stay in the
-    cache, hence a loop over points inside chunks of examples. A GPU wants everything together. Hessian-vector products
-    of other networks are one after another everywhere: `vmap` over 32 of them took 1.1 to 1.7 times as long at widths
-    of 64 and more, and 0.7 times at 16. What pays is to keep the graph of the gradient between calls: 2.0 instead of
-    5.5 ms a product at width 64 on the digits.
+    Under the plain cross-entropy, linear layers have their products written out everywhere. On a CPU, what goes through
+    them at once fits the cache. There, batched convolutions take 2 to 4 times as long as a loop, and evaluation wants
+    activations that stay in the cache, hence a loop over points inside chunks of examples. A GPU wants everything
+    together. Hessian-vector products of other networks are one after another everywhere: `vmap` over 32 of them took
+    1.1 to 1.7 times as long at widths of 64 and more, and 0.7 times at 16. What pays is to keep the graph of the
+    gradient between calls: 2.0 instead of 5.5 ms a product at width 64 on the digits.
 
     simple_cnn on 28 x 28 pixels evaluates an example in 83, 75 and 69 microseconds in chunks of 125, 250 and 500, and
     smaller chunks are slower still. Chunks of 250 keep a tensor of activations below the 32 MB from which the C library
     returns memory to the system after every use, also at twice the width.
     """
     sizes, convolutional = models.linear_sizes(module), models.is_convolutional(module)
-    stack = LinearStack(sizes) if sizes else None
+    stack = LinearStack(sizes) if sizes and task.plain else None
     if device.type != "cpu":
         points, held = (32, 0) if convolutional else (128, 8)
         return Strategy(stack, True, True, points, 2048, torch.contiguous_format, held)
@@ -106,7 +108,7 @@ def choose_device(setting: str) -> torch.device:
 
 
 class NetworkLandscape(Landscape):
-    """Mean cross-entropy (nats) of a network over a split, as a function of its flat weights (P,).
+    """Mean loss of a network over a split, as a function of its flat weights (P,); cross-entropy (nats) by default.
 
     The flat vector holds the parameters in the order of `module.parameters()`. Where the network has batch norm, the
     statistics of each weight vector are recomputed on one fixed random set of 512 training examples before it
@@ -114,9 +116,10 @@ class NetworkLandscape(Landscape):
 
     Args:
         module: a network from `models.build`.
-        splits: split name -> (images (N, C, H, W) normalised float32, labels (N,) int64).
+        splits: split name -> (inputs (N, ...), such as images (N, C, H, W) normalised float32; labels (N, ...)).
         device: where to compute.
         strategy: how; by default what is fast. `PLAIN` computes one point after another.
+        task: the loss and the score; labels (N,) of the cross-entropy are int64.
     """
 
     trains_with_noise: bool = False  # of layers that draw random numbers in training, beside `nn.Dropout`
@@ -127,10 +130,12 @@ class NetworkLandscape(Landscape):
         splits: dict[str, tuple[Tensor, Tensor]],
         device: torch.device | None = None,
         strategy: Strategy | None = None,
+        task: Task = Task(),
     ):
         self.device = device or torch.device("cpu")
         self.module = module.to(self.device)
-        self.strategy = strategy or choose_strategy(self.device, module)
+        self.task, self.score, self.unit = task, task.score, task.unit
+        self.strategy = strategy or choose_strategy(self.device, module, task)
         self._rewritten = convolutions.rewrite(self.module)
         self.splits = {
             name: (self._arranged(images.to(self.device)), labels.to(self.device))
@@ -149,42 +154,65 @@ class NetworkLandscape(Landscape):
 
     @property
     @torch.no_grad()
-    def classes(self) -> int:
-        """How many classes the network tells apart."""
+    def outputs(self) -> int:
+        """How many outputs the network has."""
         return self._predict(models.flat(self.module)[None], self.splits["train"][0][:1]).shape[1]
+
+    @property
+    def classes(self) -> int:
+        """How many classes the network tells apart; 0 where its labels are no classes."""
+        return self.outputs if self.task.of_classes else 0
+
+    @cached_property
+    @torch.no_grad()
+    def chance_loss(self) -> float:
+        """The training loss of outputs that are all zero: ln(classes) for the cross-entropy, 1 for mse."""
+        outputs = self.outputs
+        if self.task.name == "mse":
+            return self.task.spreads["train"]
+        if self.task.name == "cross_entropy":
+            return math.log(outputs)
+        labels = self.splits["train"][1]
+        zeros = torch.zeros(len(labels), outputs, device=self.device)
+        return float(self.task.losses(zeros, labels).double().mean())
 
     def of_model(self, model: dict) -> NetworkLandscape:
         """Return the landscape of another model, as `models.build` takes it, on the same data."""
-        shape = tuple(self.splits["train"][0].shape[1:])
-        module = models.build(model, shape, self.classes)
-        return NetworkLandscape._of_built(module, model, self.splits, self.device, self.strategy is PLAIN)
+        inputs = self.splits["train"][0]
+        shape = (tuple if inputs.is_floating_point() else TokenShape)(inputs.shape[1:])
+        module = models.build(model, shape, self.outputs)
+        return NetworkLandscape._of_built(module, model, self.splits, self.device, self.strategy is PLAIN, self.task)
 
     @classmethod
-    def _of_built(cls, module, model: dict, splits: dict, device: torch.device, plain: bool) -> NetworkLandscape:
+    def _of_built(
+        cls, module, model: dict, splits: dict, device: torch.device, plain: bool, task: Task
+    ) -> NetworkLandscape:
         """Return the landscape of a network that `models.build` has made; one of the user's own is tried first."""
-        if not model.get("file"):
-            return cls(module, splits, device, PLAIN if plain else None)
+        if not model.get("file") and task.name in LOSSES:
+            return cls(module, splits, device, PLAIN if plain else None, task)
+        place = f"model.file: {model['file']}: {model['name']}" if model.get("file") else f"loss: {task.name}"
         try:
             few = splits["train"][0][: trials.TRIED].cpu()
             trials.check_evaluation(module, few)
             noisy = trials.noisy_layer(module, few)
-            strategy = PLAIN if plain else cls.tried(module, splits, device)
+            strategy = PLAIN if plain else cls.tried(module, splits, device, task)
         except InputError as error:
-            raise InputError(f"model.file: {model['file']}: {model['name']}: {error}") from error
-        landscape = cls(module, splits, device, strategy)
+            raise InputError(f"{place}: {error}") from error
+        landscape = cls(module, splits, device, strategy, task)
         if noisy:
             log.info("%s draws noise in training: for each seed from its own stream, one seed after another", noisy)
             landscape.trains_with_noise = True
         return landscape
 
     @classmethod
-    def tried(cls, module, splits: dict, device: torch.device) -> Strategy:
+    def tried(cls, module, splits: dict, device: torch.device, task: Task = Task()) -> Strategy:
         """Return the fastest strategy for a user's network that computes, on a few examples, what the plain one does.
 
         Args:
             module: from `models.prepared`.
             splits: as for a landscape.
             device: where to compute.
+            task: the loss.
 
         Raises:
             InputError: if the network cannot be differentiated.
@@ -196,11 +224,11 @@ class NetworkLandscape(Landscape):
         batch = Batch(examples, [], torch.zeros(2))
 
         def values(strategy: Strategy) -> list[Tensor]:
-            one = cls(copy.deepcopy(module), few, device, strategy)
+            one = cls(copy.deepcopy(module), few, device, strategy, task)
             return [one.losses(points), one.gradients(points), one.gradients(points, batch)]
 
         def product(strategy: Strategy) -> list[Tensor]:
-            return [cls(copy.deepcopy(module), few, device, strategy).hvp(weights, weights[None])]
+            return [cls(copy.deepcopy(module), few, device, strategy, task).hvp(weights, weights[None])]
 
         try:
             wanted, ways = values(PLAIN), [values]
@@ -211,7 +239,7 @@ class NetworkLandscape(Landscape):
             wanted, ways = [*wanted, *product(PLAIN)], [values, product]
         except Exception as error:
             log.warning("The network has no Hessian-vector products (%s: %s)", type(error).__name__, error)
-        fast = choose_strategy(device, module)
+        fast = choose_strategy(device, module, task)
         contiguous = replace(fast, memory_format=torch.contiguous_format, rewritten=False)
         # channels_last is a format of images.
         for strategy in [fast, contiguous] if few["train"][0].ndim == 4 and fast != contiguous else [contiguous]:
@@ -291,7 +319,7 @@ class NetworkLandscape(Landscape):
         for norm in self._norms:
             norm.frozen, norm.native = False, self._native
         try:
-            return cross_entropy(self._call(parameters, images), labels)
+            return self.task.mean(self._call(parameters, images), labels)
         finally:
             for layer in self._dropouts:
                 layer.mask = None
@@ -352,7 +380,7 @@ class NetworkLandscape(Landscape):
 
     @torch.no_grad()
     def evaluate(self, points: Tensor, split: str = "train") -> dict[str, Tensor]:
-        """Return `loss` (K,) in nats and `accuracy` (K,), nan where the loss is, over a whole split."""
+        """Return `loss` (K,) and `score` (K,), nan where the loss is, over a whole split."""
         points = points.to(self.device)
         return self._scored(len(points), split, self._chunks(points, split))
 
@@ -379,11 +407,12 @@ class NetworkLandscape(Landscape):
         loss = torch.zeros(count, dtype=exact, device=self.device)
         correct = torch.zeros_like(loss)
         for some, part, logits in chunks:
-            target = labels[part].expand(len(logits), -1)
-            loss[some] -= logits.log_softmax(1).gather(1, target[:, None])[:, 0].to(exact).sum(1)
-            correct[some] += (logits.max(1).indices == target).sum(1)
-        loss, accuracy = (loss / len(labels)).float(), (correct / len(labels)).float()
-        return {"loss": loss, "accuracy": torch.where(loss.isnan(), loss, accuracy)}
+            losses, right = self.task.of_many(logits, labels[part])
+            loss[some] += losses.to(exact).sum(1)
+            correct[some] += 0 if right is None else right.sum(1)
+        score = correct / len(labels) if self.score == "accuracy" else 1 - loss / len(labels) / self.task.spreads[split]
+        loss = (loss / len(labels)).float()
+        return {"loss": loss, "score": torch.where(loss.isnan(), loss, score.float())}
 
     def losses(self, points: Tensor, split: str = "train") -> Tensor:
         """See `Landscape.losses`."""
@@ -391,7 +420,12 @@ class NetworkLandscape(Landscape):
 
     @torch.no_grad()
     def on_examples(self, points: Tensor, split: str = "test") -> dict[str, Tensor]:
-        """Return `log_probability` of each example's label, nats, and whether it is predicted, `correct`: (K, N)."""
+        """Return `log_probability` of each example's label, nats, and whether it is predicted, `correct`: (K, N).
+
+        Where labels are no classes, nothing.
+        """
+        if not self.task.of_classes:
+            return {}
         points, labels = points.to(self.device), self.splits[split][1]
         log_probability = torch.zeros(len(points), len(labels), device=self.device)
         correct = torch.zeros(log_probability.shape, dtype=torch.bool, device=self.device)
@@ -403,7 +437,13 @@ class NetworkLandscape(Landscape):
 
     @torch.no_grad()
     def predictions(self, points: Tensor, split: str = "test") -> Tensor:
-        """Return the predicted probabilities (K, N, classes)."""
+        """Return the predicted probabilities (K, N, classes).
+
+        Raises:
+            InputError: if the labels are no classes.
+        """
+        if not self.task.of_classes:
+            raise InputError(f"this measurement compares probabilities of classes, which loss {self.task.name} has not")
         points = points.to(self.device)
         parts: dict[int, list[Tensor]] = {}
         for some, _part, logits in self._chunks(points, split):
@@ -483,7 +523,7 @@ class NetworkLandscape(Landscape):
         images, count = self._arranged(images), len(points_or_leaves[0])
 
         def loss(parameters):
-            return cross_entropy(self._logits(parameters, images), labels, reduction="sum")
+            return self.task.total(self._logits(parameters, images), labels)
 
         if self.strategy.train_together:
             return vmap(loss)(points_or_leaves) / self.examples
@@ -503,6 +543,21 @@ class NetworkLandscape(Landscape):
         leaves = self._leaves(points)
         losses = self._full_losses(leaves, part)
         return self._flatten(torch.autograd.grad(losses.sum(), leaves, materialize_grads=True))
+
+    @property
+    def holds_graphs(self) -> bool:
+        """Whether memory has room for the whole training split, differentiated once at one point."""
+        return len(self._parts(self.examples)) <= self.strategy.held
+
+    def differentiable_logits(self, point: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield, over chunks of the training split, weights (P,) and logits (n, classes) that depend on them.
+
+        Without dropout, with calibrated batch norms. The weights are a copy of the point (P,).
+        """
+        for part in self._parts(self.examples):
+            leaf = point.detach().clone().requires_grad_()
+            with sdpa_kernel(SDPBackend.MATH):  # no other kernel of attention has second derivatives
+                yield leaf, self._logits(self.unpacked(leaf), self._arranged(self.splits["train"][0][part]))
 
     def hvp(self, point: Tensor, vectors: Tensor) -> Tensor:
         """See `Landscape.hvp`; over the whole training split."""
@@ -534,7 +589,7 @@ class NetworkLandscape(Landscape):
         leaves = [one[0].requires_grad_() for one in self._unpack(point[None])]
         images, labels = self.splits["train"]
         with sdpa_kernel(SDPBackend.MATH):  # no other kernel of attention has second derivatives
-            loss = cross_entropy(self._logits(leaves, images[part]), labels[part], reduction="sum") / self.examples
+            loss = self.task.total(self._logits(leaves, images[part]), labels[part]) / self.examples
             slopes = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
         gradient = torch.cat([slope.flatten() for slope in slopes])
 
@@ -548,7 +603,9 @@ class NetworkLandscape(Landscape):
         return products
 
 
-def network_landscape(data: xr.Dataset, model: dict, device: str = "auto", strategy: str = "auto") -> NetworkLandscape:
+def network_landscape(
+    data: xr.Dataset, model: dict, device: str = "auto", strategy: str = "auto", about: dict = PLAIN_LOSS
+) -> NetworkLandscape:
     """Return the landscape of a model on a data set.
 
     Args:
@@ -556,22 +613,16 @@ def network_landscape(data: xr.Dataset, model: dict, device: str = "auto", strat
         model: as `models.build` takes it.
         device: auto, cpu, cuda or mps.
         strategy: `auto` computes as is fast on the device, `plain` one point after another.
+        about: the loss, as `losses.loss_of` returns it.
     """
-    rule = json.loads(data.attrs["normalisation"])
-    scale, mean, std = (torch.tensor(rule[key], dtype=torch.float32) for key in ("scale", "mean", "std"))
-    images = torch.from_numpy(data["images"].values).float() * scale
-    images = (images - mean.reshape(1, -1, 1, 1)) / std.reshape(1, -1, 1, 1)
-    labels = torch.from_numpy(data["labels"].values).long()
-    splits = {}
-    for name in ("train", "test"):
-        chosen = torch.from_numpy(data["split"].values == name)
-        splits[name] = (images[chosen], labels[chosen])
-    module = models.build(model, tuple(images.shape[1:]), int(data.attrs["classes"]))
-    return NetworkLandscape._of_built(module, model, splits, choose_device(device), strategy == "plain")
+    splits, outputs = examples_of(data), outputs_of(data, about["loss"])
+    task = task_of(about, {name: labels for name, (_inputs, labels) in splits.items()}, outputs)
+    module = models.build(model, shape_of(data), outputs)
+    return NetworkLandscape._of_built(module, model, splits, choose_device(device), strategy == "plain", task)
 
 
 def initial_points(landscape: NetworkLandscape, data: xr.Dataset, model: dict, seeds: list[int]) -> Tensor:
     """Return PyTorch's initialisations (seed, P), on the landscape's device."""
-    shape = tuple(data["images"].shape[1:])
-    points = [models.flat(models.build(model, shape, int(data.attrs["classes"]), seed)) for seed in seeds]
+    shape, outputs = shape_of(data), landscape.outputs
+    points = [models.flat(models.build(model, shape, outputs, seed)) for seed in seeds]
     return torch.stack(points).to(landscape.device)

@@ -101,14 +101,16 @@ class Data:
     """What of a data set decides how long operations take.
 
     Args:
-        shape: (channels, rows, columns).
-        classes: of the data.
+        shape: of one input, such as (channels, rows, columns).
+        classes: of the data, or outputs of the network where labels are no classes.
         examples: split -> how many.
+        plain: whether the loss is the cross-entropy alone, which is written out for linear layers.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple
     classes: int
     examples: dict[str, int]
+    plain: bool = True
 
 
 @cache

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from wedgescape.errors import InputError
 from wedgescape.landscapes import models
 from wedgescape.landscapes.base import Landscape
+from wedgescape.landscapes.tasks import blank
 
 log = logging.getLogger("wedgescape")
 
@@ -113,7 +114,9 @@ def check_keys(built: list[dict], input_shape: tuple, classes: int) -> None:
     Raises:
         InputError: if the user's class does not read a key that is varied.
     """
-    inputs = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
+    inputs = blank(input_shape, 2)
+    if inputs.is_floating_point():
+        inputs = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))
     seen: list[tuple] = []
     for model in built:
         network = models.build(model, input_shape, classes)

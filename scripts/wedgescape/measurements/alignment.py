@@ -57,7 +57,7 @@ PASSES = 8  # of matching, until one changes nothing: as found on digits and on 
 ON_LINES = ("alignment", "pair", "split", "t")
 VARIABLES = {
     "loss": Variable(ON_LINES, "mean cross-entropy at position t of the straight line", "nat"),
-    "accuracy": Variable(ON_LINES, "accuracy at position t of the straight line", "1"),
+    "score": Variable(ON_LINES, "score at position t of the straight line", "1"),
     "barrier": Variable(ON_LINES[:3], "largest excess of the loss over the chord on the straight line", "nat"),
     "distance": Variable(ON_LINES[:2], "Euclidean distance between the two optima", "weights"),
     "cosine": Variable(ON_LINES[:2], "cosine of the angle between the two optima, seen from the origin", "1"),
@@ -106,15 +106,15 @@ def _measure(optima: Optima, settings: Settings) -> xr.Dataset:
         interpolate(landscape, starts, ends, t, split) for ends, split in itertools.product((before, after), SPLITS)
     ]
     shape = (len(STAGES), len(SPLITS), len(chosen), len(t))
-    loss, accuracy = (
+    loss, score = (
         torch.stack([one[name].cpu() for one in seen]).reshape(shape).transpose(1, 2).numpy()
-        for name in ("loss", "accuracy")
+        for name in ("loss", "score")
     )
     first, second = starts.cpu().double(), torch.stack([before, after]).cpu().double()  # (pair, P), (stage, pair, P)
     norms = [points.norm(dim=1).numpy() for points in (first, second[0])]
     values = {
         "loss": loss,
-        "accuracy": accuracy,
+        "score": score,
         "barrier": barrier(loss.astype(np.float64)),
         "distance": (second - first).norm(dim=2),
         "cosine": torch.cosine_similarity(second, first, dim=2),

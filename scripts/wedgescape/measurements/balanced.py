@@ -40,7 +40,7 @@ def measure(optima: Optima, tunnels: TunnelSettings = TunnelSettings(), settings
         settings: of the measurement.
 
     Returns:
-        Loss and accuracy along rays over `angle`; all of them nan where the network cannot be balanced, with the
+        Loss and score along rays over `angle`; all of them nan where the network cannot be balanced, with the
         attribute `no_balanced` that says why.
     """
     return optima.flagged(_measure(optima.sound(0), tunnels, settings))
@@ -49,7 +49,7 @@ def measure(optima: Optima, tunnels: TunnelSettings = TunnelSettings(), settings
 def _measure(optima: Optima, tunnels: TunnelSettings, settings: Settings) -> xr.Dataset:
     angles = coarse_angles(tunnels.steps)
     shape = (len(optima), settings.directions, len(angles))
-    values = {name: np.full(shape, np.nan, np.float32) for name in ("loss", "accuracy")}
+    values = {name: np.full(shape, np.nan, np.float32) for name in ("loss", "score")}
     values["radius"], why = np.full(len(optima), np.nan, np.float32), {}
     try:
         points = balanced(optima.landscape.module, optima.points)
@@ -70,7 +70,7 @@ def _measure(optima: Optima, tunnels: TunnelSettings, settings: Settings) -> xr.
         VARIABLES,
         values,
         coordinates,
-        {"chance_loss": optima.chance_loss, "accuracy_fraction": tunnels.accuracy_fraction, **why},
+        {"chance_loss": optima.chance_loss, "score_fraction": tunnels.score_fraction, **why},
     )
 
 

@@ -135,7 +135,7 @@ def null_starts(optima: Optima, sets: Sequence[Sequence[int]], size: int) -> dic
 SETS = ("size", "set")
 VARIABLES = {
     "loss": Variable((*SETS, "place", "split"), "mean cross-entropy", "nat"),
-    "accuracy": Variable((*SETS, "place", "split"), "accuracy", "1"),
+    "score": Variable((*SETS, "place", "split"), "score", "1"),
     "members": Variable((*SETS, "member"), "the seeds of a set; -1 where there is none"),
     "displacement": Variable(SETS, "distance from centroid to centre", "weights"),
     "cosine": Variable(SETS, "largest cosine between displacement and an edge of the hull: 0", "1"),
@@ -156,7 +156,7 @@ def measure(optima: Optima, settings: Settings = Settings(), everyone: AllOptima
     starts from a random point of the optima's norm, and from the initialisation of another network.
 
     Args:
-        optima: of one setting, whose landscape also evaluates accuracy.
+        optima: of one setting, whose landscape also evaluates score.
         settings: of the measurement.
         everyone: from which sets are drawn: all networks of the setting; by default the optima.
 
@@ -191,7 +191,7 @@ def measure_sets(
         nulls: search from random points and from initialisations too.
 
     Returns:
-        loss and accuracy over (size, set, place, split), nats and fractions; place is the optima (their mean), the
+        loss and score over (size, set, place, split), nats and fractions; place is the optima (their mean), the
         linear centroid, the connector's centre, and where the nulls end. Centres over (size, set, param). nan where
         there are fewer sets than `settings.sets`.
     """

@@ -30,6 +30,7 @@ from wedgescape.measurements.tunnels import (
     rotate,
     tangents,
 )
+from wedgescape.numerics.counted import counted
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
 from wedgescape.numerics.judging import Claim, fit, in_order
@@ -101,7 +102,7 @@ def large_scale_curvature(landscape: Landscape, optima: Tensor, directions: Tens
         angle: phi, radians.
 
     Returns:
-        (K, U), for each f that the landscape evaluates: `loss`, in nats / radian^2; of a classifier, `accuracy` too.
+        (K, U), for each f that the landscape evaluates: `loss`, in nats / radian^2; of a classifier, `score` too.
     """
     count, rays = directions.shape[:2]
     starts, ways = optima.repeat_interleave(rays, 0), directions.flatten(0, 1)
@@ -191,7 +192,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     """Measure the curvature of the training loss, without weight decay, at optima.
 
     Args:
-        optima: of one setting, whose landscape also evaluates accuracy and draws minibatches. Each seed draws its own
+        optima: of one setting, whose landscape also evaluates score and draws minibatches. Each seed draws its own
             probes; its rays are the first of those of its tunnels.
         settings: of the measurement.
 
@@ -205,18 +206,18 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     top, phi = min(settings.top, dim), math.radians(settings.angle)
     sizes = {"seed": len(optima), "rank": top, "direction": settings.directions}
     rows = {name: np.full([sizes[dim] for dim in one.dims], np.nan) for name, one in VARIABLES.items()}
-    for k in np.flatnonzero(~optima.diverged & points.isfinite().all(1).cpu().numpy()):
+    for k in counted(np.flatnonzero(~optima.diverged & points.isfinite().all(1).cpu().numpy()), "optimum"):
         seed, optimum = optima.seeds[k], points[k]
         pairs = hessian_eigenpairs(landscape, optimum, top, 0)
         found = _of_one(landscape, optimum, seed, pairs, settings, batch_size)
         rays = tangents(optimum[None], settings.directions, [seed])
         turned = large_scale_curvature(landscape, optimum[None], rays, phi)
         found |= {"large_scale": turned["loss"][0].cpu()}
-        found |= {"large_scale_error": -turned["accuracy"][0].cpu()} if "accuracy" in turned else {}
+        found |= {"large_scale_error": -turned["score"][0].cpu()} if "score" in turned else {}
         for split in ("train", "test"):
             seen = landscape.evaluate(optimum[None], split)
             found[f"{split}_loss"] = float(seen["loss"])
-            found[f"{split}_error"] = 1 - float(seen["accuracy"]) if "accuracy" in seen else np.nan
+            found[f"{split}_error"] = 1 - float(seen["score"]) if "score" in seen else np.nan
         for name, value in found.items():
             rows[name][k] = value
     coordinates = {"seed": optima.seeds, "rank": range(1, top + 1), "direction": range(settings.directions)}
@@ -322,11 +323,11 @@ def along_rays(store: xr.Dataset, angle: float, quantity: str) -> xr.DataArray:
     A random direction is as likely as its opposite, so that the mean over directions is the same as to both sides.
 
     Args:
-        store: with `loss` and `accuracy` along rays over `angle`.
+        store: with `loss` and `score` along rays over `angle`.
         angle: phi, radians; the nearest of the tunnels' coarse angles is taken.
         quantity: `large_scale` of the loss, of which log10 is returned; or `large_scale_error`, of the error rate.
     """
-    along = store["loss"] if quantity == "large_scale" else 1 - store["accuracy"]
+    along = store["loss"] if quantity == "large_scale" else 1 - store["score"]
     angles = coarse_angles().numpy()
     angle = float(angles[1:][np.abs(angles[1:] - angle).argmin()])
     turned, at_rest = along.sel(angle=angle, method="nearest", drop=True), along.isel(angle=0, drop=True)

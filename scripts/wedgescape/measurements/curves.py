@@ -53,7 +53,7 @@ MINUTES = 120
 
 VARIABLES = {
     "loss": Variable(("kind", "pair", "split", "t"), "mean cross-entropy at position t on the curve", "nat"),
-    "accuracy": Variable(("kind", "pair", "split", "t"), "accuracy at position t on the curve", "1"),
+    "score": Variable(("kind", "pair", "split", "t"), "score at position t on the curve", "1"),
     "norm": Variable(("kind", "pair", "t"), "Euclidean norm of the weights at position t on the curve", "weights"),
     "length": Variable(("kind", "pair"), "length of the polygon through the positions t", "weights"),
     "departure": Variable(
@@ -98,11 +98,11 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     The barrier is the largest excess of the loss over the chord between the ends' losses (`lines.barrier`).
 
     Args:
-        optima: of the base setting, whose landscape also evaluates accuracy. Runs that diverged are in no pair.
+        optima: of the base setting, whose landscape also evaluates score. Runs that diverged are in no pair.
         settings: of the measurement.
 
     Returns:
-        loss and accuracy over (kind, pair, split, t), norm over (kind, pair, t), barriers, lengths, and the inner
+        loss and score over (kind, pair, split, t), norm over (kind, pair, t), barriers, lengths, and the inner
         control points of each kind; the straight line is the first kind.
 
     Raises:
@@ -123,7 +123,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         profiles = [curve.profiles(found, t, split) for split in SPLITS]
         norms, lengths = curve.trace(found, t)
         leaving = torch.cosine_similarity(curve.tangents(found, t[[0, -1]]).double(), edges, dim=2)
-        along = {name: torch.stack([one[name] for one in profiles], 1) for name in ("loss", "accuracy")}
+        along = {name: torch.stack([one[name] for one in profiles], 1) for name in ("loss", "score")}
         by_kind.append({**along, "norm": norms, "length": lengths, "departure": leaving.clamp(-1, 1).acos()})
     values |= {name: torch.stack([one[name] for one in by_kind]).cpu() for name in by_kind[0]}
     losses = values["loss"].numpy()
@@ -168,7 +168,7 @@ def claims(curves: AtBase, intervals: Intervals) -> Iterator[Claim]:
 
 
 def tidy(curves: xr.Dataset) -> pd.DataFrame:
-    """Return one row per (kind, pair, split, t): loss, accuracy, norm, and the curve's barrier and relative length."""
+    """Return one row per (kind, pair, split, t): loss, score, norm, and the curve's barrier and relative length."""
     relative = curves["length"] / curves["length"].sel(kind="line", drop=True)
-    table = curves[["loss", "accuracy", "norm", "barrier"]].assign(relative_length=relative)
-    return as_rows(table, ("kind", "pair", "split", "t"), ("loss", "accuracy", "norm", "barrier", "relative_length"))
+    table = curves[["loss", "score", "norm", "barrier"]].assign(relative_length=relative)
+    return as_rows(table, ("kind", "pair", "split", "t"), ("loss", "score", "norm", "barrier", "relative_length"))

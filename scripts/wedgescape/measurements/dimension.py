@@ -42,7 +42,7 @@ SCALINGS = (AS_TRAINED, BALANCED)
 OF_RAYS = ("scaling", "control", "width", "seed", "direction", "angle")
 VARIABLES = {
     "loss": Variable(OF_RAYS, f"training loss along each ray; {GAPS}", "nat"),
-    "accuracy": Variable(OF_RAYS, f"training accuracy along each ray; {GAPS}", "1"),
+    "score": Variable(OF_RAYS, f"training score along each ray; {GAPS}", "1"),
     "parameters": Variable(("width",), "number of weights", "1"),
 }
 
@@ -63,7 +63,7 @@ def measure(
         settings: of the measurement.
 
     Returns:
-        Loss and accuracy along rays over `angle`, for each wider network; nan where a control cannot be had, with the
+        Loss and score along rays over `angle`, for each wider network; nan where a control cannot be had, with the
         attributes `no_duplicated` and `no_balanced` that say why.
     """
     return optima.flagged(_measure(optima.sound(0), swept, tunnels, settings))
@@ -74,7 +74,7 @@ def _measure(optima: Optima, swept: list[int], tunnels: TunnelSettings, settings
     ends = all_ends(tunnels, optima.chance_loss)
     wider = sorted(width for width in swept if width > model["width"])
     shape = (len(SCALINGS), len(CONTROLS), len(wider), len(optima), settings.directions, len(angles))
-    values = {name: np.full(shape, np.nan, np.float32) for name in ("loss", "accuracy")}
+    values = {name: np.full(shape, np.nan, np.float32) for name in ("loss", "score")}
     sizes, why = np.zeros(len(wider), int), {}
     for place, width in enumerate(wider if len(optima) else ()):
         larger = model | {"width": width}
@@ -106,7 +106,7 @@ def _measure(optima: Optima, swept: list[int], tunnels: TunnelSettings, settings
         VARIABLES,
         values | {"parameters": sizes},
         coordinates,
-        {"chance_loss": optima.chance_loss, "accuracy_fraction": tunnels.accuracy_fraction, **why},
+        {"chance_loss": optima.chance_loss, "score_fraction": tunnels.score_fraction, **why},
     )
 
 

@@ -20,7 +20,7 @@ from wedgescape.stores.zarr_stores import Variable, as_json, as_rows, labelled
 from wedgescape.study.places import AtWidths, Tell
 from wedgescape.study.sections import Count, Counts, Fraction, PositiveNumber, Section, key
 from wedgescape.training.descent import Descent, Recipe, descend
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import TrainedOptima
 
 
 class Settings(Section):
@@ -36,9 +36,9 @@ class Settings(Section):
     learning_rate: PositiveNumber = key(0.2, "Learning rate of the descent (Adam), which falls to 0 along a cosine.")
     epochs: Count = key(20, "Epochs of each descent.", smoke=2)
     batch_size: Count = key(128, "Examples per step.", smoke=64)
-    accuracy_fraction: Fraction = key(
+    score_fraction: Fraction = key(
         0.9,
-        "The threshold is the d at which the training accuracy reaches this fraction of the same seed's optimum's.",
+        "The threshold is the d at which the training score reaches this fraction of the same seed's optimum's.",
     )
 
 
@@ -159,13 +159,13 @@ def search(
 ALONG = ("dimension", "seed", "split")
 VARIABLES = {
     "loss": Variable(ALONG, "mean cross-entropy at the end of a descent in a random hyperplane", "nat"),
-    "accuracy": Variable(ALONG, "accuracy there", "1"),
+    "score": Variable(ALONG, "score there", "1"),
     "distance": Variable(ALONG[:2], "Euclidean distance from the initialisation", "weights"),
     "full_loss": Variable(ALONG[1:], "mean cross-entropy after training in the full space", "nat"),
-    "full_accuracy": Variable(ALONG[1:], "accuracy after training in the full space", "1"),
+    "full_score": Variable(ALONG[1:], "score after training in the full space", "1"),
     "threshold": Variable(
         ("seed",),
-        "dimensions at which the fraction of the full space's training accuracy is reached, interpolated in log d; "
+        "dimensions at which the fraction of the full space's training score is reached, interpolated in log d; "
         "nan where it never is",
         "1",
     ),
@@ -176,16 +176,16 @@ MEMORY = 4000  # MB
 MINUTES = 120
 
 
-def measure(optima: Optima, settings: Settings = Settings(), tell: Tell = lambda _text: None) -> xr.Dataset:
+def measure(optima: TrainedOptima, settings: Settings = Settings(), tell: Tell = lambda _text: None) -> xr.Dataset:
     """Measure how far networks descend in random hyperplanes through their initialisations, and the threshold d_90.
 
     Adam's rate falls to zero along a cosine. The threshold of a seed is the smallest d, interpolated in log d, at which
-    the training accuracy reaches a fraction of that at the seed's own optimum; nothing is chosen by the test split.
+    the training score reaches a fraction of that at the seed's own optimum; nothing is chosen by the test split.
     Hyperplanes of more and more dimensions are tried until every seed has reached it; what lies beyond is not measured,
     nan.
 
     Args:
-        optima: of one setting, whose landscape also evaluates accuracy.
+        optima: of one setting, whose landscape also evaluates score.
         settings: of the measurement.
         tell: receives a line of progress per d.
 
@@ -197,8 +197,8 @@ def measure(optima: Optima, settings: Settings = Settings(), tell: Tell = lambda
     dimensions = capped(settings.dimensions, landscape.dim)
     recipe = _recipe(settings)
     full = [landscape.evaluate(optima.points, split) for split in SPLITS]
-    full = {name: torch.stack([values[name] for values in full], 1).cpu().numpy() for name in ("loss", "accuracy")}
-    targets = settings.accuracy_fraction * full["accuracy"][:, train]
+    full = {name: torch.stack([values[name] for values in full], 1).cpu().numpy() for name in ("loss", "score")}
+    targets = settings.score_fraction * full["score"][:, train]
     found = search(
         landscape,
         optima.starts,
@@ -207,12 +207,12 @@ def measure(optima: Optima, settings: Settings = Settings(), tell: Tell = lambda
         settings.epochs * recipe.steps_per_epoch(landscape.examples),
         optima.seeds,
         # A seed that diverged in the full space has no target: nothing waits for it.
-        lambda values: (values["accuracy"][:, train] >= targets) | ~np.isfinite(targets),
+        lambda values: (values["score"][:, train] >= targets) | ~np.isfinite(targets),
         tell,
     )
-    thresholds, censored = first_reaching(dimensions, found["accuracy"][:, :, train], targets)
+    thresholds, censored = first_reaching(dimensions, found["score"][:, :, train], targets)
     values = {
-        **{name: found[name] for name in ("loss", "accuracy", "distance")},
+        **{name: found[name] for name in ("loss", "score", "distance")},
         **{f"full_{name}": value for name, value in full.items()},
         "threshold": thresholds,
         "censored": censored,
@@ -223,7 +223,7 @@ def measure(optima: Optima, settings: Settings = Settings(), tell: Tell = lambda
         "parameters": landscape.dim,
         "width": optima.training["model"]["width"],
         "dimensions_asked": as_json(settings.dimensions),
-        "accuracy_fraction": settings.accuracy_fraction,
+        "score_fraction": settings.score_fraction,
         "descent": as_json(descent),
         "directions": "landscapes.spans.RandomSpan(dimension, parameters, seeds) regenerates the hyperplanes",
     }
@@ -266,7 +266,7 @@ def claims(hyperplanes: AtWidths, intervals: Intervals) -> Iterator[Claim]:
         censored = np.select([above, store["censored"].values == "below"], [1, -1], 0)
         found = intervals.bounds(np.log10(needed / dim)[kept], censored[kept])
         names = {"width": store.attrs["width"]}
-        share = f"{store.attrs['accuracy_fraction']:.0%}"
+        share = f"{store.attrs['score_fraction']:.0%}"
         quantity = f"log10(dimensions for {share} of the training accuracy / parameters)"
         yield Claim("hyperplane", quantity, found, names, int((~kept).sum()))
 
@@ -283,9 +283,9 @@ def tidy(store: xr.Dataset) -> pd.DataFrame:
     wide = [
         store[name].sel(split=split, drop=True).rename(f"{split}_{name}")
         for split in SPLITS
-        for name in ("loss", "accuracy")
+        for name in ("loss", "score")
     ]
-    relative = (store["accuracy"] / store["full_accuracy"]).sel(split="train", drop=True).rename("relative_accuracy")
+    relative = (store["score"] / store["full_score"]).sel(split="train", drop=True).rename("relative_score")
     merged = xr.merge([*wide, relative, store[["distance", "threshold", "censored"]]])
     columns = [*(part.name for part in wide), relative.name, "distance", "threshold", "censored"]
     table = as_rows(merged, ("dimension", "seed"), columns)

@@ -37,14 +37,14 @@ class Settings(Section):
 OVER_PLANE, ON_SIDES = ("split", "alpha", "beta"), ("split", "pair", "t")
 VARIABLES = {
     "loss": Variable(OVER_PLANE, "loss over the plane", "nat"),
-    "accuracy": Variable(OVER_PLANE, "accuracy over the plane", "1"),
+    "score": Variable(OVER_PLANE, "score over the plane", "1"),
     "gram": Variable(("axis", "axis_"), "inner products of the plane's axes: the identity", "1"),
     "axes": Variable(("axis", "param"), "unit vectors along alpha and beta", "1"),
     "origin": Variable(("param",), "weights at alpha = beta = 0", "weights"),
     "optimum_alpha": Variable(("optimum",), "where an optimum lies along alpha", "weights"),
     "optimum_beta": Variable(("optimum",), "where an optimum lies along beta", "weights"),
     "profile_loss": Variable(ON_SIDES, "loss along straight lines between optima", "nat"),
-    "profile_accuracy": Variable(ON_SIDES, "accuracy along straight lines between optima", "1"),
+    "profile_score": Variable(ON_SIDES, "score along straight lines between optima", "1"),
     "barrier": Variable(("split", "pair"), "largest excess of the loss over the line between the ends' losses", "nat"),
     "connector_place": Variable(("axis",), "where the connector's centre projects to", "weights"),
     "connector_distance": Variable((), "distance of the connector's centre from the plane", "weights"),
@@ -97,7 +97,7 @@ def plane_through(
         profile_points: points on each segment, ends included.
 
     Returns:
-        loss and accuracy over (split, alpha, beta) and (split, pair, t), barriers, coordinates of the optima over their
+        loss and score over (split, alpha, beta) and (split, pair, t), barriers, coordinates of the optima over their
         seeds (`optimum`).
 
     Raises:
@@ -134,13 +134,13 @@ def _sides(points: Tensor, resolution: int, margin: float) -> list[Tensor]:
 
 
 def _evaluate(plane: Slice, coordinates: Tensor, shape: tuple[int, int]) -> dict[str, Tensor]:
-    """Return loss and accuracy (split, *shape) at coordinates (n, 2) of a plane."""
+    """Return loss and score (split, *shape) at coordinates (n, 2) of a plane."""
     seen = [plane.evaluate(coordinates, split) for split in SPLITS]
-    return {name: torch.stack([one[name].reshape(shape) for one in seen]).cpu() for name in ("loss", "accuracy")}
+    return {name: torch.stack([one[name].reshape(shape) for one in seen]).cpu() for name in ("loss", "score")}
 
 
 def _grid(landscape: Landscape, origin: Tensor, axes: Tensor, sides: list[Tensor]) -> xr.Dataset:
-    """Evaluate origin + alpha axis_1 + beta axis_2 on a grid: loss and accuracy over (split, alpha, beta), the axes."""
+    """Evaluate origin + alpha axis_1 + beta axis_2 on a grid: loss and score over (split, alpha, beta), the axes."""
     grid = torch.cartesian_prod(*sides).to(origin)
     values = {
         **_evaluate(Slice(landscape, origin, Span(axes)), grid, (len(sides[0]), len(sides[1]))),
@@ -191,7 +191,7 @@ def plane_around(
         reach: half a side, in units of the optimum's norm.
 
     Returns:
-        loss and accuracy over (split, alpha, beta); the attribute `scale` holds the norm in weights.
+        loss and score over (split, alpha, beta); the attribute `scale` holds the norm in weights.
     """
     directions = filter_normalised(gaussian(2, len(optimum), "plane", seed).to(optimum), optimum, layout)
     scale = float(optimum.norm())
@@ -212,7 +212,7 @@ def plane_along(landscape: Landscape, trajectory: Tensor, steps, resolution: int
         margin: how far the grid reaches beyond the path, as a fraction of its extent.
 
     Returns:
-        loss and accuracy over (split, alpha, beta), the path over `step` with its distance from the plane, and the
+        loss and score over (split, alpha, beta), the path over `step` with its distance from the plane, and the
         share of the trajectory's variance that the plane holds.
 
     Raises:
@@ -241,7 +241,7 @@ def plane_along(landscape: Landscape, trajectory: Tensor, steps, resolution: int
 
 def work(case: Case, settings: Settings) -> Work:
     """Count the grids of all planes, the lines in one of them, and the connector's centre."""
-    grids = 3 if case.study.config["training"]["snapshot_epochs"] else 2
+    grids = 3 if case.study.config["training"].get("snapshot_epochs") else 2
     return evaluations(case.model, grids * settings.resolution**2 + 3 * settings.profile_points + 1)
 
 

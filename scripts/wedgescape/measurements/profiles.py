@@ -18,7 +18,8 @@ from wedgescape.landscapes.models import filter_normalised
 from wedgescape.landscapes.operations import Case, Work, evaluations, hessian, times
 from wedgescape.landscapes.spans import Span, gaussian, gram, unit
 from wedgescape.measurements.connectors import neighbour_centres
-from wedgescape.measurements.tunnels import keeps_accuracy, keeps_loss
+from wedgescape.measurements.tunnels import keeps_loss, keeps_score
+from wedgescape.numerics.counted import counted
 from wedgescape.numerics.crossings import Crossing, first_crossing, halvings
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import Intervals, ends_of
@@ -26,7 +27,7 @@ from wedgescape.numerics.judging import Claim, fit, left_out
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.places import AtBase, AtSetting
 from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import TrainedOptima
 
 
 class Settings(Section):
@@ -62,8 +63,8 @@ class Settings(Section):
         ge=5,
         smoke=7,
     )
-    accuracy_fraction: Fraction = key(
-        0.9, "A direction ends where the training accuracy falls below this fraction of the optimum's."
+    score_fraction: Fraction = key(
+        0.9, "A direction ends where the training score falls below this fraction of the optimum's."
     )
     loss_fraction: Fraction = key(
         0.25,
@@ -217,8 +218,8 @@ def relative_lengths(reach: float, points: int) -> Tensor:
     return torch.cat([torch.zeros(1), torch.logspace(0, 1, points, SPAN)]).double() * (reach / SPAN)
 
 
-RULES = ("accuracy", "loss")  # by which a direction's length is judged
-UNITS = {"loss": "nat", "accuracy": "1"}
+RULES = ("score", "loss")  # by which a direction's length is judged
+UNITS = {"loss": "nat", "score": "1"}
 OF_RAYS, SPECTRUM = ("direction", "seed", "sign"), ("seed", "end", "rank")
 LENGTHS = {  # what is measured of a ray by each rule, and its unit
     "length": ("length at which a ray ends, over the norm", "1"),
@@ -261,7 +262,7 @@ VARIABLES = {
 }
 
 
-def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings()) -> xr.Dataset:
+def measure(optima: TrainedOptima, connectors: AtSetting, settings: Settings = Settings()) -> xr.Dataset:
     """Measure profiles and lengths of directions from optima, and straight lines between weight vectors.
 
     Directions: random ones, the radial one, both ends of the Hessian's spectrum, and where there are such things:
@@ -288,7 +289,8 @@ def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings
     spectra = []
     if settings.hessian_top + settings.hessian_bottom:
         spectra = [
-            hessian_eigenpairs(landscape, point, settings.hessian_top, settings.hessian_bottom) for point in points
+            hessian_eigenpairs(landscape, point, settings.hessian_top, settings.hessian_bottom)
+            for point in counted(points, "optimum")
         ]
         found |= hessian_directions(spectra, points)
     if trajectories is not None:
@@ -335,7 +337,7 @@ def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings
     attributes = {
         "reach": settings.reach,
         "chance_loss": optima.chance_loss,
-        "accuracy_fraction": settings.accuracy_fraction,
+        "score_fraction": settings.score_fraction,
         "loss_fraction": settings.loss_fraction,
         "directions": "profiles.measure regenerates them from the weights, the seeds and the settings",
     }
@@ -365,13 +367,13 @@ def _profiles(
     halve = halvings(float(grid[2] / grid[1]) - 1, settings.length_error)
     values: dict[str, list[Tensor]] = {}
     for point, ways, norm, limit in zip(optima, directions, radius.double().cpu(), limits.tolist(), strict=True):
-        rules = {"accuracy": keeps_accuracy(settings.accuracy_fraction), "loss": keeps_loss(limit)}
+        rules = {"score": keeps_score(settings.score_fraction), "loss": keeps_loss(limit)}
         on_steps = {split: profile(landscape, point, ways, steps * norm, split) for split in SPLITS}
         for name in on_steps["train"]:
             values.setdefault(name, []).append(torch.stack([on_steps[split][name].cpu() for split in SPLITS], 1))
         reference = landscape.evaluate(point[None])
         for rule, inside in rules.items():
-            if rule not in reference:  # a toy model has no accuracy
+            if rule not in reference:  # a toy model has no score
                 continue
             within = inside(on_steps["train"], reference)
             middle = len(grid) - 1
@@ -439,7 +441,7 @@ def claims(profiles: AtBase, intervals: Intervals) -> Iterator[Claim]:
     """Estimate how long the radial direction is, how high barriers on straight lines are, how often none is met.
 
     Radial, outwards and inwards apart: log10 of (length of the radial direction) / (geometric mean length of
-    random ones), by the accuracy threshold. A ray that does not end within the reach is longer: with it, the ratio is a
+    random ones), by the score threshold. A ray that does not end within the reach is longer: with it, the ratio is a
     bound. Barriers of the training loss, over pairs of seeds, as a share of the way from the ends' loss to chance.
     Monotonic: the share of seeds whose training loss nowhere rises from the initialisation to the optimum, but for
     `RISE` of that way.
@@ -485,7 +487,7 @@ def sound_seeds(profiles: xr.Dataset) -> xr.Dataset:
     return profiles.isel(seed=fit(profiles).values)
 
 
-def by_kind(profiles: xr.Dataset, rule: str = "accuracy") -> pd.DataFrame:
+def by_kind(profiles: xr.Dataset, rule: str = "score") -> pd.DataFrame:
     """Return one row per (kind, seed), sides apart where they differ: the length of directions of a kind.
 
     `log_length` is the mean of the logarithms of relative lengths over directions and sides; a ray that does not end

@@ -156,6 +156,8 @@ COMPARISONS = FUNCTIONS | {"weight_cosine": weight_cosine, "weight_distance": we
 # At one setting
 
 
+OF_CLASSES = True  # it compares predicted probabilities, or which labels are predicted
+
 VARIABLES = {
     "disagreement": Variable(
         ("seed", "other"), "fraction of test examples on which two seeds predict different classes", "1"
@@ -191,7 +193,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     lead from each to its nearest neighbours, so that each is in equally many pairs.
 
     Args:
-        optima: of one setting, whose landscape also predicts and evaluates accuracy.
+        optima: of one setting, whose landscape also predicts and evaluates score.
         settings: of the measurement.
 
     Returns:
@@ -214,7 +216,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         for column, split in enumerate(SPLITS):
             seen = landscape.evaluate(kept, split)
             values["loss"][sound, column] = seen["loss"].cpu()
-            values["error"][sound, column] = 1 - seen["accuracy"].cpu()
+            values["error"][sound, column] = 1 - seen["score"].cpu()
     if len(pairs):
         starts, ends = (kept[end] for end in pairs.T)
         for column, split in enumerate(SPLITS):

@@ -68,7 +68,7 @@ VARIABLES = {
     "loss": Variable(
         PLACED, "mean cross-entropy at positions that no step has seen; bound 0 is the linear hull", "nat"
     ),
-    "accuracy": Variable(PLACED, "accuracy at these positions", "1"),
+    "score": Variable(PLACED, "score at these positions", "1"),
     "norm": Variable((*KIND, "region"), "largest norm at these positions over that of the set's optima", "1"),
     "departure": Variable(
         KIND, "mean distance from the linear hull at uniform positions, over the optima's mean distance", "1"
@@ -123,7 +123,7 @@ def measure(optima: AllOptima, settings: Settings = Settings()) -> xr.Dataset:
     bounds below 1. Nulls are bad near their vertices by construction, so they are compared at uniform positions.
 
     Args:
-        optima: of one setting, whose landscape also predicts and evaluates accuracy.
+        optima: of one setting, whose landscape also predicts and evaluates score.
         settings: of the measurement.
 
     Returns:
@@ -196,7 +196,7 @@ def measure_set(
     }
     shape = (len(KINDS), 1 + len(settings.bounds))
     over = {"loss": (len(REGIONS), len(SPLITS), settings.points), "norm": (len(REGIONS),)}
-    over |= {"accuracy": over["loss"], "departure": (), "displacement": (), "log_volume": (), "dimension": ()}
+    over |= {"score": over["loss"], "departure": (), "displacement": (), "log_volume": (), "dimension": ()}
     found |= {name: np.full((*shape, *rest), np.nan) for name, rest in over.items()}
     found |= {name: np.full(shape[1], np.nan) for name in ("disagreement", "ensemble_loss", "ensemble_gain")}
     drawn, is_low = None, False
@@ -208,7 +208,7 @@ def measure_set(
             here = (KINDS.index(kind), column)
             seen = {split: {region: simplex.profile(points, k, places, split) for region, places in positions.items()}
                     for split in (SPLITS if kind == "optima" else SPLITS[:1])}  # fmt: skip
-            for name in ("loss", "accuracy"):
+            for name in ("loss", "score"):
                 for place, split in enumerate(seen):
                     found[name][(*here, slice(None), place)] = [one[name].cpu().numpy() for one in seen[split].values()]
             form = simplex.shape(points, k)
@@ -433,6 +433,8 @@ def inside(simplexes: xr.Dataset, size: int, name: str) -> np.ndarray:
 
 
 FRACTIONS, LOW_SHARES = (0.05, 0.25), (0.9, 0.99)  # other thresholds of a low position, and of a low region
+OF_CLASSES = True  # it compares predicted probabilities, or which labels are predicted
+
 CLAIMS = ("simplex", "simplex_null", "simplex_disagreement", "simplex_ensemble")
 
 
@@ -504,14 +506,14 @@ def tidy(simplexes: xr.Dataset, intervals: Intervals = Intervals()) -> pd.DataFr
     The share has its exact binomial interval over random positions (`share_low`, `share_high`).
     """
     loss, low = simplexes["loss"].sel(split="train", drop=True), low_shares(simplexes)
-    test = simplexes["accuracy"].sel(split="test", drop=True)
+    test = simplexes["score"].sel(split="test", drop=True)
     table = xr.Dataset(
         {
             "median_train_loss": loss.median("position"),
             "train_loss_95": loss.quantile(0.95, "position", skipna=False).drop_vars("quantile"),
             "largest_train_loss": loss.max("position"),
-            "median_test_accuracy": test.median("position"),
-            "smallest_test_accuracy": test.min("position"),
+            "median_test_score": test.median("position"),
+            "smallest_test_score": test.min("position"),
             "share": low.where(np.isfinite(loss).any("position")),
             "norm": simplexes["norm"],
             **{name: simplexes[name] for name in ("departure", "displacement", "log_volume", "dimension")},

@@ -21,7 +21,7 @@ from wedgescape.numerics.judging import Claim
 from wedgescape.numerics.lanczos import density, directions_above, gaps, quadratic_forms, resolution, spectrum
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.sections import Count, PositiveNumber, PositiveNumbers, Section, key
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import Optima, TrainedOptima
 
 KERNEL = 0.005  # width of the density's kernel, as a fraction of the range of all eigenvalues
 GRID = 801  # points of the density
@@ -82,9 +82,9 @@ VARIABLES = {
         name: Variable(("radius", "point"), text, units)
         for name, text, units in (
             ("loss", "mean cross-entropy on the training split at random points", "nat"),
-            ("accuracy", "accuracy on the training split", "1"),
+            ("score", "score on the training split", "1"),
             ("test_loss", "mean cross-entropy on the test split", "nat"),
-            ("test_accuracy", "accuracy on the test split", "1"),
+            ("test_score", "score on the test split", "1"),
             ("trace", "trace of the Hessian of the training loss", NAT),
             ("trace_error", "standard error of the trace", NAT),
             ("frobenius", "Frobenius norm of the Hessian of the training loss", NAT),
@@ -95,7 +95,7 @@ VARIABLES = {
 }
 
 
-def measure(optima: Optima, settings: Settings = Settings()) -> dict[str, xr.Dataset]:
+def measure(optima: TrainedOptima, settings: Settings = Settings()) -> dict[str, xr.Dataset]:
     """Measure the Hessian's spectrum at optima, and loss and curvature at random points (without weight decay).
 
     Args:
@@ -179,7 +179,7 @@ def at_random_points(landscape: Landscape, norm: float, settings: Settings) -> x
     the root of mean |H z|^2; and the share of probes along which the loss curves upwards, z^T H z > 0.
 
     Args:
-        landscape: that also evaluates accuracy.
+        landscape: that also evaluates score.
         norm: of the initialisation, in weights, the unit of radii.
         settings: `radii` in units of that norm, `points` at each radius, `probes` at each point.
 

@@ -1,11 +1,10 @@
-"""How networks were trained: loss, accuracy and norm over epochs, kept apart from the weights.
+"""How networks were trained: loss, score and norm over epochs, kept apart from the weights.
 
 So nothing that is drawn of training needs the weights, the largest of all stores.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import xarray as xr
@@ -41,7 +40,7 @@ def measure(weights: Weights, fit: Fit = Fit()) -> xr.Dataset:
     """
     store = weights[[name for name in VARIABLES if name in weights]].load()
     ends = store.isel(epoch=-1)
-    chance = math.log(weights.attrs["classes"])
+    chance = weights.attrs["chance_loss"]
     unfit = is_unfit(ends["train_loss"].values, ends["norm"].values, chance, fit.maximum_loss)
     if "stopped_after" in store:
         unfit |= store["stopped_after"].values < 0
@@ -75,7 +74,9 @@ def warning(training: xr.Dataset) -> str:
         if lost[name]
     )
     loss = float(training["train_loss"].isel(epoch=-1).median())
-    return (
+    text = (
         f"Of the {count} networks of the base setting {said} (median training loss {loss:.3g} nats): they are no "
-        "optima and are in no verdict. Train longer, or change training.learning_rate."
+        "optima and are in no verdict."
     )
+    here = "distance_from_init" in training  # which is not known of networks that were trained elsewhere
+    return f"{text} Train longer, or change training.learning_rate." if here else text

@@ -17,6 +17,7 @@ from torch import Tensor
 from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.operations import Case, Work, evaluations
 from wedgescape.landscapes.spans import gaussian, unit
+from wedgescape.numerics.counted import counted
 from wedgescape.numerics.crossings import first_crossing, halvings
 from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
 from wedgescape.numerics.judging import Claim, change_over, fit, in_order, left_out
@@ -35,9 +36,9 @@ class Settings(Section):
         "Steps into which each bracket of 10 degrees is divided, if a ray leaves there by any definition.",
         smoke=2,
     )
-    accuracy_fraction: Fraction = key(
+    score_fraction: Fraction = key(
         0.9,
-        "The tunnel ends where the training accuracy falls below this fraction of the optimum's.",
+        "The tunnel ends where the training score falls below this fraction of the optimum's.",
     )
     loss_fraction: Fraction = key(
         0.25,
@@ -122,7 +123,7 @@ def ray_profile(
     at_rest = {name: one.cpu() for name, one in landscape.evaluate(optima).items()}
     values = {name: one.new_full((count, rays, len(angles)), math.nan) for name, one in at_rest.items()}
     turns = torch.stack([angles.cos(), angles.sin()], 1).to(optima)
-    for k, u in itertools.product(range(count), range(rays)):
+    for k, u in counted([*itertools.product(range(count), range(rays))], "ray"):
         vectors = torch.stack([optima[k], optima[k].norm() * directions[k, u]])
         seen, reference = {name: one[k, u] for name, one in values.items()}, {n: one[k] for n, one in at_rest.items()}
         for name, one in at_rest.items():
@@ -204,9 +205,9 @@ def angular_width(
     return Width(place, float(grid[1]) / 2 ** (halve + 1), is_open)
 
 
-def keeps_accuracy(fraction: float):
-    """Inside: the accuracy is at least a fraction of the optimum's."""
-    return lambda values, optimum: values["accuracy"] >= fraction * optimum["accuracy"]
+def keeps_score(fraction: float):
+    """Inside: the score is at least a fraction of the optimum's."""
+    return lambda values, optimum: values["score"] >= fraction * optimum["score"]
 
 
 def keeps_loss(threshold: float):
@@ -232,7 +233,7 @@ class Definition:
     """Where a tunnel ends, as read off the profiles of rays.
 
     Args:
-        quantity: accuracy, which must stay above a fraction of the optimum's; or loss, which may rise by a fraction of
+        quantity: score, which must stay above a fraction of the optimum's; or loss, which may rise by a fraction of
             the way to chance.
         fraction: of it.
     """
@@ -242,8 +243,9 @@ class Definition:
 
     def __str__(self) -> str:
         """What stands in tables and beside the specification curve."""
-        way = "of the optimum's" if self.quantity == "accuracy" else "of the way to chance"
-        return f"{self.quantity} {self.fraction:.0%} {way}"
+        if self.quantity == "score":
+            return f"accuracy {self.fraction:.0%} of the optimum's"
+        return f"{self.quantity} {self.fraction:.0%} of the way to chance"
 
     def inside(self, chance: float) -> Inside:
         """Return whether points are inside.
@@ -251,28 +253,28 @@ class Definition:
         Args:
             chance: the loss of a uniform guess.
         """
-        return keeps_accuracy(self.fraction) if self.quantity == "accuracy" else keeps_excess(self.fraction, chance)
+        return keeps_score(self.fraction) if self.quantity == "score" else keeps_excess(self.fraction, chance)
 
     def outside(self, store: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
         """Return the quantity along rays (…, angle), turned so that it falls, and the value below which it is outside.
 
         Args:
-            store: with `loss` and `accuracy` over angles from 0 on, and the attribute `chance_loss`.
+            store: with `loss` and `score` over angles from 0 on, and the attribute `chance_loss`.
         """
         values, at_rest = store[self.quantity], store[self.quantity].isel(angle=0, drop=True)
-        if self.quantity == "accuracy":
+        if self.quantity == "score":
             return values, self.fraction * at_rest
         return -values, -excess(at_rest, self.fraction, store.attrs["chance_loss"])
 
 
-DEFINITIONS = tuple(Definition("accuracy", fraction) for fraction in (0.8, 0.9, 0.95)) + tuple(
+DEFINITIONS = tuple(Definition("score", fraction) for fraction in (0.8, 0.9, 0.95)) + tuple(
     Definition("loss", fraction) for fraction in (0.1, 0.25, 0.5)
 )
 
 
 def all_ends(settings: Settings, chance: float) -> list[Inside]:
     """Return where tunnels end by any definition, those of the config among them."""
-    own = (Definition("accuracy", settings.accuracy_fraction), Definition("loss", settings.loss_fraction))
+    own = (Definition("score", settings.score_fraction), Definition("loss", settings.loss_fraction))
     return [definition.inside(chance) for definition in dict.fromkeys((*own, *DEFINITIONS))]
 
 
@@ -307,16 +309,16 @@ def crossings(angles: np.ndarray, values: np.ndarray, edge: np.ndarray) -> np.nd
 GAPS = "where it does not leave, every 10 degrees alone"
 ALONG = {
     "loss": Variable(("seed", "direction", "angle"), f"training loss along each ray; {GAPS}", "nat"),
-    "accuracy": Variable(("seed", "direction", "angle"), f"training accuracy along each ray; {GAPS}", "1"),
+    "score": Variable(("seed", "direction", "angle"), f"training score along each ray; {GAPS}", "1"),
 }
 VARIABLES = {
-    "width_accuracy": Variable(
-        ("seed", "direction"), "angular width of the tunnel by the accuracy threshold, training split", "radian"
+    "width_score": Variable(
+        ("seed", "direction"), "angular width of the tunnel by the score threshold, training split", "radian"
     ),
     "width_loss": Variable(
         ("seed", "direction"), "angular width of the tunnel by the loss threshold, training split", "radian"
     ),
-    "open_accuracy": Variable(("seed", "direction"), "rays that stay inside up to pi/2 by the accuracy threshold"),
+    "open_score": Variable(("seed", "direction"), "rays that stay inside up to pi/2 by the score threshold"),
     "open_loss": Variable(("seed", "direction"), "rays that stay inside up to pi/2 by the loss threshold"),
     "loss_threshold": Variable(("seed",), "the loss threshold", "nat"),
     "radial_cosine": Variable(("seed", "direction"), "cosine between a ray and its optimum: 0", "1"),
@@ -331,11 +333,11 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     """Measure both angular widths of optima on the training split (`angular_width`).
 
     Args:
-        optima: of one setting, whose landscape also evaluates accuracy. Each seed draws its own rays.
+        optima: of one setting, whose landscape also evaluates score. Each seed draws its own rays.
         settings: of the measurement.
 
     Returns:
-        A dataset over (seed, direction): both widths, and loss and accuracy along the rays over `angle`. The widths of
+        A dataset over (seed, direction): both widths, and loss and score along the rays over `angle`. The widths of
         runs that diverged are nan.
     """
     points, chance = optima.points, optima.chance_loss
@@ -348,7 +350,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         "loss_threshold": excess(optima.landscape.losses(points).cpu(), settings.loss_fraction, chance),
         "parameters": points.shape[1],
     }
-    for name, inside in zip(("accuracy", "loss"), all_ends(settings, chance), strict=False):
+    for name, inside in zip(("score", "loss"), all_ends(settings, chance), strict=False):
         width = angular_width(optima.landscape, points, rays, inside, math.radians(settings.angle_error), profile)
         values |= {f"width_{name}": width.angle, f"open_{name}": width.open}
     coordinates = {
@@ -358,7 +360,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     }
     attributes = {
         "angle_error": width.error,
-        "accuracy_fraction": settings.accuracy_fraction,
+        "score_fraction": settings.score_fraction,
         "loss_fraction": settings.loss_fraction,
         "chance_loss": chance,
         "steps": settings.steps,
@@ -410,14 +412,14 @@ def claims(
     base: BaseSetting,
     intervals: Intervals,
 ) -> Iterator[Claim]:
-    """Estimate by how much angular width (accuracy threshold, mean over rays) changes over each sweep of numbers.
+    """Estimate by how much angular width (score threshold, mean over rays) changes over each sweep of numbers.
 
     Of the sweep over width: by how much it is larger at the largest width than dimension alone makes it (`dimension`).
     """
     for sweep, store in in_order(tunnels, SWEEPS):
         stores = {AS_TRAINED: store, BALANCED: balanced[sweep]}
         stores |= {MATCHED: matched_tunnels[sweep]} if sweep in matched_tunnels else {}
-        own = Definition("accuracy", store.attrs["accuracy_fraction"])
+        own = Definition("score", store.attrs["score_fraction"])
         ways: dict[str, Read] = {
             str(one): partial(widths, definition=one) for one in dict.fromkeys((own, *DEFINITIONS))
         }
@@ -429,10 +431,10 @@ def claims(
 
 
 def bisected(store: xr.Dataset) -> xr.DataArray:
-    """Return angular widths (…, seed) by the accuracy threshold, degrees: bisected, or else as `widths`."""
-    if "width_accuracy" in store:
-        return store["width_accuracy"].mean("direction") * (180 / math.pi)
-    return widths(store, Definition("accuracy", store.attrs["accuracy_fraction"]))
+    """Return angular widths (…, seed) by the score threshold, degrees: bisected, or else as `widths`."""
+    if "width_score" in store:
+        return store["width_score"].mean("direction") * (180 / math.pi)
+    return widths(store, Definition("score", store.attrs["score_fraction"]))
 
 
 def claim_of(
@@ -527,13 +529,13 @@ def made_alone(dimension: xr.Dataset, read: Read, sweep: xr.Dataset) -> xr.DataA
     return found.assign_coords(value=sweep["value"].values)
 
 
-WIDTHS = ("width_accuracy", "width_loss", "width_balanced", "width_idle", "width_duplicated", "fit")
+WIDTHS = ("width_score", "width_loss", "width_balanced", "width_idle", "width_duplicated", "fit")
 
 
 def tidy(sweep: xr.Dataset, name: str, balanced: xr.Dataset, dimension: xr.Dataset) -> pd.DataFrame:
     """Return one row per (value, seed) of a sweep: its name, its value, widths in degrees (means over rays), `fit`.
 
-    By both thresholds; by the accuracy threshold also of balanced networks, and of the base setting's networks where
+    By both thresholds; by the score threshold also of balanced networks, and of the base setting's networks where
     more weights alone make them as large as those of a width.
 
     Args:
@@ -542,7 +544,7 @@ def tidy(sweep: xr.Dataset, name: str, balanced: xr.Dataset, dimension: xr.Datas
         balanced: the same of `measurements.balanced`.
         dimension: of `measurements.dimension`.
     """
-    columns = sweep[["width_accuracy", "width_loss"]].mean("direction") * (180 / math.pi)
+    columns = sweep[["width_score", "width_loss"]].mean("direction") * (180 / math.pi)
     columns = columns.assign(width_balanced=bisected(balanced), fit=fit(sweep))
     alone = made_alone(dimension, bisected, sweep if name == "width" else sweep.isel(value=[]))
     for control in alone["control"].values.tolist():

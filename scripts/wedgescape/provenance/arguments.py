@@ -7,6 +7,7 @@ sections of the config.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from functools import cache
 
 import pandas as pd
@@ -16,9 +17,12 @@ from wedgescape.stores.zarr_stores import along, load_store, open_store, open_we
 from wedgescape.study.catalogue import File
 from wedgescape.study.places import Tell
 from wedgescape.study.settings import Fit
-from wedgescape.training.optima import Optima
 
-INPUTS = {"Optima": "weights", "AllOptima": "all_weights"}  # annotation -> a job's input with these networks
+INPUTS = {
+    "Optima": "weights",
+    "TrainedOptima": "weights",
+    "AllOptima": "all_weights",
+}  # annotation -> a job's input with these networks
 
 
 def imported(file: File):
@@ -45,14 +49,10 @@ def arguments(file: File, function: str, snakemake, tell: Tell = print, **given)
         elif annotation == "Tell":
             found[name] = tell
         elif annotation in INPUTS:
-            data = open_store(snakemake.input.data)
             without = ["trajectory", "step"] if annotation == "AllOptima" else []  # nothing reads so many of them
-            found[name] = Optima.open(data, snakemake.input[INPUTS[annotation]], *_way(snakemake), without)
+            found[name] = _optima(INPUTS[annotation], snakemake, without)
         elif annotation == "OptimaOfMethods":
-            data = open_store(snakemake.input.data)
-            found[name] = {
-                method: Optima.open(data, snakemake.input[method], *_way(snakemake)) for method in job["methods"]
-            }
+            found[name] = {method: _optima(method, snakemake) for method in job["methods"]}
         elif annotation == "Weights":
             found[name] = open_weights(snakemake.input.weights)
         elif annotation == "Intervals":
@@ -76,10 +76,13 @@ def arguments(file: File, function: str, snakemake, tell: Tell = print, **given)
     return found
 
 
-def _way(snakemake) -> tuple[str, str, float]:
-    """Return where and how networks are computed, and up to which loss they are optima."""
+def _optima(weights: str, snakemake, without: Sequence[str] = ()):
+    """Open the networks of one input of a job, as they are computed there, and say up to which loss they are optima."""
+    from wedgescape.training.optima import Optima  # imports torch, which most figures and the explorer do not need
+
     fit = Fit(**snakemake.params.job["sections"]["fit"])
-    return snakemake.config["device"], snakemake.config["strategy"], fit.maximum_loss
+    way = (snakemake.config["device"], snakemake.config["strategy"], fit.maximum_loss)
+    return Optima.open(open_store(snakemake.input.data), snakemake.input[weights], *way, without)
 
 
 SWEPT = {"AlongSweeps": "sweeps", "AlongMatchedSweeps": "matched_sweeps"}  # place -> its sweeps in a job's context
@@ -88,7 +91,7 @@ SWEPT = {"AlongSweeps": "sweeps", "AlongMatchedSweeps": "matched_sweeps"}  # pla
 def _stores(paths, place: str, context: dict):
     """Open a measurement's stores as their reader wants them (`study.places`)."""
     by_setting = {setting_of(path): path for path in ([paths] if isinstance(paths, str) else paths)}
-    if place in ("AtSetting", "AtBase"):
+    if place in ("AtSetting", "AtBase", "TrainedAtBase"):
         return _loaded(by_setting.get(context.get("base_setting"), next(iter(by_setting.values()))))
     stores = {setting: _loaded(by_setting[setting]) for setting in context["settings"][place]}
     if place in SWEPT:

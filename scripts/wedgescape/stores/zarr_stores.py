@@ -178,6 +178,16 @@ class Variable:
     units: str | None = None
 
 
+def in_unit(store: xr.Dataset, unit: str) -> xr.Dataset:
+    """Return a store whose losses are in another unit than nats, which `Variable` declares for the cross-entropy."""
+    if unit == "nat":
+        return store
+    for one in store.data_vars.values():
+        if "nat" in str(one.attrs.get("units", "")).split():
+            one.attrs["units"] = " ".join(unit if word == "nat" else word for word in one.attrs["units"].split())
+    return store
+
+
 def labelled(variables: dict[str, Variable], values: dict, coordinates: dict, attributes: dict | None = None):
     """Return a dataset of the values of some variables.
 

@@ -11,7 +11,8 @@ from pydantic import ConfigDict, Field, create_model, model_validator
 
 from wedgescape.study.sections import AllDifferent, Count, Fraction, Identifier, PositiveNumber, Section, Swept, key
 
-DATASETS = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"]
+DATASETS = Literal["digits", "diabetes", "mnist", "fashion_mnist", "cifar10", "cifar100"]
+LOSSES = Literal["cross_entropy", "mse", "binary_cross_entropy"]
 Path = Annotated[str, Field(min_length=1)]
 Files = Annotated[list[Path], AllDifferent]
 Examples = Annotated[int, Field(ge=10)]
@@ -28,6 +29,18 @@ class OwnDataset(Section):
         [],
         "Further files that the function reads, such as an .npz; relative to the folder that Snakemake runs in. When "
         "their content changes, the data are read again. Modules that `file` imports from its own folder count anyway.",
+    )
+
+
+class OwnLoss(Section):
+    """Your own loss."""
+
+    file: Path = key(help="Python file with your own loss; relative to the folder that Snakemake runs in.")
+    name: Identifier = key(
+        help="Name of the function in that file: (outputs (B, O), labels (B, ...)) -> the loss of each example (B,)."
+    )
+    score: Literal["accuracy", "R^2"] = key(
+        help="What people read beside the loss: accuracy, where labels are classes; R^2, where they are numbers."
     )
 
 
@@ -147,6 +160,12 @@ class Training(Section):
         smoke=1,
         at_most="training.epochs",
     )
+    label_smoothing: float = key(
+        0.0, "Share of each label that is spread evenly over all classes; cross_entropy only.", ge=0, lt=1
+    )
+    class_weights: list[PositiveNumber] | None = key(
+        None, "Weight of each class in the loss, in their order; cross_entropy only. null weighs all alike."
+    )
     sharpness_radius: float = key(
         0.0,
         "Radius of sharpness-aware minimisation, which takes each gradient this far up the slope and costs a second "
@@ -160,6 +179,31 @@ class Training(Section):
         "epochs. null takes the last weights alone. Usual with a constant schedule.",
         ge=1,
         at_most="training.epochs",
+    )
+
+
+class Networks(Section):
+    """Networks that were trained elsewhere, in place of `model` and `training`. Nothing is trained."""
+
+    SECTION: ClassVar[str] = "networks"
+
+    files: Path | Files | None = key(
+        None,
+        "Pattern of the files with the weights, such as `runs/*/model.safetensors`, or a list of patterns; relative to "
+        "the folder that Snakemake runs in. Each file is one network: `.safetensors`, `.npz`, or `.pt` and `.pth` with "
+        "a state_dict, alone or under a key. null: the files of `table`.",
+    )
+    model: dict[str, Any] = key(help="The network that the weights are of, with the keys of `model`.")
+    table: Path | None = key(
+        None,
+        "CSV file with one row per file: `file`, relative to the CSV file; `seed`, a whole number; and keys "
+        "of `sweeps`. Each combination of values is a setting. null: all networks are of one setting.",
+    )
+    base: dict[str, Any] = key(
+        {},
+        "Hyperparameters of the base setting, by the keys of `sweeps`; those that the table lacks are the same for all "
+        "networks. Of the settings that agree, that of most networks is the base setting; of several, the first "
+        "around which all sweeps and grids have networks.",
     )
 
 
@@ -233,7 +277,9 @@ class Matched(Section):
         smoke=["learning_rate"],
     )
     loss: Fraction = key(
-        0.05, "Training loss at which a network is stopped, as a share of that of chance, ln(classes).", smoke=0.95
+        0.05,
+        "Training loss at which a network is stopped, as a share of that of chance.",
+        smoke=0.95,
     )
     epochs_factor: PositiveNumber = key(4.0, "Longest such training, in units of `training.epochs`.", smoke=2.0)
 
@@ -245,7 +291,7 @@ class Fit(Section):
 
     maximum_loss: Fraction = key(
         0.5,
-        "Largest training loss of a network that counts as an optimum, as a share of that of chance, ln(classes).",
+        "Largest training loss of a network that counts as an optimum, as a share of that of chance.",
         smoke=0.99,
     )
 
@@ -271,6 +317,11 @@ class Config(Section):
         "runs in minutes and no number means anything.",
     )
     data: Data = key(Data())
+    loss: LOSSES | OwnLoss = key(
+        "cross_entropy",
+        "What is minimised: cross_entropy (labels are classes), mse (labels are numbers, brought to mean 0 and "
+        "variance 1), binary_cross_entropy (labels are 0 or 1); or, for your own, a section with the keys below.",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = key(
         "auto", "Where networks are computed; auto takes a GPU if there is one. Never changes what a result is called."
     )
@@ -291,6 +342,7 @@ class Config(Section):
     )
     model: Model = key(Model())
     training: Training = key(Training())
+    networks: Networks | None = key(None, "Networks that were trained elsewhere; see docs/own-networks.md.")
     seeds: int = key(
         12,
         "Networks trained at every setting, with seeds `first_seed`, `first_seed` + 1, …; planes need 3, verdicts 4.",

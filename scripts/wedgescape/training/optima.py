@@ -19,7 +19,8 @@ from wedgescape.errors import InputError
 from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.networks import network_landscape
 from wedgescape.stores.attributes import training_of
-from wedgescape.stores.zarr_stores import described, open_weights
+from wedgescape.stores.zarr_stores import described, in_unit, open_weights
+from wedgescape.study.losses import loss_of
 from wedgescape.training.fit import is_unfit
 
 log = logging.getLogger("wedgescape")
@@ -63,7 +64,8 @@ class Optima:
             without: variables of the stores that are not read.
         """
         weights = open_weights(stores, without)
-        landscape = network_landscape(data, training_of(weights.attrs)["model"], device, strategy)
+        training = training_of(weights.attrs)
+        landscape = network_landscape(data, training["model"], device, strategy, loss_of(training))
         return cls(landscape, weights, maximum_loss)
 
     @classmethod
@@ -139,17 +141,16 @@ class Optima:
 
     @property
     def chance_loss(self) -> float:
-        """The loss of a uniform guess, ln(classes), nats; nan where the landscape has no classes."""
-        classes = self.landscape.classes
-        return math.log(classes) if classes else math.nan
+        """The loss of a network that knows nothing, ln(classes) for the cross-entropy; nan where there is none."""
+        return self.landscape.chance_loss
 
     @cached_property
     def unfit(self) -> np.ndarray:
         """(K,), which runs stayed finite and yet are no optima: near chance, blown up, or not trained to the target.
 
-        Of a landscape without classes, none.
+        Of a landscape without a loss of chance, none.
         """
-        if not self.landscape.classes:
+        if math.isnan(self.chance_loss):
             return np.zeros(len(self), bool)
         if "train_loss" in self.weights:  # as training saw it after the last epoch
             loss = self.weights["train_loss"].isel(epoch=-1).values
@@ -245,8 +246,10 @@ class Optima:
             "diverged": described(("seed",), [runs[seed] for seed in seeds], "the run diverged"),
             "unfit": described(("seed",), [unfit[seed] for seed in seeds], UNFIT),
         }
-        return store.assign(flags).assign_coords(seed=seeds)
+        flagged = store.assign(flags).assign_coords(seed=seeds)
+        return in_unit(flagged, self.landscape.unit)
 
 
+TrainedOptima: TypeAlias = Optima  # where the initialisations must be known, which those of given networks are not
 AllOptima: TypeAlias = Optima  # all networks of a setting: at the base setting `base_seeds`, not only the first `seeds`
 OptimaOfMethods: TypeAlias = dict[str, Optima]  # method of finding solutions -> its networks (`study.methods`)

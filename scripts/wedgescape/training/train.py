@@ -14,20 +14,20 @@ from torch import Tensor
 from wedgescape.landscapes import models
 from wedgescape.landscapes.networks import NetworkLandscape, initial_points
 from wedgescape.landscapes.operations import Case, Step, Work, evaluations
-from wedgescape.stores.zarr_stores import as_json, described
+from wedgescape.stores.zarr_stores import as_json, described, in_unit
 from wedgescape.study.study import seeds_in
 from wedgescape.training.checkpoints import Checkpoint
 from wedgescape.training.descent import Recipe, descend
 
 STOPPED_AFTER = 0.15  # of `training.epochs`, mean over the settings of the digits
-REPORT_EVERY = 10.0  # seconds between two lines of progress
+REPORT_EVERY = 3.0  # seconds between two lines of progress
 
 
 CURVES = {
-    "train_loss": ("mean cross-entropy on the whole training split", "nat"),
-    "train_accuracy": ("accuracy on the whole training split", "1"),
-    "test_loss": ("mean cross-entropy on the whole test split", "nat"),
-    "test_accuracy": ("accuracy on the whole test split", "1"),
+    "train_loss": ("mean loss on the whole training split", "nat"),
+    "train_score": ("score on the whole training split", "1"),
+    "test_loss": ("mean loss on the whole test split", "nat"),
+    "test_score": ("score on the whole test split", "1"),
     "norm": ("Euclidean norm of the weights", "weights"),
     "distance_from_init": ("Euclidean distance from the initialisation", "weights"),
 }
@@ -73,7 +73,7 @@ def train(
     batch-norm statistics for it, as for any point. Where a schedule has cycles, a snapshot is taken where the rate was
     lowest last; where its end has, at the end of each of them.
 
-    Where there is a `stop_loss`, a share of ln(classes), each network is that of the first epoch after which its
+    Where there is a `stop_loss`, a share of chance's, each network is that of the first epoch after which its
     training loss is at most so large. Its curves stay at that epoch's values from there on.
 
     Args:
@@ -107,7 +107,7 @@ def train(
             tell(f"epoch {step // per_epoch} of {epochs}: median training loss {seen['train_loss'].median():.4f} nats")
         return {**seen, "norm": points.norm(dim=1), "distance_from_init": (points - starts).norm(dim=1)}
 
-    target = training.get("stop_loss", math.nan) * math.log(landscape.classes)
+    target = training.get("stop_loss", math.nan) * landscape.chance_loss
 
     def stop(seen: dict[str, Tensor]) -> Tensor:
         return (seen["train_loss"] <= target) | ~seen["train_loss"].isfinite()  # what diverged does not come back
@@ -159,9 +159,10 @@ def train(
     attributes = {
         "layout": as_json(models.layout(landscape.module)),
         "dataset_sha256": data.attrs["sha256"],
-        "classes": landscape.classes,
+        "chance_loss": landscape.chance_loss,
+        "score": landscape.score,
     }
-    return xr.Dataset(variables, coordinates, attributes)
+    return in_unit(xr.Dataset(variables, coordinates, attributes), landscape.unit)
 
 
 def _stay(history: dict[str, Tensor], stopped: Tensor, epochs: int) -> None:

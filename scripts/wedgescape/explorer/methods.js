@@ -1,0 +1,1 @@
+explorer.view("methods", explorer.matrices);
