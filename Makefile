@@ -4,6 +4,7 @@
 # make confirm    judge the same claims on fresh seeds, by the same rules (CONFIRM_FROM=2000: from that seed on)
 # make compare    compare the verdicts of studies claim by claim (STUDIES="digits fashion_mlp")
 # make export     each network as a .safetensors file that its plain PyTorch model loads
+# make explorer   one page of the study with plots to turn and sliders to move; it opens without a network
 # make archive    the study, its report and an archive of both that proves where every figure came from
 # make verify     check every checksum of the archive (ARCHIVE=…: of another one)
 # make test       run the quick tests: units and one smoke study (TESTS=tests/unit: some of them)
@@ -40,8 +41,8 @@ ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo usa
 export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 
-.PHONY: all study status plan report confirm compare export archive verify test test-all bench orphans lint format lock docs \
-	site clean
+.PHONY: all study status plan report explorer confirm compare export archive verify test test-all bench orphans lint format \
+	lock docs site clean
 .DELETE_ON_ERROR:
 
 all: study report
@@ -57,12 +58,18 @@ status: $(READY)
 plan: $(READY)
 	@$(BIN)/python scripts/plan_study.py --configfile $(CONFIGS) --cores $(CORES) $(if $(GPU_TFLOPS),--gpu-tflops $(GPU_TFLOPS))
 
-# The report is made anew only when a result is newer.
+# The report is made anew only when a result is newer. It holds the explorer if there is one.
 report: study
 	@if [ -z "$$(find $(RESULTS)/report.html -newer $(RESULTS)/claims.csv 2>/dev/null)" ] || \
-	   [ -n "$$(find $(RESULTS)/figures -newer $(RESULTS)/report.html)" ]; then \
-		$(BIN)/snakemake --quiet all --configfile $(CONFIGS) --report $(RESULTS)/report.part.html && \
+	   [ -n "$$(find $(RESULTS)/figures $(EXPLORER) -newer $(RESULTS)/report.html)" ]; then \
+		$(BIN)/snakemake --quiet all --configfile $(CONFIGS) --report $(RESULTS)/report.part.html \
+			-- all $(if $(EXPLORER),explorer) && \
 		mv $(RESULTS)/report.part.html $(RESULTS)/report.html; fi
+
+EXPLORER = $(wildcard $(RESULTS)/explorer.html)
+explorer: study
+	$(RUN) -- explorer
+	@echo "Explorer  $(RESULTS)/explorer.html"
 
 # The same claims by the same rules, on seeds that were never used. Then both verdicts stand side by side.
 CONFIRM_FROM ?= 1000
@@ -80,7 +87,7 @@ compare: $(READY)
 export: $(READY)
 	@$(BIN)/python scripts/export.py $(RESULTS)
 
-archive: report
+archive: explorer report
 	$(RUN) --forcerun archive -- archive
 
 ARCHIVE ?= $(RESULTS)/archive.zip
