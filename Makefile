@@ -1,4 +1,5 @@
 # make            build the environment and run the default study
+# make status     how far the study is: done, running, failed, left, time (also while it runs, in another terminal)
 # make plan       what the study has still to run, and how long that takes (GPU_TFLOPS=8: on a GPU that is not here)
 # make confirm    judge the same claims on fresh seeds, by the same rules (CONFIRM_FROM=2000: from that seed on)
 # make compare    compare the verdicts of studies claim by claim (STUDIES="digits fashion_mlp")
@@ -9,8 +10,9 @@
 # make test       run the quick tests: units and one smoke study (TESTS=tests/unit: some of them)
 # make test-all   run all tests
 # make orphans    list the Slurm jobs that a killed run left behind; DO=wait or DO=cancel
+# make site       build the documentation as a site, docs/_build/index.html, and run its notebooks
 # make bench      time the project beside its peers, some 25 minutes on two cores (WORK=grid_mlp: one work), see docs/performance.md
-# make lock       rewrite the lock and the conda environment from envs/requirements.txt (UPGRADE="--upgrade-package rich")
+# make lock       rewrite the locks and the conda environment from envs/requirements.txt and docs.txt (UPGRADE="--upgrade-package rich")
 # Options: CONFIG=config/fashion.yaml  CORES=4  PYTHON=python3.12  TORCH_INDEX=<a package index with the PyTorch build you want>
 # Without TORCH_INDEX, PyTorch comes from where pip is configured to look. On Linux the public index has its CUDA build of
 # several GB. On a machine without a GPU, give PyTorch's own index of CPU builds.
@@ -23,9 +25,11 @@ TORCH_INDEX ?=
 
 BIN := .venv/bin
 READY := .venv/.complete
+SPHINX := .venv/.sphinx
 BENCHMARK := .venv-benchmark/.complete
 UV := $(BIN)/uv
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(shell test -t 1 && echo --logger rich)
+# The logger is scripts/snakemake_logger_plugin_wedgescape: bars on a terminal, a line per finished job elsewhere.
+SNAKEMAKE := PYTHONPATH=scripts $(BIN)/snakemake --cores $(CORES) --logger wedgescape
 # Each config file must be there; Snakemake would answer with a traceback.
 CONFIGS = $(foreach file,$(CONFIG),$(or $(wildcard $(file)),$(error CONFIG: there is no file $(file))))
 RUN = $(SNAKEMAKE) --configfile $(CONFIGS)
@@ -37,14 +41,19 @@ ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo usa
 export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 
-.PHONY: all study plan report explorer confirm compare export archive verify test test-all bench orphans lint format lock docs clean
+.PHONY: all study status plan report explorer confirm compare export archive verify test test-all bench orphans lint format \
+	lock docs site clean
 .DELETE_ON_ERROR:
 
 all: study report
-	@echo; echo "Report    $(RESULTS)/report.html"; echo "Figures   $(RESULTS)/figures"; echo "Verdicts  $(RESULTS)/claims.csv"
+	@$(BIN)/python scripts/last_words.py $(RESULTS)
 
 study: $(READY)
-	$(RUN)
+	@$(BIN)/python scripts/first_words.py --configfile $(CONFIGS) --cores $(CORES)
+	@$(RUN)
+
+status: $(READY)
+	@$(BIN)/python scripts/status.py --configfile $(CONFIGS) --cores $(CORES)
 
 plan: $(READY)
 	@$(BIN)/python scripts/plan_study.py --configfile $(CONFIGS) --cores $(CORES) $(if $(GPU_TFLOPS),--gpu-tflops $(GPU_TFLOPS))
@@ -65,8 +74,10 @@ explorer: study
 # The same claims by the same rules, on seeds that were never used. Then both verdicts stand side by side.
 CONFIRM_FROM ?= 1000
 STUDY = $(notdir $(RESULTS))
+FRESH = study=$(STUDY)_confirmation confirms=$(STUDY) first_seed=$(CONFIRM_FROM)
 confirm: study
-	$(RUN) --config study=$(STUDY)_confirmation confirms=$(STUDY) first_seed=$(CONFIRM_FROM)
+	@$(BIN)/python scripts/first_words.py --configfile $(CONFIGS) --cores $(CORES) --config $(FRESH)
+	@$(RUN) --config $(FRESH)
 	@$(MAKE) --no-print-directory report
 
 compare: $(READY)
@@ -116,6 +127,13 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python scripts/document.py
 
+# The notebooks open the stores of the tutorial's study. A warning is an error.
+FIRST := config/first.yaml
+site: $(SPHINX)
+	$(SNAKEMAKE) --quiet all --configfile $(FIRST)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . docs/_build
+	@echo; echo "Site      docs/_build/index.html"
+
 # Versions in the lock change only if requirements.txt or UPGRADE asks for it. The lock needs the hashes for all platforms,
 # so uv resolves from the public index, or from the one in UV_DEFAULT_INDEX, and not from where pip is configured to look.
 lock: $(UV)
@@ -143,6 +161,12 @@ $(READY): envs/requirements.lock | $(UV)
 	@$(INSTALL) --python $(BIN)/python -r $<
 	touch $@
 
+# What builds the site comes on top, and changes no version of the above.
+$(SPHINX): envs/docs.lock | $(READY)
+	@echo "Installing $< into .venv"
+	@$(INSTALL) --python $(BIN)/python -r $<
+	touch $@
+
 # The project's own versions, with its peers on top: alone, because some of them require a CUDA build of PyTorch.
 $(BENCHMARK): envs/benchmark.txt envs/requirements.lock | $(READY)
 	@echo "Installing envs/requirements.lock and $< into .venv-benchmark"
@@ -154,4 +178,4 @@ $(BENCHMARK): envs/benchmark.txt envs/requirements.lock | $(READY)
 	touch $@
 
 clean:
-	rm -rf .venv .venv-benchmark results .snakemake
+	rm -rf .venv .venv-benchmark results .snakemake docs/_build

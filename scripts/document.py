@@ -1,4 +1,4 @@
-"""Write the parts of the documentation that follow from the code: the config's keys, measurements, figures, the schema.
+"""Write what of the documentation follows from the code: tables of keys, measurements, figures; captions; the schema.
 
 Run it after a change of a setting, a measurement or a figure: ``python scripts/document.py``. With ``--check`` nothing
 is written, and the exit status is 1 if something is out of date.
@@ -8,13 +8,19 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
-from wedgescape.study.catalogue import Catalogue, catalogue
+import jinja2
+import yaml
+
+from wedgescape.study.catalogue import LIBRARY, REPORT, Catalogue, catalogue
 from wedgescape.study.problems import table_of_keys
+from wedgescape.study.study import load_study
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCHEMA = "config/config.schema.json"  # for editors
-WITH_TABLES = ("config/README.md", "docs/measurements.md")
+WITH_TABLES = ("config/README.md", "docs/measurements.md", "docs/gallery.md", "docs/reference-files.md")
+DEFAULT = "config/config.yaml"  # the study whose figures the documentation shows
 
 
 def table_of_measurements(found: Catalogue) -> str:
@@ -37,6 +43,43 @@ def table_of_figures(found: Catalogue) -> str:
             f"| {file.constant('CATEGORY')} | [`plot_{file.name}`]({path}) | {file.constant('TITLE')} | {read} |"
         )
     return "\n".join(rows)
+
+
+def gallery(found: Catalogue) -> str:
+    """Return every figure of the default study with its caption as Markdown, by chapter."""
+    config = load_study(yaml.safe_load((REPOSITORY / DEFAULT).read_text(encoding="utf-8")), found).config
+    pictures = REPOSITORY / f"docs/figures/{config['study']}"
+    sections = {f"claims.{key}": value for key, value in config["claims"].items()}
+    of_job = {"config": config, "params": SimpleNamespace(job={"sections": sections})}  # what captions take
+    parts, chapter = [], ""
+    for file in sorted(found.figures.values(), key=lambda one: (one.constant("CATEGORY"), one.name)):
+        if chapter != file.constant("CATEGORY"):
+            chapter = file.constant("CATEGORY")
+            parts.append(f"## {chapter.partition(' ')[2]}")
+        title = file.constant("TITLE")
+        parts.append(f"### {title[0].upper()}{title[1:]}")
+        name = f"{file.name}.png"
+        if (pictures / name).is_file() or not pictures.is_dir():  # a copy of the project may lack all pictures
+            parts.append(f"[![{title}](figures/{pictures.name}/{name})](figures/{pictures.name}/{name})")
+        caption = (REPORT / f"plot_{file.name}.rst").read_text(encoding="utf-8")
+        text = jinja2.Template(caption, undefined=jinja2.StrictUndefined).render(snakemake=SimpleNamespace(**of_job))
+        parts.append(f"{text.strip().replace('``', '`')} (`plot_{file.name}`)")
+    return "\n\n".join(parts)
+
+
+def reference(found: Catalogue) -> str:
+    """Return where Sphinx puts the docstrings of all measurements and figures, a heading each."""
+    parts = []
+    for title, files, members in (
+        ("Measurements", found.measurements, ("measure",)),
+        ("Figures", found.figures, ("tabulate", "draw")),
+    ):
+        parts.append(f"## {title}")
+        for _, file in sorted(files.items()):
+            shown = ", ".join(name for name in members if name in file.definitions)
+            directive = f".. automodule:: {file.module}\n   :members: {shown}"
+            parts += [f"### {file.module.removeprefix(f'{LIBRARY.name}.')}", f"```{{eval-rst}}\n{directive}\n```"]
+    return "\n\n".join(parts)
 
 
 def with_tables(text: str, tables: dict[str, str]) -> str:
@@ -68,6 +111,8 @@ def generated(root: Path) -> dict[Path, str]:
         "keys": table_of_keys(config),
         "measurements": table_of_measurements(found),
         "figures": table_of_figures(found),
+        "gallery": gallery(found),
+        "reference": reference(found),
     }
     pages = {root / page: with_tables((root / page).read_text(encoding="utf-8"), tables) for page in WITH_TABLES}
     return pages | {root / SCHEMA: json.dumps(config.model_json_schema(), indent=1, ensure_ascii=False) + "\n"}

@@ -124,6 +124,17 @@ def test_a_result_that_no_record_tells_of_is_a_problem(study):
     assert problems(study / "archive.zip") == ["results/toy/tables/mine.csv: no job's record tells what made it"]
 
 
+def test_another_study_s_table_may_be_a_user_s_own_file(study):
+    put("results/other/export/networks.csv", "file,seed")
+    put("results/toy/export/networks.csv", "file,seed")
+    put("results/toy/export/lr~1/seed~0.safetensors", "weights once more")
+    files = members(study, (), ["results/other/export/networks.csv"], with_weights=True)
+    assert "results/other/export/networks.csv" in files
+    assert not [name for name in files if name.startswith("results/toy/export")]
+    write_archive(study, records_of(study, ALL)[0], files, study / "archive.zip", VERSIONS)
+    assert problems(study / "archive.zip") == []
+
+
 def test_an_archive_does_not_hold_itself(study, archive):
     record("archive", [], [archive])
     put(study / "logs/archive.log", "telling")

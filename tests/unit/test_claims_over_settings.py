@@ -80,7 +80,7 @@ def test_wide_tunnels_go_with_little_curvature_or_do_not(sign):
         assert claim.estimate.units == SEEDS
         assert claim.control == "the same sign in 1 of 1 sweeps"
         assert len(claim.specifications) == 2 * 6 - 1
-        assert claim.specification == "score 90% of the optimum's; all sweeps"
+        assert claim.specification == "accuracy 90% of the optimum's; all sweeps"
         assert [one.estimate for one in claim.specifications.values()] == pytest.approx([sign] * 11)
 
 
@@ -89,7 +89,7 @@ def test_the_sweep_over_width_is_left_out_once():
     tunnels = {name: sweep([0.3, 0.5, 0.7], "tunnels") for name in curved}
     claim = next(widths_and_curvature.claims(curved, tunnels, INTERVALS))
     assert claim.estimate.estimate == pytest.approx(0)
-    other = claim.specifications["score 90% of the optimum's; without that over width"]
+    other = claim.specifications["accuracy 90% of the optimum's; without that over width"]
     assert other.estimate == pytest.approx(1)
 
 

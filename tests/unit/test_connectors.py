@@ -334,11 +334,11 @@ def test_the_figure_draws_every_set():
     check_looks(figure, 4)
     panels = iter(titled(figure))
     table = plot_connectors.tabulate(store)
-    for quantity, unit in (("loss", "nats"), ("score", "fraction")):
+    for quantity, label in (("loss", "loss (nats)"), ("score", "accuracy (fraction)")):
         for split in ("train", "test"):
             axes = next(panels)
             rows = table[table["split"] == split]
             assert drawn(axes) == pytest.approx(in_order(rows[["size", quantity]].to_numpy()))
             assert axes.get_yscale() == ("log" if quantity == "loss" else "linear")
             if split == "train":
-                assert axes.get_ylabel() == f"{quantity} ({unit})"
+                assert axes.get_ylabel() == label

@@ -26,20 +26,20 @@ def version(requirement):
     return pin[1]
 
 
-def direct():
-    """The versions in requirements.txt."""
-    lines = (line.partition("#")[0].strip() for line in (ENVS / "requirements.txt").read_text().splitlines())
+def direct(listed="requirements.txt"):
+    """The versions in requirements.txt, or another list."""
+    lines = (line.partition("#")[0].strip() for line in (ENVS / listed).read_text().splitlines())
     return {canonicalize_name(one.name): version(one) for one in map(Requirement, filter(None, lines))}
 
 
-def locked():
-    """For each package in requirements.lock, its requirement and the hashes of its files."""
+def locked(lock="requirements.lock"):
+    """For each package in requirements.lock, or another lock, its requirement and the hashes of its files."""
     found = {}
-    for block in re.split(r"\n(?! )", (ENVS / "requirements.lock").read_text().replace("\\\n", "\n").strip()):
+    for block in re.split(r"\n(?! )", (ENVS / lock).read_text().replace("\\\n", "\n").strip()):
         if not block.startswith("#"):
             first, *hashes = (line.strip() for line in block.splitlines())
             requirement = Requirement(first)
-            assert requirement.name not in found
+            assert requirement.name not in found or requirement.marker  # another version for another Python
             assert all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", one) for one in hashes), block
             found[requirement.name] = requirement, hashes
     return found
@@ -60,6 +60,17 @@ def test_every_package_but_pytorch_has_the_hashes_of_its_files_for_all_platforms
 def test_the_lock_names_no_index_and_nothing_that_one_build_of_pytorch_alone_needs():
     assert not re.search("://|index-url|find-links", (ENVS / "requirements.lock").read_text())
     assert not [name for name in locked() if re.match("nvidia|cuda|triton", name)]
+
+
+def test_what_builds_the_documentation_changes_no_version_of_the_environment():
+    environment, added = locked(), locked("docs.lock")
+    assert direct("docs.txt").items() <= {name: version(one) for name, (one, _) in added.items()}.items()
+    shared = environment.keys() & added.keys()
+    assert {"docutils", "jinja2", "pyyaml"} <= shared
+    assert {name: version(added[name][0]) for name in shared} == {
+        name: version(environment[name][0]) for name in shared
+    }
+    assert all(hashes for _, hashes in added.values())
 
 
 def test_the_conda_environment_holds_every_direct_pin():

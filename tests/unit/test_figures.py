@@ -287,7 +287,7 @@ def published(tmp_path, monkeypatch):
         Path(source).parent.mkdir(parents=True)
         Path(source).write_bytes(b"store")
         output = Namedlist(fromdict={name: f"{results}/x.{name}" for name in ("pdf", "png", "csv")})
-        job = {"name": "x", "code": "c0de", "sections": {"figures": {"dpi": 80}}}
+        job = {"name": "x", "code": "c0de", "words": {}, "sections": {"figures": {"dpi": 80}}}
         snakemake = SimpleNamespace(
             params=SimpleNamespace(job=job),
             config={"study": "s", "results": results},

@@ -61,7 +61,7 @@ def fake(tmp_path, monkeypatch):
             output=["tunnels/width.zarr.zip"],
             wildcards={"sweep": "width"},
             params=Params(rule="measure_tunnels", directions=8),
-            config={"study": "digits", "base_seeds": 3, "first_seed": 0, "results": "results/digits", "commit": None},
+            config={"study": "digits", "all_seeds": [0, 1, 2], "results": "results/digits", "commit": None},
         )
         logging.captureWarnings(False)
 
@@ -151,9 +151,12 @@ def test_no_body_runs_on_an_input_that_cannot_be_used(fake):
     assert not Path("results").exists()
 
 
-def test_any_other_error_is_raised_as_it_is_and_not_recorded(fake):
-    with pytest.raises(ZeroDivisionError), running(fake):
+def test_any_other_error_is_in_the_log_with_its_place_and_not_recorded(fake):
+    with pytest.raises(SystemExit), running(fake):
         raise ZeroDivisionError
+    said = Path("job.log").read_text()
+    assert "measure_tunnels failed" in said
+    assert "raise ZeroDivisionError" in said
     assert not Path("results").exists()
 
 

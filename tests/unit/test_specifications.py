@@ -31,7 +31,7 @@ def rows_of(name, *choices):
     ]
 
 
-WAYS, SCALES = ["score 90%", "score 80%", "loss 25%"], ["as trained", "balanced layers"]
+WAYS, SCALES = ["accuracy 90%", "accuracy 80%", "loss 25%"], ["as trained", "balanced layers"]
 TABLE = pd.DataFrame(
     [
         *rows_of("tunnel_learning_rate", WAYS, SCALES),

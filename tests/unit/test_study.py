@@ -410,6 +410,10 @@ def test_number_that_yaml_reads_as_text_gets_a_hint_that_works(written, hint):
     ("text", "problems"),
     [
         ("seeds: 4\nconnectors: {sizes: [2, 5]}", ["connectors.sizes: found 5; allowed: at most base_seeds, 4"]),
+        (
+            "dataset: {file: a.py, name: f, nam: g}",
+            ["dataset.nam: unknown key (did you mean name?); allowed: file, name, files"],
+        ),
         ("seeds: 4\nsimplexes: {sizes: [5]}", ["simplexes.sizes: found 5; allowed: at most base_seeds, 4"]),
         (
             "seeds: 2\nsimplexes: {sizes: [2]}",

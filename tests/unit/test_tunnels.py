@@ -438,7 +438,7 @@ def test_a_sweep_is_the_change_between_its_ends_seed_by_seed():
 def test_a_sweep_has_a_specification_for_each_definition_as_trained_and_balanced():
     (claim,) = claimed({"learning_rate": over_levels(2.0)})
     assert len(claim.specifications) == 2 * len(DEFINITIONS) - 1
-    assert claim.specification == "score 90% of the optimum's; as trained"
+    assert claim.specification == "accuracy 90% of the optimum's; as trained"
     assert claim.specification not in claim.specifications
     assert "loss 25% of the way to chance; balanced layers" in claim.specifications
     for other in claim.specifications.values():

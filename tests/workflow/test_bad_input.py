@@ -31,7 +31,7 @@ def run(project, config: dict) -> str:
         ({"training": {"learning_rat": 0.1}}, ["training.learning_rat", "did you mean learning_rate"]),
         ({"seeds": "many"}, ["seeds", '"many"', "integer >= 1"]),
         ({"training": {"dropout": 1.5}}, ["training.dropout", "1.5", "< 1"]),
-        ({"dataset": "imagenet"}, ["dataset", "imagenet", "digits, mnist"]),
+        ({"dataset": "imagenet"}, ["dataset", "imagenet", "digits, diabetes, mnist"]),
         pytest.param(
             {"dataset": "mnist", "data": {"folder": "nowhere"}},
             ["data.folder", "nowhere", "train-images-idx3-ubyte.gz"],

@@ -50,7 +50,7 @@ def test_both_verdicts_stand_side_by_side(explored):
     assert {path.name for path in explored.folder.glob("results/smoke_confirmation/weights/*/*.zip")} == {
         "seeds~100-103.zarr.zip"
     }
-    assert set(explored.planned()) == {"judge_claims", "plot_claims", "plot_specifications"}
+    assert set(explored.planned()) == {"judge_claims", "plot_claims", "plot_specifications", "summarise"}
     explored.smoke()
     table = pd.read_csv(explored.folder / "results/smoke/claims.csv").set_index("id")
     assert table["confirmed"].to_dict() == again["verdict"].reindex(table.index).to_dict()

@@ -74,7 +74,7 @@ def asked(folder: Path, snakefile: str, *arguments: str) -> dict[str, tuple[str,
 def test_every_rule_with_a_script_asks_for_the_environment_and_the_image(project):
     found = asked(project.folder, 'include: "workflow/Snakefile"\n', "--configfile", "config/smoke.yaml")
     assert set(found) == {
-        *("prepare_data", "check_models", "train", "judge_claims", "explorer", "archive"),
+        *("prepare_data", "check_models", "train", "judge_claims", "summarise", "explorer", "archive"),
         *(f"measure_{name}" for name in catalogue().measurements),
         *(f"plot_{name}" for name in figures()),
     }

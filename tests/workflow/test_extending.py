@@ -42,7 +42,7 @@ def test_the_rise_is_half_the_squared_length_where_all_curvatures_are_one(quadra
 CHANGE = "- Sharp turns: how far the loss rises after a step in a random direction.\n"
 ALSO = ("tests", ".gitignore", "LICENSE", "CITATION.cff", ".snakemake-workflow-catalog.yml")
 NEW = {f"measure_{NAME}", f"plot_{NAME}"}
-VERDICTS = {"judge_claims", "plot_claims", "plot_specifications"}
+VERDICTS = {"judge_claims", "plot_claims", "plot_specifications", "summarise"}
 
 
 def files() -> list[str]:

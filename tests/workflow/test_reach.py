@@ -5,9 +5,14 @@ import json
 from collections import defaultdict
 from functools import cache
 
-from projects import REPOSITORY, smoke_layout
+import pytest
+
+from projects import REPOSITORY, TRACING, smoke_layout
 from wedgescape.provenance.determinants import Determinants
 from wedgescape.provenance.fingerprints import IMPORTED, LIBRARY, WHOLE, Fingerprints, _defined
+from wedgescape.study.catalogue import catalogue
+from wedgescape.study.layout import Layout
+from wedgescape.study.study import load_study
 
 SCRIPTS = REPOSITORY / "scripts"
 
@@ -59,7 +64,7 @@ def test_every_function_that_a_job_calls_is_covered_by_its_fingerprint(calls):
     notes = [json.loads(path.read_text()) for path in calls.iterdir()]
     scripts = {note["script"] for note in notes}
     of_rules = {path.name for path in SCRIPTS.glob("*.py") if "with job(snakemake)" in path.read_text()}
-    assert scripts == of_rules - {"archive.py"}  # which is not part of a study, but made of it
+    assert scripts == of_rules - {"archive.py", "read_networks.py"}  # of a study, and of given networks
     called = defaultdict(set)
     for note in notes:
         assert len(note["called"]) > 10, note["script"]  # the frame alone has more
@@ -69,3 +74,26 @@ def test_every_function_that_a_job_calls_is_covered_by_its_fingerprint(calls):
     code = Fingerprints(None)
     found = {rule: missed(code.reached(*begin), called[rule]) for rule, begin in roots().items()}
     assert {rule: pieces for rule, pieces in found.items() if pieces} == {}
+
+
+@pytest.mark.slow
+def test_so_is_what_reads_given_networks(finished, tmp_path, monkeypatch):
+    finished.python("scripts/export.py", "results/smoke")
+    networks = {"table": "results/smoke/export/networks.csv", "model": {"name": "mlp"}}
+    config = {"study": "given", "dataset": "digits", "defaults": "smoke", "networks": networks}
+    (finished.folder / "given.json").write_text(json.dumps(config))
+    monkeypatch.chdir(finished.folder)
+    layout = Layout(load_study(config, catalogue()), catalogue())
+    determinants = Determinants(layout, Roots(), lambda name: SCRIPTS / name)
+    base = layout.study.base
+    begin = determinants.reading(base, layout.study.seed_chunks[0])["code"]
+    wanted = [*layout.first_weights(base), "results/given/tables/models.csv"]
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    traced = {"CALLS_FOLDER": str(calls), "PYTHONPATH": str(TRACING)}
+    finished.snakemake("--cores", "2", "--configfile", "given.json", "--", *wanted, **traced)
+    notes = {note["script"]: note["called"] for note in (json.loads(one.read_text()) for one in calls.iterdir())}
+    code = Fingerprints(None)
+    for script, roots_of_it in (("read_networks.py", begin), ("check_models.py", determinants.models()["code"])):
+        assert len(notes[script]) > 10
+        assert missed(code.reached(*roots_of_it), {tuple(place) for place in notes[script]}) == set()

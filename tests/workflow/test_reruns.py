@@ -5,6 +5,7 @@ import re
 import shutil
 from collections import defaultdict
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from wedgescape.study.layout import needs_networks
 BASE = smoke_layout().study.base
 PLANES = smoke_layout().store("planes", BASE)
 IN_SWEEPS = ("AlongSweeps", "AtAllSettings")
-VERDICTS = {"judge_claims", "plot_claims", "plot_specifications"}
+VERDICTS = {"judge_claims", "plot_claims", "plot_specifications", "summarise"}
 ALL_FIGURES = {f"plot_{name}" for name in figures()}
 
 
@@ -36,6 +37,9 @@ def readers() -> dict[str, set[str]]:
             found[f"measure_{name}"].add(f"plot_{file.name}")
         if {"Verdicts", "Specifications"} & file.kinds("tabulate", "draw"):
             found["judge_claims"].add(f"plot_{file.name}")
+    found["judge_claims"].add("summarise")
+    for path in smoke_layout().pictures().values():
+        found[f"plot_{Path(path).stem}"].add("summarise")
     for file in catalogue().claiming:
         for name in file.measurements_read("claims"):
             found[f"measure_{name}"].add("judge_claims")
@@ -118,10 +122,10 @@ EDITS = {
     "a function's docstring": (lambda project: project.edit_docstring("measurements/tunnels.py", "measure"), set()),
     "a function that no rule reaches": (lambda project: project.add_function("measurements/tunnels.py"), set()),
     "how work is counted": (lambda project: project.edit_function("measurements/tunnels.py", "work"), set()),
-    "a figure": (lambda project: project.edit_function("figures/tunnels.py", "draw"), {"plot_tunnels"}),
+    "a figure": (lambda project: project.edit_function("figures/tunnels.py", "draw"), and_what_follows("plot_tunnels")),
     "the table behind a figure": (
         lambda project: project.edit_function("figures/tunnels.py", "tabulate"),
-        {"plot_tunnels"},
+        and_what_follows("plot_tunnels"),
     ),
     "what is claimed": (
         lambda project: project.edit_function("measurements/tunnels.py", "claims"),
@@ -131,14 +135,17 @@ EDITS = {
         lambda project: project.edit_constant("measurements/tunnels.py", "VARIABLES"),
         and_what_follows("measure_tunnels"),
     ),
-    "how figures are saved": (lambda project: project.edit_constant("figures/style.py", "PDF_DPI"), ALL_FIGURES),
+    "how figures are saved": (
+        lambda project: project.edit_constant("figures/style.py", "PDF_DPI"),
+        and_what_follows(*ALL_FIGURES),
+    ),
     "how descents move": (
         lambda project: project.edit_function("training/descent.py", "descend"),
         and_what_follows(*USE_DESCENT),
     ),
     # A rule that reruns hides nothing behind it: every stage that an edit reaches is planned at once.
     "two stages at once": (two_stages, and_what_follows("train", "check_models", *USE_SPANS)),
-    "a plotting key": (lambda project: project.configure(figures={"dpi": 73}), ALL_FIGURES),
+    "a plotting key": (lambda project: project.configure(figures={"dpi": 73}), and_what_follows(*ALL_FIGURES)),
     "a measurement's key": (
         lambda project: project.configure(curves={"steps": 21}),
         and_what_follows(*of_section("curves")),

@@ -15,6 +15,7 @@ from wedgescape.provenance.records import result_name, set_aside_changed
 from wedgescape.provenance.registration import check_confirmation
 from wedgescape.study.catalogue import catalogue
 from wedgescape.study.config_files import check_keys
+from wedgescape.study.jobs import figures_first, jobs_of
 from wedgescape.study.layout import (
     Layout,
     is_toy,
@@ -74,6 +75,8 @@ config = study.config | {
     "settings": study.trainings(),
     "results": FOLDER,
     "commit": COMMIT,
+    "all_seeds": study.seeds,
+    "networks_of": study.networks,
 }
 
 
@@ -101,6 +104,22 @@ if warm_starts.possible():
 wildcard_constraints:
     setting="[^/]+",
     seeds=r"\d+-\d+",
+
+
+# Figures come one after another, the cheapest first: a job is as urgent as the most urgent figure that needs it.
+URGENCY = figures_first(jobs_of(layout)) if internals.is_main(workflow) else {}
+
+
+def urgency_of_training(wildcards):
+    """The priority of a chunk of seeds at a setting."""
+    return URGENCY.get(layout.weights_of(wildcards.setting, wildcards.seeds), 0)
+
+
+def urgency_of(measurement):
+    """A function of the wildcards: the priority of a measurement at a setting."""
+    return lambda wildcards: URGENCY.get(
+        layout.store(measurement.name, wildcards.setting), 0
+    )
 
 
 # What a job that computes networks asks a cluster for. On one machine it limits nothing, unless `--resources gpu=1` does.

@@ -6,6 +6,7 @@ rule prepare_data:
         f"{RESULTS}/logs/prepare_data.log",
     benchmark:
         f"{RESULTS}/benchmarks/prepare_data.tsv"
+    priority: URGENCY.get(layout.data, 0)
     localrule: True
     threads: 1
     resources:

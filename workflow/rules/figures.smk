@@ -20,6 +20,7 @@ for figure in layout.figures:
             f"{RESULTS}/logs/plot_{figure.name}.log",
         benchmark:
             f"{RESULTS}/benchmarks/plot_{figure.name}.tsv"
+        priority: URGENCY.get(f"{RESULTS}/figures/{figure.name}.png", 0)
         localrule: True
         threads: 1
         resources:
@@ -31,3 +32,27 @@ for figure in layout.figures:
             f"Drawing {figure.constant('TITLE')}"
         script:
             "../../scripts/plot.py"
+
+
+# The page on which the report opens: the verdicts chapter by chapter, a picture each. It shows files as they are.
+rule summarise:
+    input:
+        verdicts=layout.verdicts,
+        pictures=list(dict.fromkeys(layout.pictures().values())),
+    output:
+        layout.first_page,
+    log:
+        f"{RESULTS}/logs/summarise.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summarise.tsv"
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        job=determinants.first_page(rule_book.families),
+    message:
+        "Writing the first page of the report"
+    script:
+        "../../scripts/summarise.py"

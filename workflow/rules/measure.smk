@@ -21,6 +21,7 @@ for measurement in layout.catalogue.measurements.values():
             f"{RESULTS}/logs/measure_{measurement.name}/{{setting}}.log",
         benchmark:
             f"{RESULTS}/benchmarks/measure_{measurement.name}/{{setting}}.tsv"
+        priority: urgency_of(measurement)
         localrule: not NETWORKS_NEEDED and not is_toy(measurement)
         threads: 1
         resources:

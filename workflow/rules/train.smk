@@ -7,6 +7,7 @@ rule train:
         f"{RESULTS}/logs/train/{{setting}}/seeds~{{seeds}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{setting}}/seeds~{{seeds}}.tsv"
+    priority: urgency_of_training
     threads: 1
     resources:
         **GPU,

@@ -21,7 +21,7 @@ from wedgescape.study.places import OfMethods
 REFERENCE = "longer"
 ON_LOG_SCALE = ("large_scale", "top_eigenvalue", "trace")
 STATISTICS = {
-    "angular_width": "angular width of the tunnel by the score threshold, mean over rays, degrees",
+    "angular_width": "angular width of the tunnel by the accuracy threshold, mean over rays, degrees",
     "large_scale": "large-scale curvature of the training loss, mean over directions, nats / radian^2",
     "top_eigenvalue": "largest eigenvalue of the Hessian of the training loss, nats / weight^2",
     "trace": "trace of that Hessian, nats / weight^2",

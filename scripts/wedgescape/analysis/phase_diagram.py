@@ -44,7 +44,7 @@ STATISTICS = {
     "angular_width": Statistic(
         "tunnels",
         lambda store: store["width_score"].mean("direction") * (180 / math.pi),
-        "angular width of the tunnel by the score threshold, mean over rays",
+        "angular width of the tunnel by the accuracy threshold, mean over rays",
         "degree",
     ),
     "large_scale": Statistic(

@@ -80,6 +80,28 @@ def counted(table: pd.DataFrame) -> str:
     return f"{text}; checks of the implementation: {passed} of {len(checks)} passed" if len(checks) else text
 
 
+def leading(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the claims in the order in which a reader wants them: the paper's first, decided before undecided ones.
+
+    Otherwise they stay in their order, that of the rules. Checks of the implementation come last.
+    """
+    kinds = table["kind"].map({"paper": 0, "ours": 1, "check": 2})
+    undecided = table["verdict"] == "undecided"
+    return table.assign(_kind=kinds, _undecided=undecided).sort_values(["_kind", "_undecided"], kind="stable")[
+        [*table.columns]
+    ]
+
+
+def most_important(table: pd.DataFrame, count: int = 3) -> pd.DataFrame:
+    """Return the verdicts to say first: the `leading` ones of different chapters; checks are none.
+
+    Where there are fewer chapters than that, more of one chapter follow.
+    """
+    ordered = leading(table[table["kind"] != "check"])
+    again = ordered.duplicated("family")
+    return pd.concat([ordered[~again], ordered[again]])[:count]
+
+
 def rule_of(row) -> str:
     """Return a row's rule in words: `above 0.5`, `rise by 1 or more`, `within 0.1`."""
     if pd.notna(row.threshold):

@@ -7,8 +7,10 @@ this module can be imported.)
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -144,6 +146,60 @@ def start_scripts_with(workflow, start) -> None:
             raise subprocess.CalledProcessError(process.exitcode, f"{sys.executable} {fname}")
 
     PythonScript.execute_script = execute_script
+
+
+def unfinished_files(folder: Path) -> dict[str, float]:
+    """Return the results that jobs have begun and not finished: path -> since when, in seconds since 1970.
+
+    Snakemake tells of them only by refusing to run. It marks each with a file, whose name is the path in base 64.
+
+    Args:
+        folder: Snakemake's own, `.snakemake`.
+    """
+    found = {}
+    for mark in sorted((folder / "incomplete").rglob("*")):
+        with contextlib.suppress(OSError, ValueError):  # one that has just gone, or that is none
+            if mark.is_file():
+                parts = [part.removeprefix("@") for part in mark.relative_to(folder / "incomplete").parts]
+                found[base64.urlsafe_b64decode("".join(parts)).decode()] = mark.stat().st_mtime
+    return found
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a run holds the lock: one is under way, or was killed and could not give it back."""
+    return any((folder / "locks").glob("*.lock"))
+
+
+def runs_here() -> bool:
+    """Return whether a process of this machine runs Snakemake in this folder. Snakemake's lock names none."""
+    import psutil  # which Snakemake requires
+
+    here = os.getcwd()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            words = process.cmdline()
+            if any(Path(word).name == "snakemake" for word in words[:3]) and process.cwd() == here:
+                return True
+    return False
+
+
+def merged_config(files: Sequence[str], entries: Sequence[str] = ()) -> dict:
+    """Return a config as Snakemake merges it: later files over earlier ones, entries of `--config` over all.
+
+    Args:
+        files: of the study.
+        entries: such as `study=other`. Snakemake's command line reads them, which takes seconds to import.
+    """
+    import yaml
+    from snakemake.common.configfile import load_configfile
+    from snakemake.utils import update_config
+
+    config: dict = {}
+    for file in files:
+        update_config(config, load_configfile(file))
+    for key, _, value in (entry.partition("=") for entry in entries):
+        update_config(config, {key: yaml.safe_load(value)})
+    return config
 
 
 def planned_jobs(config_files: Sequence[str], snakefile: Path) -> tuple[object, list, int]:

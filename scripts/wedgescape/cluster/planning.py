@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from wedgescape.landscapes.networks import choose_device
 from wedgescape.landscapes.operations import Case, Data, PlainPython, Start, Work
 from wedgescape.study import losses
 from wedgescape.study.catalogue import catalogue
+from wedgescape.study.jobs import StudyJob
 from wedgescape.study.places import TOY
 from wedgescape.study.study import Study
 from wedgescape.training import train
@@ -40,6 +41,7 @@ SHAPES = {
 }
 
 SHORT_TRAINING = 60.0  # seconds
+SHORT_TRIAL = 0.01  # seconds for which an operation is timed where a rough estimate is enough
 FIGURE = 0.6  # of importing a script's libraries: what drawing a figure takes, measured on those of the smoke study
 
 
@@ -190,6 +192,24 @@ def plan(study: Study, jobs: Sequence[Job], done: int, tflops: float | None = No
         )
     chunks = len(study.seed_chunks)
     return Plan(study.name, list(jobs), seconds, done, source, bool(tflops) or device.type != "cpu", chunks)
+
+
+def quick_estimates(study: Study, jobs: Iterable[StudyJob]) -> dict[str, float]:
+    """Estimate roughly, in seconds of this machine's time, how long jobs take, by trials that are as short as can be.
+
+    Args:
+        study: they belong to.
+        jobs: of it.
+
+    Returns:
+        Job, as text -> seconds.
+    """
+    data = data_of(study)
+    works = {job: work_of(study, data, Job(job.rule, dict(job.wildcards), 0, 0, False)) for job in jobs}
+    bench = Bench(data, choose_device(study.config["device"]), trial=SHORT_TRIAL, trials=1)
+    wanted = sorted({one for work in works.values() for one in work}, key=lambda one: getattr(one, "model", ""))
+    unit = {operation: bench.seconds(operation) for operation in wanted}
+    return {str(job): sum(count * unit[one] for one, count in work.items()) for job, work in works.items()}
 
 
 def warnings_of(plan: Plan) -> Iterator[str]:

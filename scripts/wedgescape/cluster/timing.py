@@ -61,11 +61,15 @@ class Bench:
         data: whose shape the random images have.
         device: where networks are computed.
         flops: floating-point operations that a GPU that is not here is assumed to do in a second; None measures all.
+        trial: seconds over which an operation is timed.
+        trials: how often the start of a Python is timed.
     """
 
     data: Data
     device: torch.device
     flops: float | None = None
+    trial: float = TRIAL
+    trials: int = 3
     _landscapes: dict = field(default_factory=dict)
 
     def seconds(self, operation: Operation) -> float:
@@ -113,7 +117,10 @@ class Bench:
 
     def clocked(self, run: Callable[[], object]) -> float:
         """Return the seconds of a call; on a CPU those of the processor, whatever else runs on the machine."""
-        return _clocked(run, time.process_time if self.device.type == "cpu" else self._on_device)
+        return _clocked(run, time.process_time if self.device.type == "cpu" else self._on_device, self.trial)
+
+    def _on_processor(self, run: Callable[[], object]) -> float:
+        return _clocked(run, time.process_time, self.trial)
 
     def _on_device(self) -> float:
         getattr(torch, self.device.type).synchronize()
@@ -134,7 +141,7 @@ class Bench:
         """The time of a fresh Python that imports what a job's script does, with its files in the cache."""
         code = "import snakemake.script, wedgescape.training.train, wedgescape.stores.zarr_stores"
         times = []
-        for _ in range(3):
+        for _ in range(self.trials):
             before = os.times()
             subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
             after = os.times()
@@ -184,14 +191,14 @@ class Bench:
     def multiply_add(self, _operation: MultiplyAdd) -> float:
         """Time a product with a matrix of the size of a Lanczos basis."""
         matrix, vector = torch.ones(160, 5000, dtype=torch.float64), torch.ones(5000, dtype=torch.float64)
-        return _on_processor(lambda: matrix @ vector) / matrix.numel()  # not NumPy's, which takes all cores here
+        return self._on_processor(lambda: matrix @ vector) / matrix.numel()  # not NumPy's, which takes all cores here
 
     def scoring(self, _operation: Scoring) -> float:
         """Time the scores of random predictions."""
         draw = torch.Generator().manual_seed(0)
         predictions = torch.rand(self.data.examples["test"], self.data.classes, generator=draw)
         labels = torch.randint(self.data.classes, (len(predictions),), generator=draw)
-        return _on_processor(lambda: scores.score(predictions, labels, 15))
+        return self._on_processor(lambda: scores.score(predictions, labels, 15))
 
     def comparison(self, operation: Comparison) -> float:
         """Time all comparisons of two random networks."""
@@ -203,7 +210,7 @@ class Bench:
             for name, function in similarity.COMPARISONS.items():
                 function(predictions if name in similarity.FUNCTIONS else weights)
 
-        return _on_processor(compare)
+        return self._on_processor(compare)
 
     def wedge_step(self, operation: WedgeStep) -> float:
         """Time some steps of a toy descent; how many directions are short makes no difference."""
@@ -213,9 +220,9 @@ class Bench:
             span = RandomSpan(operation.cut, operation.dimension, range(operation.points))
             cut = Slice(landscape, random_directions(operation.points, operation.dimension, "planning"), span)
             starts = torch.zeros(operation.points, operation.cut)
-            return _on_processor(lambda: descend(cut, starts, recipe, steps)) / steps
+            return self._on_processor(lambda: descend(cut, starts, recipe, steps)) / steps
         optima = landscape.optima(operation.wedges, 1.0)[None]
-        return _on_processor(lambda: find_centres(landscape, optima, recipe, steps, [0])) / steps
+        return self._on_processor(lambda: find_centres(landscape, optima, recipe, steps, [0])) / steps
 
     def _counted(self, operation: Operation) -> float:
         """Return the floating-point operations of one operation, from those on a few examples."""
@@ -259,18 +266,14 @@ MEASURES = {
 }
 
 
-def _clocked(run: Callable[[], object], clock: Callable[[], float]) -> float:
+def _clocked(run: Callable[[], object], clock: Callable[[], float], trial: float) -> float:
     """Return the seconds of a call, the first of which warms up; of the second alone, where that is long."""
     run()
     begun, calls = clock(), 0
-    while not calls or clock() - begun < TRIAL:
+    while not calls or clock() - begun < trial:
         run()
         calls += 1
     return (clock() - begun) / calls
-
-
-def _on_processor(run: Callable[[], object]) -> float:
-    return _clocked(run, time.process_time)
 
 
 @contextlib.contextmanager

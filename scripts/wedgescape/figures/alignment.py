@@ -28,6 +28,9 @@ from wedgescape.study.places import AtBase, AtWidths, BaseSetting
 
 CATEGORY = "4 Geometry"
 TITLE = "optima before and after alignment"
+STANDS_FOR = {
+    "alignment": "The barrier between two networks, before and after their hidden units are put into the same order.",
+}
 TABLES = ("alignment", "aligned_connectors")
 
 SHIFTS = {"before": -2.5, "after": 2.5}  # points

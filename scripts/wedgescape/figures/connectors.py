@@ -42,10 +42,10 @@ def tabulate(connectors: AtBase) -> pd.DataFrame:
 def draw(connectors: AtBase, intervals: Intervals = Intervals()) -> Figure:
     """Draw the figure."""
     figure, axes = style.panels(2, 2, style.TWO_COLUMNS, 4.4, sharex=True, sharey="row")
-    for row, (quantity, unit) in enumerate((("loss", "nats"), ("score", "fraction"))):
+    for row, (name, quantity, unit) in enumerate((("loss", "loss", "nats"), ("score", "accuracy", "fraction"))):
         for column, (split, text) in enumerate((("train", "Training"), ("test", "Test"))):
             panel = axes[row, column]
-            _draw_panel(panel, connectors[quantity].sel(split=split), intervals)
+            _draw_panel(panel, connectors[name].sel(split=split), intervals)
             style.title(panel, "abcd"[2 * row + column], f"{text} {quantity}")
         axes[row, 0].set_ylabel(f"{quantity} ({unit})")
     style.log_axis(axes[0, 0])

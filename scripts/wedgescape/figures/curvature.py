@@ -30,6 +30,11 @@ from wedgescape.study.places import AlongSweeps, AtBase, BaseSetting, Tables
 
 CATEGORY = "6 Curvature"
 TITLE = "curvature against hyperparameters and tunnels"
+STANDS_FOR = {
+    "curvature": "How fast the loss rises over large distances, against each hyperparameter, and the sharpness at the "
+    "optimum itself.",
+    "flatness": "The last row sets the width of tunnels against each measure of curvature.",
+}
 TABLES = ("curvature", "curvature_correlations")
 
 COLUMNS = 5  # sweeps beside each other; more begin a second block

@@ -22,6 +22,10 @@ from wedgescape.study.places import AtBase
 
 CATEGORY = "8 Ensembles"
 TITLE = "ensembles of solutions at one budget"
+STANDS_FOR = {
+    "ensembles": "Several ways to find solutions for the same computing time: how different they are, and how well "
+    "they predict together.",
+}
 
 TITLES = {
     "accuracy": ("Accuracy", "accuracy (fraction)"),

@@ -18,6 +18,9 @@ from wedgescape.study.places import OfMethods
 
 CATEGORY = "6 Curvature"
 TITLE = "weight averaging and sharpness-aware minimisation"
+STANDS_FOR = {
+    "methods": "Two methods that look for flat minima, beside an ordinary solution of the same computing time.",
+}
 
 LABELS = {"base": "base\nsetting", "longer": "one\nsolution", "swa": "weight\naverage", "sam": "sharp-\naware"}
 PANELS = {

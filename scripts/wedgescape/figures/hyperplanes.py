@@ -28,6 +28,10 @@ from wedgescape.study.places import AtWidths
 
 CATEGORY = "4 Geometry"
 TITLE = "descents in random hyperplanes"
+STANDS_FOR = {
+    "directions": "Training in a random flat slice of weight space: how many directions are enough to reach a good "
+    "accuracy, at each width.",
+}
 
 HEIGHT = 2.6  # inches
 GUIDE = {"color": style.FAINT, "linestyle": "--", "linewidth": 0.8, "zorder": 1}

@@ -27,6 +27,10 @@ from wedgescape.study.places import BaseSetting, Grids, InGrids, Tables
 
 CATEGORY = "7 Hyperparameters"
 TITLE = "grids of hyperparameters"
+STANDS_FOR = {
+    "similar": "Two hyperparameters varied together. If they acted alike, lines of equal colour would run the same "
+    "way in every map.",
+}
 TABLES = ("phase_diagram", "phase_diagram_numbers")
 
 TITLES = {

@@ -24,6 +24,9 @@ from wedgescape.study.places import AtBase
 
 CATEGORY = "4 Geometry"
 TITLE = "long and short directions"
+STANDS_FOR = {
+    "lines": "The loss along straight lines through weight space, and how far one can go along each before it is high.",
+}
 
 COLOURS = {  # kinds of direction whose profiles are drawn; the others are grey
     "radial": "#117733",

@@ -22,6 +22,10 @@ from wedgescape.study.places import AtBase
 
 CATEGORY = "4 Geometry"
 TITLE = "simplexes through m optima"
+STANDS_FOR = {
+    "connectors": "Surfaces of low loss through several trained networks at once, and how high the loss is between "
+    "random points.",
+}
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])  # where three optima are drawn
 REGIONS = {"uniform": "uniform", "faces": "near faces", "vertices": "near vertices", "edges": "on edges"}

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from wedgescape.figures import style
 from wedgescape.numerics.intervals import Interval, Intervals
 from wedgescape.stores.zarr_stores import as_rows
-from wedgescape.study.places import AtBase
+from wedgescape.study.places import TrainedAtBase
 
 CATEGORY = "3 Training"
 TITLE = "training at the base setting"
@@ -29,12 +29,12 @@ UNFIT = {"color": style.NEUTRAL, "linestyle": "none", "marker": "x", "markersize
 DIVERGED = {"color": style.FAINT, "linestyle": ":", "linewidth": 0.8}
 
 
-def tabulate(training: AtBase) -> pd.DataFrame:
+def tabulate(training: TrainedAtBase) -> pd.DataFrame:
     """Return one row per (seed, epoch)."""
     return as_rows(training[[*CURVES, *KEPT_OUT]], ("seed", "epoch"), [*CURVES, *KEPT_OUT])
 
 
-def draw(training: AtBase, intervals: Intervals = Intervals()) -> Figure:
+def draw(training: TrainedAtBase, intervals: Intervals = Intervals()) -> Figure:
     """Draw the figure."""
     figure, axes = style.panels(1, 3, style.TWO_COLUMNS, 2.5)
     loss, accuracy, size = axes[0]

@@ -25,6 +25,10 @@ from wedgescape.study.places import AlongSweeps, AtBase, BaseSetting, Tables
 
 CATEGORY = "5 Tunnels"
 TITLE = "angular width against hyperparameters"
+STANDS_FOR = {
+    "tunnels": "How far one can turn away from a trained network before it gets worse, in degrees, against each "
+    "hyperparameter. Each dot is a seed.",
+}
 
 COLUMNS = {1: 1, 2: 2, 4: 2}  # by the number of sweeps; 3 otherwise
 PANEL_HEIGHT, LEGEND_HEIGHT = 2.0, (1.5, 0.7)  # inches; of a legend above one column, or several

@@ -26,6 +26,10 @@ from wedgescape.training.descent import Recipe
 
 CATEGORY = "2 Toy wedges"
 TITLE = "two wedges in three dimensions"
+STANDS_FOR = {
+    "toy": "The toy model: two long, flat wedges that cross. The straight line between two optima climbs; a "
+    "connector stays at zero loss.",
+}
 
 SEED = 5  # draws two different wedges, both of them long in the third coordinate, the vertical one
 HEIGHTS = (0.3, -0.3)  # of the optima along the direction that both wedges are long in

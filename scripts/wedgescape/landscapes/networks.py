@@ -544,6 +544,21 @@ class NetworkLandscape(Landscape):
         losses = self._full_losses(leaves, part)
         return self._flatten(torch.autograd.grad(losses.sum(), leaves, materialize_grads=True))
 
+    @property
+    def holds_graphs(self) -> bool:
+        """Whether memory has room for the whole training split, differentiated once at one point."""
+        return len(self._parts(self.examples)) <= self.strategy.held
+
+    def differentiable_logits(self, point: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield, over chunks of the training split, weights (P,) and logits (n, classes) that depend on them.
+
+        Without dropout, with calibrated batch norms. The weights are a copy of the point (P,).
+        """
+        for part in self._parts(self.examples):
+            leaf = point.detach().clone().requires_grad_()
+            with sdpa_kernel(SDPBackend.MATH):  # no other kernel of attention has second derivatives
+                yield leaf, self._logits(self.unpacked(leaf), self._arranged(self.splits["train"][0][part]))
+
     def hvp(self, point: Tensor, vectors: Tensor) -> Tensor:
         """See `Landscape.hvp`; over the whole training split."""
         return self.hessian_at(point)(vectors)

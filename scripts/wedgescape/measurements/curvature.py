@@ -30,6 +30,7 @@ from wedgescape.measurements.tunnels import (
     rotate,
     tangents,
 )
+from wedgescape.numerics.counted import counted
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
 from wedgescape.numerics.judging import Claim, fit, in_order
@@ -205,7 +206,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     top, phi = min(settings.top, dim), math.radians(settings.angle)
     sizes = {"seed": len(optima), "rank": top, "direction": settings.directions}
     rows = {name: np.full([sizes[dim] for dim in one.dims], np.nan) for name, one in VARIABLES.items()}
-    for k in np.flatnonzero(~optima.diverged & points.isfinite().all(1).cpu().numpy()):
+    for k in counted(np.flatnonzero(~optima.diverged & points.isfinite().all(1).cpu().numpy()), "optimum"):
         seed, optimum = optima.seeds[k], points[k]
         pairs = hessian_eigenpairs(landscape, optimum, top, 0)
         found = _of_one(landscape, optimum, seed, pairs, settings, batch_size)

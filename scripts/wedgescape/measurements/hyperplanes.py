@@ -20,7 +20,7 @@ from wedgescape.stores.zarr_stores import Variable, as_json, as_rows, labelled
 from wedgescape.study.places import AtWidths, Tell
 from wedgescape.study.sections import Count, Counts, Fraction, PositiveNumber, Section, key
 from wedgescape.training.descent import Descent, Recipe, descend
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import TrainedOptima
 
 
 class Settings(Section):
@@ -176,7 +176,7 @@ MEMORY = 4000  # MB
 MINUTES = 120
 
 
-def measure(optima: Optima, settings: Settings = Settings(), tell: Tell = lambda _text: None) -> xr.Dataset:
+def measure(optima: TrainedOptima, settings: Settings = Settings(), tell: Tell = lambda _text: None) -> xr.Dataset:
     """Measure how far networks descend in random hyperplanes through their initialisations, and the threshold d_90.
 
     Adam's rate falls to zero along a cosine. The threshold of a seed is the smallest d, interpolated in log d, at which
@@ -267,7 +267,7 @@ def claims(hyperplanes: AtWidths, intervals: Intervals) -> Iterator[Claim]:
         found = intervals.bounds(np.log10(needed / dim)[kept], censored[kept])
         names = {"width": store.attrs["width"]}
         share = f"{store.attrs['score_fraction']:.0%}"
-        quantity = f"log10(dimensions for {share} of the training score / parameters)"
+        quantity = f"log10(dimensions for {share} of the training accuracy / parameters)"
         yield Claim("hyperplane", quantity, found, names, int((~kept).sum()))
 
 

@@ -241,7 +241,7 @@ def plane_along(landscape: Landscape, trajectory: Tensor, steps, resolution: int
 
 def work(case: Case, settings: Settings) -> Work:
     """Count the grids of all planes, the lines in one of them, and the connector's centre."""
-    grids = 3 if case.study.config["training"]["snapshot_epochs"] else 2
+    grids = 3 if case.study.config["training"].get("snapshot_epochs") else 2
     return evaluations(case.model, grids * settings.resolution**2 + 3 * settings.profile_points + 1)
 
 

@@ -19,6 +19,7 @@ from wedgescape.landscapes.operations import Case, Work, evaluations, hessian, t
 from wedgescape.landscapes.spans import Span, gaussian, gram, unit
 from wedgescape.measurements.connectors import neighbour_centres
 from wedgescape.measurements.tunnels import keeps_loss, keeps_score
+from wedgescape.numerics.counted import counted
 from wedgescape.numerics.crossings import Crossing, first_crossing, halvings
 from wedgescape.numerics.eigenpairs import Eigenpairs, hessian_eigenpairs
 from wedgescape.numerics.intervals import Intervals, ends_of
@@ -26,7 +27,7 @@ from wedgescape.numerics.judging import Claim, fit, left_out
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.places import AtBase, AtSetting
 from wedgescape.study.sections import Count, Fraction, PositiveNumber, Section, key
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import TrainedOptima
 
 
 class Settings(Section):
@@ -261,7 +262,7 @@ VARIABLES = {
 }
 
 
-def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings()) -> xr.Dataset:
+def measure(optima: TrainedOptima, connectors: AtSetting, settings: Settings = Settings()) -> xr.Dataset:
     """Measure profiles and lengths of directions from optima, and straight lines between weight vectors.
 
     Directions: random ones, the radial one, both ends of the Hessian's spectrum, and where there are such things:
@@ -288,7 +289,8 @@ def measure(optima: Optima, connectors: AtSetting, settings: Settings = Settings
     spectra = []
     if settings.hessian_top + settings.hessian_bottom:
         spectra = [
-            hessian_eigenpairs(landscape, point, settings.hessian_top, settings.hessian_bottom) for point in points
+            hessian_eigenpairs(landscape, point, settings.hessian_top, settings.hessian_bottom)
+            for point in counted(points, "optimum")
         ]
         found |= hessian_directions(spectra, points)
     if trajectories is not None:

@@ -21,7 +21,7 @@ from wedgescape.numerics.judging import Claim
 from wedgescape.numerics.lanczos import density, directions_above, gaps, quadratic_forms, resolution, spectrum
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.sections import Count, PositiveNumber, PositiveNumbers, Section, key
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import Optima, TrainedOptima
 
 KERNEL = 0.005  # width of the density's kernel, as a fraction of the range of all eigenvalues
 GRID = 801  # points of the density
@@ -95,7 +95,7 @@ VARIABLES = {
 }
 
 
-def measure(optima: Optima, settings: Settings = Settings()) -> dict[str, xr.Dataset]:
+def measure(optima: TrainedOptima, settings: Settings = Settings()) -> dict[str, xr.Dataset]:
     """Measure the Hessian's spectrum at optima, and loss and curvature at random points (without weight decay).
 
     Args:

@@ -74,7 +74,9 @@ def warning(training: xr.Dataset) -> str:
         if lost[name]
     )
     loss = float(training["train_loss"].isel(epoch=-1).median())
-    return (
+    text = (
         f"Of the {count} networks of the base setting {said} (median training loss {loss:.3g} nats): they are no "
-        "optima and are in no verdict. Train longer, or change training.learning_rate."
+        "optima and are in no verdict."
     )
+    here = "distance_from_init" in training  # which is not known of networks that were trained elsewhere
+    return f"{text} Train longer, or change training.learning_rate." if here else text

@@ -17,6 +17,7 @@ from torch import Tensor
 from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.operations import Case, Work, evaluations
 from wedgescape.landscapes.spans import gaussian, unit
+from wedgescape.numerics.counted import counted
 from wedgescape.numerics.crossings import first_crossing, halvings
 from wedgescape.numerics.intervals import Estimate, Intervals, ends_of
 from wedgescape.numerics.judging import Claim, change_over, fit, in_order, left_out
@@ -122,7 +123,7 @@ def ray_profile(
     at_rest = {name: one.cpu() for name, one in landscape.evaluate(optima).items()}
     values = {name: one.new_full((count, rays, len(angles)), math.nan) for name, one in at_rest.items()}
     turns = torch.stack([angles.cos(), angles.sin()], 1).to(optima)
-    for k, u in itertools.product(range(count), range(rays)):
+    for k, u in counted([*itertools.product(range(count), range(rays))], "ray"):
         vectors = torch.stack([optima[k], optima[k].norm() * directions[k, u]])
         seen, reference = {name: one[k, u] for name, one in values.items()}, {n: one[k] for n, one in at_rest.items()}
         for name, one in at_rest.items():
@@ -242,8 +243,9 @@ class Definition:
 
     def __str__(self) -> str:
         """What stands in tables and beside the specification curve."""
-        way = "of the optimum's" if self.quantity == "score" else "of the way to chance"
-        return f"{self.quantity} {self.fraction:.0%} {way}"
+        if self.quantity == "score":
+            return f"accuracy {self.fraction:.0%} of the optimum's"
+        return f"{self.quantity} {self.fraction:.0%} of the way to chance"
 
     def inside(self, chance: float) -> Inside:
         """Return whether points are inside.

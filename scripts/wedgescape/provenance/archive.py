@@ -27,6 +27,7 @@ PROJECT = ("workflow", "scripts", "config", "envs", "Makefile", "README.md", "CH
 PROJECT += ("pyproject.toml",)
 LEFT_OUT = ("__pycache__", ".part", ".changed", ".sif", "checkpoints")  # ends of names
 # In a study's folder: what comes with an archive and after it.
+EXPORT = "export"  # the folder of `make export`: the weights once more, which no job made
 ITSELF = ("archive.zip", "archive.zip.sha256", f"{FOLDER}/archive/archive.json")
 ITSELF += ("logs/archive.log", "benchmarks/archive.tsv")
 SNAKEMAKE_METADATA = Path(".snakemake/metadata")
@@ -78,8 +79,9 @@ def members(
     found = {path.relative_to(SOURCES).as_posix(): path for part in PROJECT for path in _files(SOURCES / part)}
     found |= {path.as_posix(): path for path in map(Path, own) if path.is_file() and not path.is_absolute()}
     results = {path.relative_to(study): path for path in _files(study)}
+    apart = {EXPORT} if with_weights else {EXPORT, "weights"}
     for name, path in results.items():
-        if name.as_posix() not in ITSELF and (with_weights or name.parts[0] != "weights"):
+        if name.as_posix() not in ITSELF and name.parts[0] not in apart:
             found[f"results/{study.name}/{name.as_posix()}"] = path
     without = {name for record in left for name in (*record["output"], _record_name(study, record))}
     kept = {name: path for name, path in found.items() if name not in without and _belongs(PurePosixPath(name))}

@@ -18,7 +18,11 @@ from wedgescape.study.catalogue import File
 from wedgescape.study.places import Tell
 from wedgescape.study.settings import Fit
 
-INPUTS = {"Optima": "weights", "AllOptima": "all_weights"}  # annotation -> a job's input with these networks
+INPUTS = {
+    "Optima": "weights",
+    "TrainedOptima": "weights",
+    "AllOptima": "all_weights",
+}  # annotation -> a job's input with these networks
 
 
 def imported(file: File):
@@ -87,7 +91,7 @@ SWEPT = {"AlongSweeps": "sweeps", "AlongMatchedSweeps": "matched_sweeps"}  # pla
 def _stores(paths, place: str, context: dict):
     """Open a measurement's stores as their reader wants them (`study.places`)."""
     by_setting = {setting_of(path): path for path in ([paths] if isinstance(paths, str) else paths)}
-    if place in ("AtSetting", "AtBase"):
+    if place in ("AtSetting", "AtBase", "TrainedAtBase"):
         return _loaded(by_setting.get(context.get("base_setting"), next(iter(by_setting.values()))))
     stores = {setting: _loaded(by_setting[setting]) for setting in context["settings"][place]}
     if place in SWEPT:

@@ -13,10 +13,10 @@ from pathlib import Path
 from wedgescape.errors import InputError
 from wedgescape.provenance.file_sums import FileSums
 from wedgescape.provenance.fingerprints import Fingerprints
+from wedgescape.study import own_networks
 from wedgescape.study.catalogue import File
 from wedgescape.study.layout import Layout, needs_networks
 from wedgescape.study.settings import swept
-from wedgescape.study.study import seeds_in
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,32 @@ class Determinants:
         """Return what determines the check of the networks."""
         roots = [self.script("check_models.py"), *self.own_model, *self.own_loss]
         trained = self.layout.study.trainings().values()
-        dropout = sorted({training["training"]["dropout"] for training in trained})
+        dropout = sorted({training["training"].get("dropout", 0) for training in trained})
         loss = self.layout.study.loss
         more = {"models": self.layout.study.models(), "dropout": dropout, "loss": loss, **self._declared("model")}
+        if networks := self.layout.study.networks:
+            more["networks"] = {
+                setting: sorted(self.sums.of(files.values()).values()) for setting, files in networks.items()
+            }
         return self.of("check_models", roots, ["device"], **more)
 
     def training(self, setting: str, seeds: str) -> dict:
         """Return what determines the weights of a chunk of seeds at a setting."""
         trains = {setting: self.layout.study.training(setting)}
         roots = [self.script("train.py"), *self.own_model, *self.own_loss]
-        return self.of("train", roots, trains=trains, seeds=seeds_in(seeds), **self._declared("model"))
+        return self.of(
+            "train", roots, trains=trains, seeds=self.layout.study.seeds_in(setting, seeds), **self._declared("model")
+        )
+
+    def reading(self, setting: str, seeds: str) -> dict:
+        """Return what determines the weights of a chunk of given networks: the content of their files, by seed."""
+        study = self.layout.study
+        chunk = study.seeds_in(setting, seeds)
+        sums = self.sums.of(study.networks[setting][seed] for seed in chunk)
+        roots = [self.script("read_networks.py"), *self.own_model, *self.own_loss]
+        networks = {str(seed): sums[study.networks[setting][seed]] for seed in chunk}
+        trains = {setting: study.training(setting)}
+        return self.of("read_networks", roots, trains=trains, seeds=chunk, networks=networks, **self._declared("model"))
 
     def measurement(self, file: File) -> dict:
         """Return what determines a measurement."""
@@ -171,6 +187,20 @@ class Determinants:
         }
         return self.of("judge_claims", roots, sections, context=context, rules=rules, **more)
 
+    def first_page(self, families: dict[str, str]) -> dict:
+        """Return what determines the first page of the report.
+
+        Args:
+            families: of claims, each with its heading.
+        """
+        shown = {
+            family: {"title": figure.constant("TITLE"), "text": text, "path": self.layout.pictures()[family]}
+            for figure in self.layout.figures
+            for family, text in figure.constant("STANDS_FOR", {}).items()
+        }
+        sections = ["dataset", "claims.confidence"]
+        return self.of("summarise", [self.script("summarise.py")], sections, families=families, pictures=shown)
+
     def archive(self, configs: Sequence[str], results: Sequence[str]) -> dict:
         """Return what determines the archive.
 
@@ -182,5 +212,6 @@ class Determinants:
         beside = [file for file in sorted(self.fingerprints.beside(*files)) if file.is_relative_to(Path.cwd())]
         own = [*configs, *files, *(str(file.relative_to(Path.cwd())) for file in beside)]
         own += [file for declared in self.declared.values() for file in declared]
-        config = self.layout.study.config
+        config = self.layout.study.as_written
+        own += own_networks.files_of(config)
         return self.of("archive", [self.script("archive.py")], ["archive"], config=config, results=results, own=own)

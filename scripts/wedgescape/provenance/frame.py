@@ -37,6 +37,7 @@ def job(snakemake) -> Iterator[logging.Logger]:
         sys.modules["torch"].set_num_threads(snakemake.threads)
     handlers = [logging.StreamHandler(sys.stderr)]
     if snakemake.log:
+        handlers[0].setLevel(logging.WARNING)  # progress is in the log, where a run and `make status` read it
         handlers.append(logging.FileHandler(snakemake.log[0], mode="w", encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
     logging.captureWarnings(True)
@@ -46,10 +47,16 @@ def job(snakemake) -> Iterator[logging.Logger]:
     try:
         check_inputs(snakemake.input, snakemake.config)
         yield log
+        write_record(snakemake, started)
     except (InputError, Stopped) as error:
         log.error("%s: %s", snakemake.params.job["rule"], error)
         sys.exit(1)
-    write_record(snakemake, started)
+    except KeyboardInterrupt:
+        log.error("%s: stopped by Ctrl-C", snakemake.params.job["rule"])
+        sys.exit(1)
+    except Exception:
+        log.exception("%s failed", snakemake.params.job["rule"])
+        sys.exit(1)
 
 
 def _stop(_signal, _frame):

@@ -64,7 +64,7 @@ def write_record(snakemake, started: float) -> None:
         "input": described(snakemake.input, snakemake.config),
         "output": described(snakemake.output, snakemake.config),
         "params": dict(snakemake.params.items()),
-        "seeds": [snakemake.config["first_seed"] + place for place in range(snakemake.config["base_seeds"])],
+        "seeds": snakemake.config["all_seeds"],
         "threads": snakemake.threads,
         "started": started,
         "ended": time.time(),

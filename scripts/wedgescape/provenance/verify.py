@@ -7,7 +7,7 @@ import json
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from wedgescape.errors import InputError
@@ -109,8 +109,10 @@ def _check_records(packed: zipfile.ZipFile, digests: dict[str, str]) -> list[str
             made[name] = facts["sha256"]
             if digests.get(name, facts["sha256"]) != facts["sha256"]:
                 found.append(f"{name}: not what the job of {record['rule']} made, by its record")
+    studies = {PurePosixPath(name).parts[:2] for name in made}
     for name in digests.keys() - made.keys():
-        if name.startswith("results/") and name.endswith(RESULTS):
+        folder = PurePosixPath(name).parts[:2]  # another study's results may be this one's input, as a user's own file
+        if name.startswith("results/") and name.endswith(RESULTS) and (folder in studies or not studies):
             found.append(f"{name}: no job's record tells what made it")
     for record in records:
         for name, facts in record["input"].items():

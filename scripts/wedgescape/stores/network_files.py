@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from wedgescape.errors import InputError
+from wedgescape.study.own_networks import SUFFIXES
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".npz")
 KEYS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep the weights beside other things
 
 

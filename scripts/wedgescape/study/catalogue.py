@@ -28,7 +28,7 @@ LIBRARY = Path(__file__).parents[1]
 REPORT = LIBRARY.parents[1] / "workflow/report"  # captions
 
 # What a function may take beside stores and sections of the config.
-NETWORKS = ("Optima", "AllOptima", "OptimaOfMethods", "Weights")
+NETWORKS = ("Optima", "TrainedOptima", "AllOptima", "OptimaOfMethods", "Weights")
 GIVEN = ("Intervals", "Tell", "BaseSetting", "Grids", "Widths", "Verdicts", "Specifications", "Tables", "SettingName")
 
 PARTS = {"measurement": ("VARIABLES", "measure", "work", "claims"), "figure": ("CATEGORY", "TITLE", "draw")}

@@ -9,13 +9,18 @@ from pathlib import Path
 
 from wedgescape.errors import InputError
 from wedgescape.study.catalogue import NETWORKS, Catalogue, File
-from wedgescape.study.losses import has_classes
-from wedgescape.study.places import COMPARED, PLACES, TOY, measurement_of, settings_at
+from wedgescape.study.losses import PLAIN, has_classes
+from wedgescape.study.places import COMPARED, OF_TRAINING, PLACES, TOY, measurement_of, settings_at
 from wedgescape.study.study import Study
 
 # Part of a study -> what reads its settings, and what a figure of them is left out for where there are none.
 NEEDED = {"sweeps": ("AlongSweeps", "the study has no sweeps"), "grids": ("InGrids", "the study has no grids")}
-COMPUTED = ("Optima", "AllOptima", "OptimaOfMethods")  # networks with their landscape, which needs the data
+COMPUTED = (
+    "Optima",
+    "TrainedOptima",
+    "AllOptima",
+    "OptimaOfMethods",
+)  # networks with their landscape, which needs the data
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,15 @@ class Layout:
     @cached_property
     def catalogue(self) -> Catalogue:
         """The measurements, figures and claims of this study: all but those that it leaves out."""
-        named = dict.fromkeys(self.study.config["leave_out"], "the config leaves it out")
-        if not has_classes(self.study.config["loss"]):
-            files = [*self.known.measurements.values(), *self.known.claiming]
-            named |= {file.name: "the labels are no classes" for file in files if file.constant("OF_CLASSES", False)}
         lacking = {kind: text for key, (kind, text) in NEEDED.items() if not getattr(self.study, key)}
+        lacking |= OF_TRAINING if self.study.networks else {}
+        named = self._of_training() | dict.fromkeys(self.study.config["leave_out"], "the config leaves it out")
+        files = [*self.known.measurements.values(), *self.known.claiming]
+        if self.study.loss != PLAIN:
+            text = "the loss is not the plain cross-entropy"
+            named |= {file.name: text for file in files if file.constant("OF_CROSS_ENTROPY", False)}
+        if not has_classes(self.study.config["loss"]):
+            named |= {file.name: "the labels are no classes" for file in files if file.constant("OF_CLASSES", False)}
         undrawn = {
             name: text
             for name, file in self.known.figures.items()
@@ -45,6 +54,19 @@ class Layout:
             if kind in file.kinds("tabulate", "draw")
         }
         return self.known.without(named, undrawn)
+
+    def _of_training(self) -> dict[str, str]:
+        """Measurements, and files of claims, that given networks are not enough for -> why."""
+        if not self.study.networks:
+            return {}
+        taking = [(file, "measure") for file in self.known.measurements.values()]
+        taking += [(file, "claims") for file in self.known.claiming]
+        return {
+            file.name: text
+            for file, function in taking
+            for kind, text in OF_TRAINING.items()
+            if kind in file.kinds(function)
+        }
 
     @property
     def results(self) -> str:
@@ -71,9 +93,26 @@ class Layout:
         """The table of the verdicts on fresh seeds (`make confirm`)."""
         return f"{self.results}_confirmation/claims.csv"
 
+    @property
+    def first_page(self) -> str:
+        """The page on which the report opens."""
+        return f"{self.results}/summary.html"
+
+    def pictures(self) -> dict[str, str]:
+        """The figure that stands for each family of claims on the report's first page: family -> its path."""
+        return {
+            family: f"{self.results}/figures/{figure.name}.png"
+            for figure in self.figures
+            for family in figure.constant("STANDS_FOR", {})
+        }
+
     def weights(self, setting: str) -> list[str]:
         """The stores of all networks of a setting, one per chunk of seeds."""
-        return [f"{self.results}/weights/{setting}/seeds~{seeds}.zarr.zip" for seeds in self.study.chunks(setting)]
+        return [self.weights_of(setting, seeds) for seeds in self.study.chunks(setting)]
+
+    def weights_of(self, setting: str, seeds: str) -> str:
+        """The store of the networks of a chunk of seeds, such as `0-11`, at a setting."""
+        return f"{self.results}/weights/{setting}/seeds~{seeds}.zarr.zip"
 
     def first_weights(self, setting: str) -> list[str]:
         """The stores of a setting's networks of the first `seeds` seeds, which every setting has."""
@@ -125,7 +164,7 @@ class Layout:
         found = self.read(file, "measure", setting=setting)
         if kinds & set(COMPUTED):
             found["data"] = self.data
-        if kinds & {"Optima", "Weights"}:
+        if kinds & {"Optima", "TrainedOptima", "Weights"}:
             found["weights"] = self.first_weights(setting)
         if "AllOptima" in kinds:
             found["all_weights"] = self.weights(setting)
@@ -145,7 +184,7 @@ class Layout:
         """Where the stores lie that functions read, by the kinds (annotations) of their parameters."""
         study = self.study
         found = {}
-        if "AtBase" in kinds:
+        if {"AtBase", "TrainedAtBase"} & set(kinds):
             found["base_setting"] = study.base
         if "BaseSetting" in kinds:
             found["base"] = study.settings[study.base]
@@ -171,7 +210,7 @@ class Layout:
             found["widths"] = [study.settings[setting]["width"] for setting in study.sweeps.get("width", [])]
         if "OfMethods" in kinds:
             found["methods"] = {"base": study.base} | {method: study.methods[method] for method in COMPARED}
-        several = (set(PLACES) - {"AtSetting", "AtBase"}) & set(kinds)
+        several = (set(PLACES) - {"AtSetting", "AtBase", "TrainedAtBase"}) & set(kinds)
         found["settings"] = {place: settings_at(place, study) for place in sorted(several)}
         return found
 

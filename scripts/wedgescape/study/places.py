@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 AtSetting: TypeAlias = "xr.Dataset"  # at the setting that the job itself is about
 AtBase: TypeAlias = "xr.Dataset"  # at the base setting
+TrainedAtBase: TypeAlias = "xr.Dataset"  # the same, where it must be known how training went
 AlongSweeps: TypeAlias = "dict[str, xr.Dataset]"  # sweep -> over `value`, in the order of the values
 AtWidths: TypeAlias = "dict[str, xr.Dataset]"  # setting -> store, at every width swept and at the base setting
 OfMethods: TypeAlias = "dict[str, xr.Dataset]"  # method -> store: one solution, a longer training, SWA, SAM
@@ -40,6 +41,7 @@ Weights: TypeAlias = "xr.Dataset"  # the weights store of the job's setting, wit
 PLACES = (
     "AtSetting",
     "AtBase",
+    "TrainedAtBase",
     "AlongSweeps",
     "AlongMatchedSweeps",
     "AtWidths",
@@ -51,6 +53,13 @@ PLACES = (
 PREFIXES = {"AlongMatchedSweeps": "matched_"}
 COMPARED = ("longer", "swa", "sam")  # methods whose single solutions are compared with the base setting's
 
+# What needs to know how networks were trained, and why nothing else can be taken. The rest runs on any networks.
+OF_TRAINING = {
+    "TrainedOptima": "it needs the networks as they were before training",
+    "TrainedAtBase": "it shows how training went",
+    "OfMethods": "it compares ways of training",
+    "OptimaOfMethods": "it compares ways of training",
+}
 
 TOY = "toy"  # in place of a setting: the toy model has no networks
 
@@ -75,10 +84,11 @@ def settings_at(place: str, study: Study, setting: str | None = None) -> list[st
     """
     swept = [name for names in study.sweeps.values() for name in names]
     in_grids = [name for names in study.grids.values() for name in names]
-    compared = [study.base, *(study.methods[method] for method in COMPARED)]
+    compared = [study.base, *(study.methods[method] for method in COMPARED if method in study.methods)]
     found = {
         "AtSetting": [setting or study.base],
         "AtBase": [study.base],
+        "TrainedAtBase": [study.base],
         "AlongSweeps": swept,
         "AlongMatchedSweeps": [name for names in study.matched.values() for name in names],
         "AtWidths": [*study.sweeps.get("width", []), study.base],

@@ -55,11 +55,14 @@ def problems(
     schema, found = schema_of(config), {}
     for one in error.errors(include_url=False, include_context=False):
         path, node, value = _place(one["loc"], schema, given)
+        unknown = one["type"] == "extra_forbidden"
+        if unknown and path[-1] != one["loc"][-1]:  # in a section that could also be a word or null
+            path = (*path, one["loc"][-1])
         *above, last = path
         sections = [option for option in node.get("anyOf", ()) if "properties" in option]
-        if sections and isinstance(value, dict):
+        if sections and isinstance(value, dict) and not unknown:
             continue  # that a section is not one of the words either is no second problem
-        if one["type"] == "extra_forbidden":
+        if unknown:
             found = {path: _unknown(last, _place(above, schema, given)[1], schema)} | found
         elif one["type"] == "missing":
             found = {path: f"missing; allowed: {allowed(node)}"} | found

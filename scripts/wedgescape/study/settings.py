@@ -182,6 +182,31 @@ class Training(Section):
     )
 
 
+class Networks(Section):
+    """Networks that were trained elsewhere, in place of `model` and `training`. Nothing is trained."""
+
+    SECTION: ClassVar[str] = "networks"
+
+    files: Path | Files | None = key(
+        None,
+        "Pattern of the files with the weights, such as `runs/*/model.safetensors`, or a list of patterns; relative to "
+        "the folder that Snakemake runs in. Each file is one network: `.safetensors`, `.npz`, or `.pt` and `.pth` with "
+        "a state_dict, alone or under a key. null: the files of `table`.",
+    )
+    model: dict[str, Any] = key(help="The network that the weights are of, with the keys of `model`.")
+    table: Path | None = key(
+        None,
+        "CSV file with one row per file: `file`, relative to the CSV file; `seed`, a whole number; and keys "
+        "of `sweeps`. Each combination of values is a setting. null: all networks are of one setting.",
+    )
+    base: dict[str, Any] = key(
+        {},
+        "Hyperparameters of the base setting, by the keys of `sweeps`; those that the table lacks are the same for all "
+        "networks. Of the settings that agree, that of most networks is the base setting; of several, the first "
+        "around which all sweeps and grids have networks.",
+    )
+
+
 class Archive(Section):
     """What `snakemake archive` puts into the archive beside all other results."""
 
@@ -317,6 +342,7 @@ class Config(Section):
     )
     model: Model = key(Model())
     training: Training = key(Training())
+    networks: Networks | None = key(None, "Networks that were trained elsewhere; see docs/own-networks.md.")
     seeds: int = key(
         12,
         "Networks trained at every setting, with seeds `first_seed`, `first_seed` + 1, …; planes need 3, verdicts 4.",

@@ -13,22 +13,23 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
 from wedgescape.errors import InputError
-from wedgescape.study import losses, methods
+from wedgescape.study import losses, methods, own_networks
 from wedgescape.study.catalogue import Catalogue
 from wedgescape.study.problems import dotted, problems
 from wedgescape.study.sections import Section
-from wedgescape.study.settings import Config, Model, swept
+from wedgescape.study.settings import Config, Model, OwnModel, swept
 
 MODELS_WITH_DEPTH = ("mlp",)
 SEEDS_IN_A_PLANE = 3
 FEWEST_UNITS = 4  # independent seeds or sets; below, an interval rests on its assumptions alone
 SEEDS = ("seeds", "base_seeds")
 LOSS_OF = {"diabetes": "mse"}  # of data whose labels are no classes
+METHOD = "_method~"  # begins the ends of names of settings of methods
 MATCHED = "_matched"  # ends the names of settings whose networks are stopped at one training loss
 
 
@@ -47,6 +48,8 @@ class Study:
         matched: Sweep -> names of its settings trained to one training loss (section `matched`), in the same order.
         seed_chunks: The seeds that one job trains at every setting, such as ``["0-4", "5-9", "10-11"]``.
         further_chunks: The further seeds of the base setting, up to `base_seeds`.
+        networks: Setting -> seed -> file, where the networks were trained elsewhere; {} where the study trains them.
+        unused: Files with networks that the study does not use.
     """
 
     name: str
@@ -59,6 +62,8 @@ class Study:
     matched: dict[str, list[str]]
     seed_chunks: list[str]
     further_chunks: list[str]
+    networks: dict[str, dict[int, str]] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)
 
     def chunks(self, setting: str) -> list[str]:
         """The seeds of all networks of a setting, one entry per job that trains them; `seed_chunks` come first."""
@@ -67,7 +72,20 @@ class Study:
     @property
     def seeds(self) -> list[int]:
         """All seeds of the study: those of the base setting, of which every setting has the first."""
-        return [seed for chunk in self.chunks(self.base) for seed in seeds_in(chunk)]
+        return [seed for chunk in self.chunks(self.base) for seed in self.seeds_in(self.base, chunk)]
+
+    def seeds_in(self, setting: str, chunk: str) -> list[int]:
+        """The seeds of a chunk, one of `chunks`; those of given networks may have gaps."""
+        if not self.networks:
+            return seeds_in(chunk)
+        seeds, shared = list(self.networks[setting]), self.config["seeds"]
+        return seeds[:shared] if chunk in self.seed_chunks else seeds[shared:]
+
+    @property
+    def as_written(self) -> dict:
+        """The complete config as a config file may say it: without what follows from the files of given networks."""
+        left_out = own_networks.REPLACED if self.networks else {}
+        return {key: copy.deepcopy(value) for key, value in self.config.items() if key not in left_out}
 
     def training(self, setting: str) -> dict:
         """Everything in the config that determines the training at a setting.
@@ -90,9 +108,11 @@ class Study:
         for where in ("folder", "download"):
             del determining["data"][where]
         determining["model"].pop("files", None)  # whose content counts, and which are no argument of the user's class
-        for key, (section, field, _sweep) in swept().items():
-            determining[section.section()][field] = self.settings[setting][key]
-        if setting != self.base:  # what reads trajectories reads the base setting's; all of them would fill a disk
+        for key, value in self.settings[setting].items():
+            section, name, _sweep = swept()[key]
+            determining[section.section()][name] = value
+        # What reads trajectories reads the base setting's; all of them would fill a disk.
+        if setting != self.base and not self.networks:
             determining["training"]["snapshot_epochs"] = None
         return json.loads(json.dumps(determining, sort_keys=True))
 
@@ -182,30 +202,19 @@ def load_study(config: dict, catalogue: Catalogue, command_line: Mapping | None 
     Raises:
         InputError: If the config has problems; it lists all of them, one per line.
     """
-    config = _checked(config, catalogue, command_line or {})
+    config, given = _checked(config, catalogue, command_line or {})
     base = _base(config)
-    settings = {_setting_name(base, base): base}
-
-    def names(varied: dict[str, list]) -> list[str]:
-        made = {_setting_name(setting, base): setting for setting in _product(base, varied)}
-        settings.update(made)  # settings that were there already keep their place
-        return list(made)
-
-    sweeps = {key: names({key: values}) for key, values in config["sweeps"].items() if values}
-    grids, namesakes = {}, Counter()
-    for grid in config["grids"]:
-        name = "_x_".join(grid)
-        namesakes[name] += 1
-        grids[name if namesakes[name] == 1 else f"{name}_{namesakes[name]}"] = names(grid)
-
+    settings, sweeps, grids = _settings(config, base)
+    name = next(iter(settings))
+    if given:
+        return _study_of(given, config, settings, sweeps, grids)
     first, together = config["first_seed"], config["seeds_per_job"]
     shared = first + config["seeds"]
-    name = next(iter(settings))
     matched = {
         key: [f"{setting}{MATCHED}" for setting in sweeps[key]] for key in config["matched"]["sweeps"] if key in sweeps
     }
     ways = methods.at_equal_budget(config["training"], config["ensembles"])
-    named = {method: f"{name}_method~{method}" for method in ways}
+    named = {method: f"{name}{METHOD}{method}" for method in ways}
     return Study(
         config["study"],
         config,
@@ -220,13 +229,55 @@ def load_study(config: dict, catalogue: Catalogue, command_line: Mapping | None 
     )
 
 
+def _study_of(networks: list[own_networks.Network], config: dict, settings: dict, sweeps: dict, grids: dict) -> Study:
+    """Lay out a study of given networks: nothing is trained, so there are neither methods nor matched sweeps."""
+    base = next(iter(settings))
+    files = own_networks.by_seed(networks, settings, base)
+    seeds, shared = list(files[base]), config["seeds"]
+    used = {file for one in files.values() for file in one.values()}
+    return Study(
+        config["study"],
+        config,
+        base,
+        settings,
+        sweeps,
+        grids,
+        methods={},
+        matched={},
+        seed_chunks=[f"{seeds[0]}-{seeds[shared - 1]}"],
+        further_chunks=[f"{seeds[shared]}-{seeds[-1]}"] if len(seeds) > shared else [],
+        networks=files,
+        unused=[one.file for one in networks if one.file not in used],
+    )
+
+
+def _settings(config: dict, base: dict) -> tuple[dict[str, dict], dict[str, list[str]], dict[str, list[str]]]:
+    """Name the settings of a study, the base setting first, and those of its sweeps and grids."""
+    settings = {_setting_name(base, base): base}
+
+    def names(varied: dict[str, list]) -> list[str]:
+        made = {_setting_name(setting, base): setting for setting in _product(base, varied)}
+        settings.update(made)  # settings that were there already keep their place
+        return list(made)
+
+    sweeps = {key: names({key: values}) for key, values in config["sweeps"].items() if values}
+    grids, namesakes = {}, Counter()
+    for grid in config["grids"]:
+        name = "_x_".join(grid)
+        namesakes[name] += 1
+        grids[name if namesakes[name] == 1 else f"{name}_{namesakes[name]}"] = names(grid)
+    return settings, sweeps, grids
+
+
 def _chunks(first: int, end: int, together: int) -> list[str]:
     """Name the seeds first … end - 1 in chunks of at most `together`."""
     return [f"{start}-{min(start + together, end) - 1}" for start in range(first, end, together)]
 
 
 def warnings(study: Study, catalogue: Catalogue) -> list[str]:
-    """Return what will leave claims undecided whatever the measurements say, with the keys to raise; at most one line.
+    """Return what will leave claims undecided whatever the measurements say, with the keys to raise, in one line.
+
+    Another line names the files of given networks that the study does not use.
 
     Args:
         study: that is going to run.
@@ -234,23 +285,29 @@ def warnings(study: Study, catalogue: Catalogue) -> list[str]:
     """
     config, few = study.config, []
     keys = ["seeds", *(f"{name}.seeds" for name in catalogue.measurements if "seeds" in config.get(name, ()))]
-    few += [f"{key} from {_value(config, key)} to {FEWEST_UNITS}" for key in keys if _value(config, key) < FEWEST_UNITS]
+    called = own_networks.COUNTS if study.networks else {}
+    few += [
+        f"{called.get(key, key)} from {_value(config, key)} to {FEWEST_UNITS}"
+        for key in keys
+        if _value(config, key) < FEWEST_UNITS
+    ]
     needed = {}
     for key, _relation, other in _limits(catalogue.config_class(bool(config["model"]["file"]))):
-        value = _value(config, key)
+        value = _value(config, key) if other == "base_seeds" else 0
         largest = max(value) if isinstance(value, list) else value or 0
-        if other == "base_seeds" and FEWEST_UNITS * largest > config["base_seeds"]:
+        if FEWEST_UNITS * largest > config["base_seeds"]:
             needed[key] = largest
     if needed:
         largest, named = max(needed.values()), ", ".join(f"{largest} in {key}" for key, largest in needed.items())
         few.append(
-            f"base_seeds from {config['base_seeds']} to {FEWEST_UNITS * largest}, {FEWEST_UNITS} times the number of "
-            f"optima in the largest set ({named})"
+            f"{called.get('base_seeds', 'base_seeds')} from {config['base_seeds']} to {FEWEST_UNITS * largest}, "
+            f"{FEWEST_UNITS} times the number of optima in the largest set ({named})"
         )
+    unused = own_networks.unused(study.unused) if study.unused else []
     if not few:
-        return []
+        return unused
     reason = f"Some claims will stay undecided, because a verdict needs {FEWEST_UNITS} independent seeds or sets"
-    return [f"{reason}. To decide them, raise {'; '.join(few)}."]
+    return [f"{reason}. To decide them, raise {'; '.join(few)}.", *unused]
 
 
 def seeds_in(chunk: str) -> list[int]:
@@ -264,7 +321,8 @@ def seeds_in(chunk: str) -> list[int]:
 
 
 def _base(config: dict) -> dict:
-    return {key: config[section.section()][field] for key, (section, field, _sweep) in swept().items()}
+    found = {key: (config[section.section()], name) for key, (section, name, _sweep) in swept().items()}
+    return {key: section[name] for key, (section, name) in found.items() if name in section}  # of given networks, few
 
 
 def _product(base: dict, varied: dict[str, list]) -> list[dict]:
@@ -276,7 +334,7 @@ def _setting_name(setting: dict, base: dict) -> str:
     named = {
         sweep.short: setting[key]
         for key, (_section, _field, sweep) in swept().items()
-        if sweep.place or setting[key] != base[key]
+        if key in setting and (sweep.place or setting[key] != base.get(key))
     }
     return "_".join(f"{short}~{_shortest(value)}" for short, value in named.items())
 
@@ -286,19 +344,27 @@ def _shortest(value: float | str) -> str:
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def _checked(given: dict, catalogue: Catalogue, command_line: Mapping) -> dict:
-    """Return a complete copy of a config without problems."""
+def _checked(
+    given: dict, catalogue: Catalogue, command_line: Mapping
+) -> tuple[dict, list[own_networks.Network] | None]:
+    """Return a complete copy of a config without problems, and the networks that it gives."""
+    elsewhere = isinstance(given.get("networks"), dict)
+    lines = []
+    if elsewhere:
+        lines += own_networks.beside(given)
+        given = {key: value for key, value in given.items() if key not in own_networks.REPLACED}
+        given |= {"model": given["networks"]["model"]} if isinstance(given["networks"].get("model"), dict) else {}
     own_model = isinstance(given.get("model"), dict) and isinstance(given["model"].get("file"), str)
     kind = catalogue.config_class(own_model)
     if given.get("defaults") == "smoke":
         given = _with_smoke_values(given, kind)
-    lines, faulty = [], set()
+    faulty = set()
     try:
         complete = kind.model_validate(given)
     except ValidationError as error:
         found = problems(error, given, kind, command_line)
-        lines = [f"{dotted(path)}: {text}" for path, text in found.items()]
-        whole = {"dataset", "loss"}  # which are useless without one of their keys
+        lines += [f"{dotted(path)}: {text}" for path, text in found.items()]
+        whole = {"dataset", "loss", "networks"}  # which are useless without one of their keys
         nested = {name for name, value in given.items() if isinstance(value, dict)} - whole
         faulty = {path[:2] if path[0] in nested else path[:1] for path in found}
         # Contradictions are looked for in what is left without the faulty keys, so that one message lists all problems.
@@ -307,19 +373,55 @@ def _checked(given: dict, catalogue: Catalogue, command_line: Mapping) -> dict:
             rest["model"] = {"name": "Model"} | rest.get("model", {})
         complete = kind.model_validate(rest)
 
-    config = complete.model_dump()
+    config, networks = complete.model_dump(), None
+    config["grids"] = [{key: values for key, values in grid.items() if values} for grid in config["grids"]]
+    if elsewhere and not lines:
+        try:
+            networks = _take_networks(config, given["model"])
+        except InputError as error:
+            raise InputError(f"The config cannot be used:\n  {error}") from None
     config["base_seeds"] = config["base_seeds"] or config["seeds"]
-    limits = [*_limits(kind)]
+    limits = [limit for limit in _limits(kind) if not (elsewhere and limit[0].startswith("training."))]
     for path, _relation, other in limits:
         _fit_default(config, given, path, other)
-    config["grids"] = [{key: values for key, values in grid.items() if values} for grid in config["grids"]]
     for keys, text in [*_beyond(config, limits), *_contradictions(config), *_unknown(config["leave_out"], catalogue)]:
         involved = {tuple(key.split(".")[:depth]) for key in keys for depth in (1, 2)}
         if not involved & faulty:
             lines.append(f"{keys[0]}: {text}")
     if lines:
+        lines = [f"networks.{line}" if elsewhere and line.startswith("model.") else line for line in lines]
         raise InputError("\n  ".join(["The config cannot be used:", *lines]))
-    return config
+    return config, networks
+
+
+def _take_networks(config: dict, model: dict) -> list[own_networks.Network]:
+    """Find the given networks, and put into the config what follows from them: the base setting, how many there are.
+
+    Args:
+        config: complete; of `training`, what is not known is taken out.
+        model: what the config says of the model; with a table, it chooses the base setting.
+    """
+    section, varied = config["networks"], swept()
+    of_model = {key: name for key, (kind, name, _sweep) in varied.items() if kind is OwnModel}
+    known = {key: config["model"][name] for key, name in of_model.items()}
+    known["batch_size"] = config["training"]["batch_size"]  # that of the minibatches that measurements draw
+    networks = own_networks.read(section, known)
+    wanted = {key: config["model"][name] for key, name in of_model.items() if name in model}
+    wanted |= own_networks.chosen(section)
+    base = own_networks.base_of(networks, wanted, lambda base: _settings(config, base)[0].values())
+    config["training"] = {}
+    for key, value in base.items():
+        kind, name, _sweep = varied[key]
+        config[kind.section()][name] = value
+    settings, *_ = _settings(config, base)
+    files = own_networks.by_seed(networks, settings, next(iter(settings)))
+    config["seeds"], config["base_seeds"] = (extreme(map(len, files.values())) for extreme in (min, max))
+    if config["seeds"] < SEEDS_IN_A_PLANE:
+        few = min(files, key=lambda setting: len(files[setting]))
+        text = f"networks.files: found {config['seeds']} for the setting {few}"
+        raise InputError(f"{text}; allowed: at least {SEEDS_IN_A_PLANE}, the optima that a plane goes through")
+    config["first_seed"] = min(files[next(iter(settings))])
+    return networks
 
 
 def _with_smoke_values(given: dict, kind: type[Config]) -> dict:
@@ -404,11 +506,13 @@ def _contradictions(config: dict) -> Iterator[tuple[tuple[str, ...], str]]:
     if not config["model"]["file"]:
         yield from _contradictions_of_models(config, sweeps + grids)
     for place, varied in sweeps + grids:
-        if "momentum" in varied and "sgd" not in (unused := varied.get("optimizer", [config["training"]["optimizer"]])):
+        if "momentum" in varied and "sgd" not in (
+            unused := varied.get("optimizer", [config["training"].get("optimizer", "sgd")])
+        ):
             keys = (f"{place}.momentum", "training.optimizer", f"{place}.optimizer")
             yield keys, f"found with {', '.join(unused)}, which has no momentum; allowed: with sgd only"
     yield from _contradictions_of_losses(config)
-    if config["training"]["nesterov"]:
+    if config["training"].get("nesterov"):
         yield from _contradictions_of_momentum(config, [("training", {}), *sweeps, *grids])
 
 
@@ -429,7 +533,7 @@ def _contradictions_of_models(config: dict, variations: list[tuple[str, dict]]) 
 def _contradictions_of_losses(config: dict) -> Iterator[tuple]:
     loss, dataset = config["loss"], config["dataset"]
     for name in ("label_smoothing", "class_weights"):
-        if config["training"][name] and loss != "cross_entropy":
+        if config["training"].get(name) and loss != "cross_entropy":
             text = f"found {config['training'][name]}; allowed: with loss: cross_entropy only"
             yield (f"training.{name}", "loss"), text
     if isinstance(dataset, str) and isinstance(loss, str):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from wedgescape.landscapes.base import Batch, Landscape
+from wedgescape.numerics.counted import counted
 from wedgescape.numerics.randomness import stream
 from wedgescape.training.checkpoints import Checkpoint
 
@@ -245,7 +246,8 @@ def descend(
     if first == 0:
         look(0)
     with checkpoint or nullcontext():
-        for step in range(first, steps):
+        # A caller that observes says itself how far it is.
+        for step in range(first, steps) if observe else counted(range(first, steps), "step", first):
             if stop and bool((stopped >= 0).all()):
                 break
             gradient = landscape.gradients(points, batches[step])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,7 +10,10 @@ from torch import Tensor
 
 from wedgescape.landscapes.networks import NetworkLandscape
 from wedgescape.stores.whole_files import whole_file
+from wedgescape.study.settings import swept
 from wedgescape.training.optima import Optima
+
+TABLE = "networks.csv"  # beside the folders of the settings
 
 
 @torch.no_grad()
@@ -58,3 +62,23 @@ def export(optima: Optima, folder: str | Path) -> list[Path]:
         with whole_file(files[-1]) as beside:
             save_file(state_of(sound.landscape, point), beside)
     return files
+
+
+def rows_of(optima: Optima, files: Sequence[Path]) -> list[dict]:
+    """Return a row for each network that `export` wrote, as `networks.table` of a config has them.
+
+    Args:
+        optima: of one setting of a study.
+        files: what `export` returned, in a folder beside `TABLE`.
+
+    Returns:
+        `file`, relative to the table; `seed`; and the hyperparameters by their keys in `sweeps`, but the model's name.
+    """
+    training = optima.training
+    places = {key: (training[section.section()], name) for key, (section, name, _sweep) in swept().items()}
+    varied = {key: place[name] for key, (place, name) in places.items() if key != "model" and name in place}
+    seeds = optima.sound().seeds
+    return [
+        {"file": f"{file.parent.name}/{file.name}", "seed": seed} | varied
+        for seed, file in zip(seeds, files, strict=True)
+    ]

@@ -19,12 +19,12 @@ from wedgescape.landscapes.trials import TRIED
 from wedgescape.stores.attributes import SUFFIX
 from wedgescape.stores.network_files import read_state
 from wedgescape.stores.zarr_stores import as_json, open_store
+from wedgescape.study.own_networks import listed
 from wedgescape.training import optima
 
 log = logging.getLogger("wedgescape")
 
 BATCH_SIZE = 128  # of minibatches that measurements draw, where the training's is not given
-NAMED = 8  # names that a message lists at most
 
 
 class Optima(optima.Optima):
@@ -134,9 +134,9 @@ class Optima(optima.Optima):
         if ignored:
             log.info("Running statistics of batch norm are not read from checkpoints; landscapes recompute them")
         return cls._of_networks(
-            lambda: _loaded(network, _files(paths, "paths"), ignored),
+            lambda: loaded(network, _files(paths, "paths"), ignored),
             *(data, loss, device, seeds, hyperparameters),
-            starts=None if starts is None else lambda: _loaded(network, _files(starts, "starts"), ignored),
+            starts=None if starts is None else lambda: loaded(network, _files(starts, "starts"), ignored),
         )
 
     @classmethod
@@ -187,8 +187,8 @@ class Optima(optima.Optima):
         if first is None:
             raise InputError("modules: there is none; at least one trained network is needed")
         landscape = NetworkLandscape.of(first[1], data, loss, device)
-        points = _points(networks(), first, landscape)
-        began = None if starts is None else _points(starts(), first, landscape)
+        points = points_of(networks(), first, landscape)
+        began = None if starts is None else points_of(starts(), first, landscape)
         if began is not None and len(began) != len(points):
             raise InputError(f"starts: found {len(began)}; there must be as many as trained networks, {len(points)}")
         if seeds is not None and (len(seeds) != len(points) or len(set(seeds)) != len(points)):
@@ -246,8 +246,17 @@ def _files(paths: str | Path | Sequence[str | Path], place: str) -> list[Path]:
     return found
 
 
-def _loaded(network: nn.Module, files: Sequence[Path], ignored: set[str]) -> Iterator[tuple[str, nn.Module]]:
-    """Yield (words for it, network) of each file: a copy of an adapted network with the file's weights."""
+def loaded(network: nn.Module, files: Sequence[Path], ignored: set[str]) -> Iterator[tuple[str, nn.Module]]:
+    """Yield (words for it, network) of each file: a copy of an adapted network with the file's weights.
+
+    Args:
+        network: from `models.adapted` or `models.build`.
+        files: of weights.
+        ignored: names that files may have and the network has not: what batch norm keeps of batches.
+
+    Raises:
+        InputError: if a file cannot be read, or does not fit; it lists the names that differ.
+    """
     ours = network.state_dict(keep_vars=True)
     for file in files:
         state = read_state(file)
@@ -267,23 +276,23 @@ def _loaded(network: nn.Module, files: Sequence[Path], ignored: set[str]) -> Ite
             "complex": [name for name, one in state.items() if one.is_complex()],
         }
         if any(problems.values()):
-            text = ". ".join(f"{kind}: {_listed(names)}" for kind, names in problems.items() if names)
+            text = ". ".join(f"{kind}: {listed(names)}" for kind, names in problems.items() if names)
             raise InputError(f"{file} does not fit {type(network).__name__}. {text}")
-        loaded = copy.deepcopy(network)
-        loaded.load_state_dict({name: one for name, one in state.items() if name in ours}, strict=False)
-        yield str(file), loaded
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+        filled = copy.deepcopy(network)
+        filled.load_state_dict({name: one for name, one in state.items() if name in ours}, strict=False)
+        yield str(file), filled
 
 
 @torch.no_grad()
-def _points(
+def points_of(
     networks: Iterator[tuple[str, nn.Module]], first: tuple[str, nn.Module], landscape: NetworkLandscape
 ) -> Tensor:
     """Return the weights (K, P) of networks that are the first one at other weights.
+
+    Args:
+        networks: K of them, with the words that a message calls each by.
+        first: one of them, or another of the same architecture, frozen parameters and buffers.
+        landscape: of the first.
 
     Raises:
         InputError: if one has other parameters or buffers, or computes another function.

@@ -250,5 +250,6 @@ class Optima:
         return in_unit(flagged, self.landscape.unit)
 
 
+TrainedOptima: TypeAlias = Optima  # where the initialisations must be known, which those of given networks are not
 AllOptima: TypeAlias = Optima  # all networks of a setting: at the base setting `base_seeds`, not only the first `seeds`
 OptimaOfMethods: TypeAlias = dict[str, Optima]  # method of finding solutions -> its networks (`study.methods`)

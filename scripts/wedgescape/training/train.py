@@ -20,7 +20,7 @@ from wedgescape.training.checkpoints import Checkpoint
 from wedgescape.training.descent import Recipe, descend
 
 STOPPED_AFTER = 0.15  # of `training.epochs`, mean over the settings of the digits
-REPORT_EVERY = 10.0  # seconds between two lines of progress
+REPORT_EVERY = 3.0  # seconds between two lines of progress
 
 
 CURVES = {
