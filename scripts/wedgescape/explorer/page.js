@@ -4,7 +4,8 @@ const explorer = (() => {
   const content = JSON.parse(document.getElementById("data").textContent);
   const look = content.look, names = look.names, drawings = [];
   const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");
-  const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  // Nothing leaves the page: Plotly's button that uploads a plot is off.
+  const CONFIG = { displaylogo: false, showSendToCloud: false, plotlyServerURL: "", responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
   // Where one stands when looking at a plot in three dimensions.
   const CAMERAS = {
     corner: { x: 1.35, y: -1.5, z: 1.05 }, side: { x: 0.05, y: -2.1, z: 0.3 }, above: { x: 0, y: -0.01, z: 2.2 },
