@@ -127,7 +127,7 @@ def test_lines_of_networks_join_what_they_should(mlp, weights, measured):
     line, parts = (store.sel(seed=[0, 1, 3]) for store in measured)
     starts, ends = (torch.tensor(weights[name].values[[0, 1, 3]]) for name in ("theta_init", "theta"))
     np.testing.assert_allclose(line["loss"].isel(alpha=[0, -1]).T, [mlp.losses(starts), mlp.losses(ends)], atol=1e-5)
-    np.testing.assert_allclose(line["test_error"], 1 - mlp.evaluate(ends, "test")["accuracy"], atol=1e-6)
+    np.testing.assert_allclose(line["test_error"], 1 - mlp.evaluate(ends, "test")["score"], atol=1e-6)
     assert parts["weights"].values.tolist() == [16 * 8 + 8, 8 * 8 + 8, 8 * 3 + 3]
     mixed = ends.clone()
     mixed[:, :136] = starts[:, :136]  # the first layer is left behind

@@ -26,6 +26,10 @@ from wedgescape.study.places import AlongMatchedSweeps, AlongSweeps, AtBase
 
 CATEGORY = "4 Geometry"
 TITLE = "straight lines from the initialisation"
+STANDS_FOR = {
+    "interpolation": "The way from the initialisation to the optimum: what each layer covers alone, and how long the loss stays "
+    "high, beside the test error.",
+}
 TABLES = ("interpolation", "layers")
 
 ALONE, LEFT = style.DIRECTIONS["long"], style.DIRECTIONS["short"]  # a layer moved alone; a layer left behind

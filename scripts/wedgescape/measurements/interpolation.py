@@ -16,7 +16,7 @@ from wedgescape.numerics.judging import Claim, fit, left_out
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.places import AlongMatchedSweeps, AlongSweeps
 from wedgescape.study.sections import Count, Fraction, Section, key
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import TrainedOptima
 
 
 class Settings(Section):
@@ -36,7 +36,7 @@ VARIABLES = {
 }
 
 
-def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
+def measure(optima: TrainedOptima, settings: Settings = Settings()) -> xr.Dataset:
     """Evaluate the straight line from each initialisation to its optimum (Goodfellow, Vinyals & Saxe 2015).
 
     Any landscape will do whose optima began somewhere else; on the toy wedges there is no test error.
@@ -51,12 +51,12 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     alpha = torch.linspace(0, 1, settings.points, dtype=torch.float64)
     loss = interpolate(optima.landscape, optima.starts, optima.points, alpha)["loss"].cpu().numpy()
     test = optima.landscape.evaluate(optima.points, "test")
-    accuracy = test.get("accuracy", torch.full((len(optima),), torch.nan))
+    score = test.get("score", torch.full((len(optima),), torch.nan))
     values = {
         "loss": loss,
         "rise": largest_rise(loss),
         "test_loss": test["loss"].cpu(),
-        "test_error": 1 - accuracy.cpu(),
+        "test_error": 1 - score.cpu(),
     }
     coordinates = {
         "seed": optima.seeds,

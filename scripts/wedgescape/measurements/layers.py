@@ -17,7 +17,7 @@ from wedgescape.numerics.randomness import stream
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.places import AtBase
 from wedgescape.study.sections import Count, Section, key
-from wedgescape.training.optima import Optima
+from wedgescape.training.optima import TrainedOptima
 
 
 class Settings(Section):
@@ -93,7 +93,7 @@ def move_parts(landscape: Landscape, start: Tensor, end: Tensor, parts: Sequence
     return losses.reshape(len(MOVED), len(parts), -1)
 
 
-def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
+def measure(optima: TrainedOptima, settings: Settings = Settings()) -> xr.Dataset:
     """Measure lines from initialisation to optimum on which one layer moves, or all but one (Vlaar & Frankle 2022).
 
     What a layer is follows from the names in the landscape's layout. A landscape without one, such as the toy wedges,
