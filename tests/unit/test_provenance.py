@@ -155,6 +155,7 @@ def test_any_other_error_is_raised_as_it_is_and_not_recorded(fake):
     with pytest.raises(ZeroDivisionError), running(fake):
         raise ZeroDivisionError
     assert not Path("results").exists()
+    assert Path("job.log").read_text().splitlines()[-1] == "ZeroDivisionError"
 
 
 def test_warnings_reach_the_log(fake):
