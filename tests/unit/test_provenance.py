@@ -158,6 +158,7 @@ def test_any_other_error_is_in_the_log_with_its_place_and_not_recorded(fake):
     assert "measure_tunnels failed" in said
     assert "raise ZeroDivisionError" in said
     assert not Path("results").exists()
+    assert Path("job.log").read_text().splitlines()[-1] == "ZeroDivisionError"
 
 
 def test_warnings_reach_the_log(fake):
