@@ -205,6 +205,7 @@ def test_each_network_is_embedded_once_and_only_as_far_as_it_was_looked_at():
     assert found["angles"] == [0, 30, 60, 90]
     assert len(found["networks"]) == 2  # all that fall by half, and those that more units make
     assert found["networks"][0]["score"][0][0] == [1, 1, 0.5]
+    assert found["networks"][0]["at"][0][0] == [0, 1, 2]
     assert found["networks"][0]["fit"] == [True, False, True]
     rate, width = found["sweeps"]
     assert [(one["name"], one["from"], one["to"]) for one in rate["compared"]] == [
@@ -222,7 +223,7 @@ def test_each_network_is_embedded_once_and_only_as_far_as_it_was_looked_at():
 
 def test_rays_beyond_the_limit_are_left_out_and_counted(monkeypatch):
     sweep = rays(0.5, directions=8, value=[0.1])
-    monkeypatch.setattr(tunnels, "MOST", sweep["loss"].size)
+    monkeypatch.setattr(tunnels, "MOST", int(np.isfinite(sweep["loss"]).sum()))
     found = tunnels.embed({"learning_rate": sweep}, {}, {"learning_rate": sweep}, sweep, {}, Intervals())
     assert len(found["networks"][0]["loss"][0]) == 2  # of 8: both kinds of networks and both quantities count
     assert "2 of 8 rays" in found["note"]
@@ -339,8 +340,9 @@ def test_the_snakefile_loads_nothing_heavy_and_the_page_no_torch():
     program = (
         "import sys\nfrom wedgescape.explorer import views\n"
         "print(sorted({'torch', 'numpy', 'matplotlib', 'plotly'} & set(sys.modules)))\n"
-        "import importlib\nimport wedgescape.explorer.page, wedgescape.provenance.arguments, wedgescape.analysis.verdicts\n"
-        "[importlib.import_module(f'wedgescape.explorer.{name}') for name in views.VIEWS]\nprint('torch' in sys.modules)"
+        "import importlib\nimport wedgescape.provenance.arguments, wedgescape.analysis.verdicts\n"
+        "[importlib.import_module(f'wedgescape.explorer.{name}') for name in ('page', *views.VIEWS)]\n"
+        "print('torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY / "scripts", capture_output=True, encoding="utf-8", check=True

@@ -22,6 +22,20 @@ pytestmark = pytest.mark.slow
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 PATIENCE = 60_000  # milliseconds
 
+# JavaScript that tests run in the page.
+DRAWN = "(plot) => JSON.stringify(document.querySelector(plot).data.map(({ x, y, z }) => [x, y, z]))"
+MOVE = """([slider, to]) => {
+  const one = document.querySelector(slider);
+  one.value = to;
+  one.dispatchEvent(new Event("input", { bubbles: true }));
+}"""
+JUDGED = """() => {
+  const { claims, fewest } = explorer.data("specifications");
+  return claims.flatMap((claim) => claim.ways.map((way) => explorer.judged(way, claim, fewest)));
+}"""
+UNNAMED = """() => [...document.querySelectorAll("main input, main select, main button")]
+  .filter((one) => !(one.labels?.[0]?.textContent.trim() || one.textContent.trim())).length"""
+
 
 @pytest.fixture(scope="module")
 def made(smoke_project, tmp_path_factory):
@@ -83,16 +97,18 @@ def show(tab, name):
 
 def drawn(tab, plot):
     """What a plot shows: its traces as JSON."""
-    return tab.evaluate(f"JSON.stringify(document.querySelector('{plot}').data.map(({{x, y, z}}) => [x, y, z]))")
+    return tab.evaluate(DRAWN, plot)
+
+
+def changed(tab, plot, before):
+    """Wait until a plot shows something else."""
+    tab.wait_for_function(f"([plot, before]) => ({DRAWN})(plot) !== before", arg=[plot, before])
 
 
 def move(tab, slider, to):
     """Move a slider as a keyboard does, and wait for the next picture."""
     tab.locator(slider).focus()
-    tab.evaluate(
-        "([slider, to]) => { const one = document.querySelector(slider); one.value = to; one.dispatchEvent(new Event('input', { bubbles: true })); }",
-        [slider, to],
-    )
+    tab.evaluate(MOVE, [slider, to])
     tab.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
@@ -162,10 +178,7 @@ def test_sliders_and_choices_change_what_is_drawn(tab):
     for plot, choice in changes.items():
         before = drawn(tab, plot)
         tab.locator(choice).check(force=True)
-        tab.wait_for_function(
-            "([plot, before]) => JSON.stringify(document.querySelector(plot).data.map(({x, y, z}) => [x, y, z])) !== before",
-            arg=[plot, before],
-        )
+        changed(tab, plot, before)
     for slider, plot in {
         "#tunnels-width": "[data-plot=rays]",
         "#tunnels-fraction": "[data-plot=widths]",
@@ -181,10 +194,7 @@ def test_sliders_and_choices_change_what_is_drawn(tab):
     measure = tab.locator("#similarity-measure")
     before = drawn(tab, "#similarity [data-plot=matrix]")
     measure.select_option("weight_distance")
-    tab.wait_for_function(
-        "(before) => JSON.stringify(document.querySelector('#similarity [data-plot=matrix]').data.map(({x, y, z}) => [x, y, z])) !== before",
-        arg=before,
-    )
+    changed(tab, "#similarity [data-plot=matrix]", before)
     assert tab.wrong == []
 
 
@@ -219,9 +229,7 @@ def test_widths_on_the_page_are_those_of_the_library(tab, results, data, quantit
 
 def test_verdicts_on_the_page_are_those_of_the_table(tab, results):
     table = pd.read_csv(results / "tables/specifications.csv")
-    found = tab.evaluate(
-        "explorer.data('specifications').claims.flatMap((claim) => claim.ways.map((way) => explorer.judged(way, claim, explorer.data('specifications').fewest)))"
-    )
+    found = tab.evaluate(JUDGED)
     assert found == table["verdict"].tolist()
 
 
@@ -282,10 +290,7 @@ def test_numbers_are_to_be_had_as_a_table(tab):
 
 
 def test_what_can_be_reached_has_a_name(tab):
-    unnamed = tab.evaluate(
-        "[...document.querySelectorAll('main input, main select, main button')].filter((one) => !(one.labels?.[0]?.textContent.trim() || one.textContent.trim())).length"
-    )
-    assert unnamed == 0
+    assert tab.evaluate(UNNAMED) == 0
     assert tab.locator(".plot:not([aria-label])").count() == 0
     assert tab.locator(".plot[role=img]").count() == tab.locator(".plot").count()
     tab.evaluate("document.activeElement.blur(); scrollTo(0, 0)")

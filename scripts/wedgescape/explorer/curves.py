@@ -11,7 +11,7 @@ from wedgescape.study.places import AtBase
 
 TITLE = "Curves between two optima"
 
-MOST_PAIRS = 60
+MOST_PAIRS = 40
 
 
 def embed(curves: AtBase) -> dict:

@@ -18,8 +18,8 @@ def assemble(head: Mapping, views: Mapping[str, tuple[str, dict]], left_out: Map
     """Return the page as HTML that loads nothing.
 
     Args:
-        head: what the page says first: `study`, `counts` of the verdicts, `words` of the loss (`study.losses`),
-            and `base`, the base setting.
+        head: what the page says first: `study`, `counts` of the verdicts, `base`, the base setting, `words` of the
+            loss (`study.losses`).
         views: name -> title, and what the view embeds, in the order of the page.
         left_out: name of each view that the study lacks -> title, why.
     """

@@ -10,7 +10,7 @@ from wedgescape.study.places import AtBase
 
 TITLE = "The loss over a plane"
 
-MOST = 61  # points along a side
+MOST = 51  # points along a side
 PARTS = {
     "optima": "through three optima",
     "around": "around one optimum",

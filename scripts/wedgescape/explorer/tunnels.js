@@ -3,30 +3,25 @@ explorer.tunnels = (() => {
   const data = explorer.data("tunnels"), known = new Map();
   if (!data) return null;
 
-  /** The angle at which a ray first leaves, between the angles at which it was seen; 90 degrees where it never does. */
-  function crossing(loss, score, quantity, fraction) {
-    const values = quantity === "score" ? score : loss, rest = values[0];
-    if (rest === null) return null;
-    const edge = quantity === "score" ? fraction * rest : rest + fraction * (data.chance - rest);
-    const inside = (value) => (quantity === "score" ? value >= edge : value <= edge);
-    if (!inside(rest)) return 0;
-    let held = rest, place = 0;
-    for (let k = 1; k < data.angles.length; k++) {
-      const value = values[k] ?? held; // where nothing was looked at, what was seen before still holds
-      if (!inside(value)) return data.angles[place] + ((held - edge) / (held - value)) * (data.angles[k] - data.angles[place]);
-      held = value;
-      place = k;
-    }
-    return data.angles.at(-1);
+  /** The angle at which a ray first leaves, between the angles at which it was looked at; 90 degrees where it never does. */
+  function crossing(at, values, isScore, fraction) {
+    const rest = values[0];
+    if (rest === undefined || rest === null) return null;
+    const edge = isScore ? fraction * rest : rest + fraction * (data.chance - rest);
+    const inside = (value) => (isScore ? value >= edge : value <= edge);
+    const last = values.findIndex((value) => !inside(value));
+    if (last < 1) return last === 0 ? 0 : data.angles.at(-1);
+    const [before, after] = [data.angles[at[last - 1]], data.angles[at[last]]];
+    return before + ((values[last - 1] - edge) / (values[last - 1] - values[last])) * (after - before);
   }
 
   /** Mean angular width of each seed's network over its rays: {seed: degrees}, optima alone. */
   function widths(network, quantity, fraction) {
     const key = `${network} ${quantity} ${fraction}`;
     if (!known.has(key)) {
-      const { seeds, fit, loss, score } = data.networks[network];
+      const { seeds, fit, at, [quantity]: values } = data.networks[network];
       known.set(key, Object.fromEntries(seeds.flatMap((seed, k) => {
-        const angles = loss[k].map((ray, u) => crossing(ray, score[k][u], quantity, fraction));
+        const angles = at[k].map((places, u) => crossing(places, values[k][u], quantity === "score", fraction));
         return !fit[k] || angles.includes(null) ? [] : [[seed, angles.reduce((sum, one) => sum + one, 0) / angles.length]];
       })));
     }
@@ -72,21 +67,21 @@ explorer.view("tunnels", (data, section) => {
   }));
 
   function drawRays(network, colour, threshold) {
-    const { seeds, fit, [quantity]: values, loss, score } = data.networks[network], x = [], y = [], seen = [];
+    const { seeds, fit, at, [quantity]: values, loss, score } = data.networks[network], x = [], y = [], seen = [];
+    const columns = data.angles.map(() => []);
     seeds.forEach((seed, k) => values[k].forEach((ray, u) => {
-      ray.forEach((value, at) => {
-        if (value === null) return;
-        x.push(data.angles[at]);
+      ray.forEach((value, place) => {
+        x.push(data.angles[at[k][u][place]]);
         y.push(value);
-        seen.push([seed, u + 1, loss[k][u][at], score[k][u][at], fit[k] ? "" : "<br>no optimum: it does not fit"]);
+        seen.push([seed, u + 1, loss[k][u][place], score[k][u][place], fit[k] ? "" : "<br>no optimum: it does not fit"]);
+        columns[at[k][u][place]].push(value);
       });
       x.push(null); y.push(null); seen.push(null);
     }));
     // The median over rays, at the angles at which nearly all of them were looked at.
-    const all = values.flat(), columns = data.angles.map((_, at) => all.map((ray) => ray[at] ?? null).filter((value) => value !== null).sort((a, b) => a - b));
-    const full = columns.map((column, at) => [column, data.angles[at]]).filter(([column]) => column.length > 0.98 * all.length);
+    const all = values.flat().filter((ray) => ray.length).length, full = columns.map((column, place) => [column.sort((a, b) => a - b), data.angles[place]]).filter(([column]) => column.length > 0.98 * all);
     const reached = mean(Object.values(widths(network, quantity, threshold)));
-    const edges = values.filter((one) => one[0][0] !== null).map((one) => (quantity === "score" ? threshold * one[0][0] : one[0][0] + threshold * (data.chance - one[0][0])));
+    const edges = values.filter((one) => one[0].length).map((one) => (quantity === "score" ? threshold * one[0][0] : one[0][0] + threshold * (data.chance - one[0][0])));
     const edge = edges.reduce((sum, one) => sum + one, 0) / edges.length, line = { color: variable("--ink"), width: 1.5, dash: "dash" };
     const isLog = quantity === "loss";
     plot(rays, [

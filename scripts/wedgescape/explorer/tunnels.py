@@ -12,8 +12,8 @@ from wedgescape.study.places import AlongMatchedSweeps, AlongSweeps, AtBase, Bas
 
 TITLE = "Tunnels"
 
-MOST = 500_000  # numbers in all profiles; beyond, fewer rays per network are kept
-DIGITS = 4  # of each
+MOST = 220_000  # numbers in all profiles; beyond, fewer rays per network are kept
+DIGITS = {"loss": 6, "score": 5}  # a loss may be near chance, and its threshold near it
 AS_TRAINED, BALANCED, MATCHED = "as trained", "balanced layers", "trained to one loss"
 CONTROLS = {"duplicated": "against duplicated units", "idle": "against idle weights"}
 PLAIN = "dimension not controlled"
@@ -30,25 +30,23 @@ class Pool:
         self.rays, self.networks = rays, []
 
     def add(self, store: xr.Dataset) -> int:
-        """Return the place of the networks of one setting, with their rays' profiles (seed, direction, angle)."""
-        kept = store.isel(direction=slice(self.rays))
+        """Return the place of the networks of one setting.
+
+        Of each ray (seed, direction) it holds at which angles it was looked at, by their places, and what was seen.
+        """
+        kept = store.isel(direction=slice(self.rays)).transpose(..., "seed", "direction", "angle")
+        seen = np.isfinite(kept["loss"].values)
         found = {
             "seeds": store["seed"].values.tolist(),
             "fit": fit(store).values.tolist(),
-            "loss": _rays(kept["loss"]),
-            "score": _rays(kept["score"]),
+            "at": [[np.flatnonzero(ray).tolist() for ray in some] for some in seen],
         }
+        for name, digits in DIGITS.items():
+            pairs = zip(kept[name].values, seen, strict=True)
+            found[name] = [[rounded(ray[at], digits) for ray, at in zip(*pair, strict=True)] for pair in pairs]
         if found not in self.networks:
             self.networks.append(found)
         return self.networks.index(found)
-
-
-def _rays(values: xr.DataArray) -> list:
-    """Return profiles (seed, direction, angle), each up to the last angle at which it was looked at."""
-    found = rounded(values.transpose("seed", "direction", "angle").values, DIGITS)
-    last = np.isfinite(values.transpose("seed", "direction", "angle").values)
-    ends = np.where(last.any(-1), values.sizes["angle"] - last[..., ::-1].argmax(-1), 1).tolist()
-    return [[ray[:end] for ray, end in zip(*one, strict=True)] for one in zip(found, ends, strict=True)]
 
 
 def embed(
@@ -65,7 +63,7 @@ def embed(
     about the sweep estimates. Widths follow on the page, for any threshold.
     """
     stores = [*tunnels.values(), *matched_tunnels.values(), *balanced.values()]
-    numbers = sum(2 * one["loss"].size for one in stores)
+    numbers = sum(2 * int(np.isfinite(one["loss"]).sum()) for one in stores)
     directions = max(one.sizes["direction"] for one in stores)
     rays = max(1, min(directions, int(directions * MOST / numbers)))
     pool, first = Pool(rays), next(iter(tunnels.values()))

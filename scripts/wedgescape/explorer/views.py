@@ -100,7 +100,7 @@ def told(layout: Layout, families: dict[str, str]) -> dict:
 
 
 def origins(layout: Layout) -> dict[str, dict]:
-    """Return where claims come from: `measured`, rule -> the file that makes it, and `files`, what that reads.
+    """Return where claims come from: which file makes each (`measured`), and what that file reads (`files`).
 
     Paths lead from the study's folder on.
     """
