@@ -27,8 +27,8 @@ from wedgescape.study.places import AlongMatchedSweeps, AlongSweeps, AtBase
 CATEGORY = "4 Geometry"
 TITLE = "straight lines from the initialisation"
 STANDS_FOR = {
-    "interpolation": "The way from the initialisation to the optimum: what each layer covers alone, and how long the loss stays "
-    "high, beside the test error.",
+    "interpolation": "The way from the initialisation to the optimum: what each layer covers alone, and how long the "
+    "loss stays high, beside the test error.",
 }
 TABLES = ("interpolation", "layers")
 
