@@ -136,7 +136,7 @@ def test_a_function_may_read_a_measurement_along_sweeps_and_along_matched_ones(t
 def test_figures_along_sweeps_and_grids_need_some():
     study = load_study({"study": "s", "dataset": "digits"}, catalogue())
     all_figures = {file.name for file in Layout(study, catalogue()).figures}
-    assert set(catalogue().figures) - all_figures == {"tunnels", "curvature", "phase_diagram"}
+    assert set(catalogue().figures) - all_figures == {"tunnels", "curvature", "phase_diagram", "interpolation"}
 
 
 def left_out(**config):

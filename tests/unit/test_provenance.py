@@ -152,12 +152,13 @@ def test_no_body_runs_on_an_input_that_cannot_be_used(fake):
 
 
 def test_any_other_error_is_in_the_log_with_its_place_and_not_recorded(fake):
-    with pytest.raises(SystemExit), running(fake):
+    with pytest.raises(ZeroDivisionError), running(fake):
         raise ZeroDivisionError
     said = Path("job.log").read_text()
     assert "measure_tunnels failed" in said
     assert "raise ZeroDivisionError" in said
     assert not Path("results").exists()
+    assert Path("job.log").read_text().splitlines()[-1] == "ZeroDivisionError"
 
 
 def test_warnings_reach_the_log(fake):

@@ -84,7 +84,7 @@ def test_corrupt_dataset_file(project):
             "class Net(nn.Sequential):\n"
             "    def __init__(self, input_shape, classes, **_):\n"
             "        super().__init__(nn.Flatten(), nn.Linear(63, classes))\n",
-            ["cannot be built and run on images of shape (1, 8, 8)"],
+            ["cannot be built and run on inputs of shape (1, 8, 8)"],
         ),
     ],
     ids=["import", "name", "shape", "run"],

@@ -55,8 +55,9 @@ def job(snakemake) -> Iterator[logging.Logger]:
         log.error("%s: stopped by Ctrl-C", snakemake.params.job["rule"])
         sys.exit(1)
     except Exception:
+        handlers[0].setLevel(logging.CRITICAL)  # Python itself prints the error, and the log is to have it too
         log.exception("%s failed", snakemake.params.job["rule"])
-        sys.exit(1)
+        raise
 
 
 def _stop(_signal, _frame):
