@@ -93,7 +93,8 @@ def test_it_holds_all_but_weights(archived):
     stores = {name for name in results if name.endswith((".zarr.zip", ".csv", ".png", ".pdf", ".html"))}
     assert {name for name in stores if "/weights/" not in name} <= names
     assert not [name for name in names if "/weights/" in name]
-    assert {"results/smoke/report.html", "results/smoke/provenance/config.yaml", "config/smoke.yaml"} <= names
+    assert {"results/smoke/report.html", "results/smoke/explorer.html", "config/smoke.yaml"} <= names
+    assert "results/smoke/provenance/config.yaml" in names
     assert {
         "workflow/Snakefile",
         "envs/requirements.lock",
