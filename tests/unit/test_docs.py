@@ -1,5 +1,7 @@
 """The documentation: references from the code reach a section, and links and names reach a file."""
 
+import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -14,13 +16,18 @@ SCIENCE = REPOSITORY / "docs/science.md"
 CODE = sorted((REPOSITORY / "scripts").rglob("*.py"))
 PAGES = [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "config/README.md")]
 PAGES += sorted((REPOSITORY / "docs").glob("*.md"))
+NOTEBOOKS = sorted((REPOSITORY / "docs/notebooks").glob("*.ipynb"))
 REFERENCE = re.compile(r"\(docs/science\.md,\s+([^)]*)\)")
 LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)  # [text](target) and [label]: target
 
 
 def prose(page: Path) -> str:
-    """Return a page without its fenced code, in which brackets mean other things."""
-    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    """Return a page without its fenced code, in which brackets mean other things; of a notebook, its text."""
+    text = page.read_text()
+    if page.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def lost_links(page: Path) -> list[str]:
@@ -46,7 +53,7 @@ def test_no_reference_names_a_section_by_its_number():
     assert [file.relative_to(REPOSITORY).as_posix() for file in numbered] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+@pytest.mark.parametrize("page", PAGES + NOTEBOOKS, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_links_lead_to_files(page):
     assert lost_links(page) == []
 
@@ -81,3 +88,24 @@ def test_contributors_are_told_of_the_rooms_in_their_order():
 def test_the_citation_names_the_version_of_the_library():
     cited = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
     assert cited["version"] == wedgescape.VERSION
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_are_kept_without_outputs(notebook):
+    """The site runs them. Outputs in the repository would be those of some day."""
+    cells = json.loads(notebook.read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert code
+    assert [cell["source"] for cell in code if cell["outputs"] or cell["execution_count"]] == []
+
+
+def test_the_site_has_every_page():
+    shown = set(re.findall(r"^[\w./-]+$", (REPOSITORY / "docs/index.md").read_text(), re.MULTILINE))
+    pages = [Path(os.path.relpath(page, REPOSITORY / "docs")).with_suffix("") for page in PAGES + NOTEBOOKS]
+    assert shown == {page.as_posix() for page in pages} - {"index"} | {"../CHANGELOG"}
+
+
+def test_the_glossary_is_in_order_and_has_each_word_once():
+    words = re.findall(r"^\| ([^|]+) \| [^|]+ \|$", (REPOSITORY / "docs/glossary.md").read_text(), re.MULTILINE)[2:]
+    assert len(words) > 50
+    assert words == sorted(set(words), key=str.casefold)

@@ -33,6 +33,7 @@ def roots():
         determinants.models(),
         determinants.training(layout.study.base, "0-1"),
         determinants.claims({}),
+        determinants.first_page({}),
         *map(determinants.measurement, layout.catalogue.measurements.values()),
         *map(determinants.figure, layout.figures),
     ]
