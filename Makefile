@@ -131,7 +131,7 @@ docs: $(READY)
 FIRST := config/first.yaml
 site: $(SPHINX)
 	$(SNAKEMAKE) --quiet all --configfile $(FIRST)
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . docs/_build
+	PYTHONPATH="$(CURDIR)/scripts" $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . docs/_build
 	@echo; echo "Site      docs/_build/index.html"
 
 # Versions in the lock change only if requirements.txt or UPGRADE asks for it. The lock needs the hashes for all platforms,
