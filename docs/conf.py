@@ -100,7 +100,7 @@ def with_variables(_app, kind: str, _name: str, documented, _options, lines: lis
     for part, variables in parts.items():
         rows = [("variable", "dimensions", "unit", "meaning")]
         rows += [
-            (f"`{name}`", ", ".join(one.dims), one.units or "", plain(one.description))
+            (f"`{name}`", ", ".join(f"``{dim}``" for dim in one.dims), one.units or "", plain(one.description))
             for name, one in variables.items()
         ]
         title = "Variables of the store" + (f", part `{part}`" if part else "")
