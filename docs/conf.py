@@ -27,7 +27,7 @@ copyright = "the Wedgescape authors, MIT licence"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
 include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md", "docs/**"]
-exclude_patterns = ["docs/_build", "**/.ipynb_checkpoints"]
+exclude_patterns = ["docs/jupyter_execute", "docs/_build", "**/.ipynb_checkpoints"]
 templates_path = ["_templates"]
 
 # Markdown as GitHub reads it
