@@ -30,13 +30,15 @@ PLACEHOLDERS |= {"<path>": f"results/smoke/tunnels/{smoke_layout().study.base}.z
 
 # Beginning of a command -> the test that runs it, and a word by which it is found there
 ELSEWHERE = {
-    "snakemake --profile slurm": ("tests/slurm/test_study.py", "profile"),
+    "snakemake --profile slurm": ("tests/slurm/conftest.py", "--profile"),
+    "snakemake --logger wedgescape --profile slurm": ("tests/slurm/conftest.py", "--profile"),
     "snakemake --sdm": ("tests/workflow/test_deployment.py", "--sdm"),
+    "snakemake --cores 2 plot_sharp_turns": ("tests/workflow/test_extending.py", "plot_{NAME}"),
     "snakemake wedgescape_": ("tests/workflow/test_module.py", "wedgescape_"),
     "cp -r wedgescape/workflow/profiles": ("tests/workflow/test_module.py", "profiles"),
     "python my_data.py": ("tests/workflow/test_own_files.py", "my_data.py"),
     "pip install": ("tests/unit/test_environments.py", "dependencies"),
-    "python scripts/document_results.py": ("tests/unit/test_claims_over_settings.py", "document_results"),
+    "python scripts/document_results.py": ("tests/unit/test_verdicts.py", "document_results"),
     "WEDGESCAPE_COLD=1 make": ("tests/unit/test_warm_starts.py", "WEDGESCAPE_COLD"),
     ".ci/run": (".ci/run", "make test-all"),
 }
@@ -61,7 +63,7 @@ OWN = re.compile(r"(?:\w+=\S+ )?(?:\.venv/bin/)?")  # before a command: a variab
 
 
 def without_place(command: str) -> str:
-    return command.replace(".venv/bin/", "")
+    return command.replace(".venv/bin/", "").removeprefix("PYTHONPATH=scripts ")
 
 
 @cache
@@ -70,7 +72,8 @@ def commands() -> dict[str, str]:
     found = {}
     for page in PAGES:
         text = (REPOSITORY / page).read_text()
-        plain = [block for block in re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
+        blocks = re.findall(r"^```(\S*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        plain = [block for language, block in blocks if not language]
         prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
         lines = [line for block in plain for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", prose)
         for line in lines + re.findall(r"^    (\S.*)$", prose, re.MULTILINE):
