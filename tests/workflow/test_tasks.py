@@ -46,7 +46,7 @@ def test_regression_goes_through_all_that_makes_sense(project):
     claims = pd.read_csv(results / "claims.csv")
     assert claims["quantity"].str.contains("R²").any()
     assert not claims["quantity"].str.contains("accuracy|nats").any()
-    assert (results / "figures/tunnels.png").exists()
+    assert (results / "figures/hyperplanes.png").exists()
     assert (results / "figures/planes.png").exists()
 
 
