@@ -189,7 +189,8 @@ def test_what_needs_the_training_is_left_out_and_says_so(runs):
 
 def test_a_study_that_trains_leaves_none_of_it_out():
     found = Layout(load_study({"study": "s", "dataset": "digits"}, catalogue()), catalogue()).catalogue
-    assert set(found.left_out) == {"tunnels", "curvature", "phase_diagram"}  # figures along sweeps and grids
+    along_sweeps_and_grids = {"tunnels", "curvature", "interpolation", "phase_diagram"}
+    assert set(found.left_out) == along_sweeps_and_grids
 
 
 # What decides reruns

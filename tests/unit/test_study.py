@@ -174,11 +174,11 @@ def test_too_few_seeds_are_told_with_the_keys_to_raise():
     assert warnings(study_of(f"{some}connectors: {{sizes: [2, 3]}}", seeds=12), catalogued) == []
     (text,) = warnings(study_of(f"{some}connectors: {{sizes: [2, 11]}}\ncurvature: {{seeds: 3}}", seeds=12), catalogued)
     assert text == (
-        "Some claims will stay undecided, because a verdict needs 4 independent seeds or sets. To decide them, raise "
-        "curvature.seeds from 3 to 4; base_seeds from 12 to 44, 4 times the number of optima in the largest set (11 in "
-        "connectors.sizes)."
+        "Some claims will stay undecided, because a verdict needs 4 independent seeds or sets. To decide them, raise\n"
+        "  curvature.seeds from 3 to 4\n"
+        "  base_seeds from 12 to 44, 4 times the number of optima in the largest set (11 in connectors.sizes)"
     )
-    assert "raise seeds from 3 to 4; base_seeds from 3 to 12" in warnings(study_of(seeds=3), catalogued)[0]
+    assert "raise\n  seeds from 3 to 4\n  base_seeds from 3 to 12" in warnings(study_of(seeds=3), catalogued)[0]
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -73,6 +73,16 @@ def read_along_sweeps():
     return measured, drawn
 
 
+def read_along_matched_sweeps():
+    """The measurements that claims read along sweeps of networks trained to one loss too."""
+    return {
+        f"measure_{name}"
+        for file in smoke_layout().catalogue.claiming
+        for name, kind in file.reads("claims").items()
+        if kind == "AlongMatchedSweeps"
+    }
+
+
 def test_the_files_say_who_reads_what():
     """What the others of these tests go by; else it could say nothing, and they would pass for nothing."""
     assert readers()["measure_tunnels"] >= {
@@ -195,7 +205,8 @@ def test_one_more_value_trains_that_setting_alone(finished):
     assert measured >= {"measure_tunnels", "measure_curvature"}
     assert drawn >= {"plot_tunnels", "plot_curvature"}
     once = dict.fromkeys([*measured, *drawn, "train", *VERDICTS], 1)
-    assert finished.planned() == once | {"train": 2, "measure_tunnels": 2}  # and to one training loss
+    matched = dict.fromkeys(["train", *read_along_matched_sweeps()], 2)  # trained again to one training loss
+    assert finished.planned() == once | matched
     assert "at lr~0.2_" in finished.smoke("--dry-run").stdout
 
 

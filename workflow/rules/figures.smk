@@ -40,7 +40,10 @@ rule summarise:
         verdicts=layout.verdicts,
         pictures=list(dict.fromkeys(layout.pictures().values())),
     output:
-        layout.first_page,
+        # Named in the report, so that `report/workflow.rst` finds it wherever results lie.
+        report(
+            layout.first_page, category="1 Verdicts", labels={"verdicts": "first page"}
+        ),
     log:
         f"{RESULTS}/logs/summarise.log",
     benchmark:

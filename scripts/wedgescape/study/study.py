@@ -307,7 +307,7 @@ def warnings(study: Study, catalogue: Catalogue) -> list[str]:
     if not few:
         return unused
     reason = f"Some claims will stay undecided, because a verdict needs {FEWEST_UNITS} independent seeds or sets"
-    return [f"{reason}. To decide them, raise {'; '.join(few)}.", *unused]
+    return ["\n  ".join([f"{reason}. To decide them, raise", *few]), *unused]
 
 
 def seeds_in(chunk: str) -> list[int]:
