@@ -136,8 +136,8 @@ def test_only_seeds_that_all_settings_have_are_compared_and_the_rest_is_told(run
 def test_a_warning_speaks_of_networks_where_seeds_are_no_key(runs):
     runs("runs/a.pt", "runs/b.pt", "runs/c.pt")
     (said,) = warnings(study_of(), catalogue())
-    assert "raise the networks of each setting from 3 to 4; " in said
-    assert "; the networks of the base setting from 3 to " in said
+    assert "raise\n  the networks of each setting from 3 to 4\n" in said
+    assert "\n  the networks of the base setting from 3 to " in said
 
 
 def test_a_table_alone_names_the_files_relative_to_itself(runs):

@@ -12,6 +12,7 @@ import pytest
 from projects import figures, smoke_layout
 from wedgescape.study.catalogue import NETWORKS, catalogue
 from wedgescape.study.layout import needs_networks
+from wedgescape.study.places import measurement_of
 
 BASE = smoke_layout().study.base
 PLANES = smoke_layout().store("planes", BASE)
@@ -76,7 +77,7 @@ def read_along_sweeps():
 def read_along_matched_sweeps():
     """The measurements that claims read along sweeps of networks trained to one loss too."""
     return {
-        f"measure_{name}"
+        f"measure_{measurement_of(name, kind)}"
         for file in smoke_layout().catalogue.claiming
         for name, kind in file.reads("claims").items()
         if kind == "AlongMatchedSweeps"
