@@ -450,6 +450,24 @@ class NetworkLandscape(Landscape):
             parts.setdefault(some.start, []).append(logits.softmax(1).mT)
         return torch.cat([torch.cat(chunks, 1) for chunks in parts.values()])
 
+    def tangent_kernel(self, point: Tensor, examples: int) -> Tensor:
+        """Return the empirical neural tangent kernel (N C, N C) at a point (P,) (Jacot, Gabriel & Hongler 2018).
+
+        The inner products of the gradients of all outputs, of the first N training examples and C outputs.
+        """
+        leaves = [one[0].requires_grad_() for one in self._unpack(point.detach()[None])]
+        logits = self._logits(leaves, self._arranged(self.splits["train"][0][:examples]))
+        rows, options = torch.eye(logits.shape[1]).to(logits), {"retain_graph": True, "materialize_grads": True}
+        parts = []
+        for one in logits:  # all classes of an example at once, where `vmap` knows the layers
+            if self.strategy.train_together:
+                slopes = [torch.autograd.grad(one, leaves, rows, is_grads_batched=True, **options)]
+            else:
+                slopes = [[slope[None] for slope in torch.autograd.grad(one, leaves, row, **options)] for row in rows]
+            parts += [self._flatten(part) for part in slopes]
+        jacobian = torch.cat(parts)
+        return jacobian @ jacobian.T
+
     def gradients(self, points: Tensor, batch: Batch | None = None) -> Tensor:
         """See `Landscape.gradients`; in full (no batch) without dropout and with calibrated batch norms."""
         if batch is None:

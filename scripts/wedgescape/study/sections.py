@@ -92,6 +92,7 @@ PositiveNumber = Annotated[float, Field(gt=0)]
 AllDifferent = AfterValidator(_all_different)
 Counts = Annotated[list[Count], Field(min_length=1), AllDifferent]
 Sizes = Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1), AllDifferent]
+Parts = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1), AllDifferent]
 PositiveNumbers = Annotated[list[PositiveNumber], Field(min_length=1), AllDifferent]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", title="Python name")]
 

@@ -182,6 +182,7 @@ def descend(
     average_at: Sequence[int] = (),
     checkpoint: Checkpoint | None = None,
     stop: Callable[[dict[str, Tensor]], Tensor] | None = None,
+    first_step: int = 0,
 ) -> Descent:
     """Move K points down a landscape.
 
@@ -201,6 +202,8 @@ def descend(
         checkpoint: where to keep the state; an existing one is continued.
         stop: called with what was observed, returns (K,) bool, the points that have arrived. Their positions are
             kept as they are then, and the descent ends when all have arrived. The others go on as if alone.
+        first_step: at which to begin, with the schedule and the order of examples of a run that has come so far, and
+            without its momentum.
 
     Returns:
         A `Descent`. A point that leaves the finite numbers is flagged and does not disturb its neighbours.
@@ -223,7 +226,7 @@ def descend(
     kept: list[Tensor] = []
     total = torch.zeros(points.shape, dtype=torch.float64)  # of the points to be averaged; a float sum would drift
     stopped, arrivals = torch.full((len(points),), -1), torch.zeros(points.shape if stop else (0,), dtype=points.dtype)
-    first = 0
+    first = first_step
 
     if checkpoint and (state := checkpoint.load()):
         points, moments = state["points"].to(points.device), [moment.to(points.device) for moment in state["moments"]]
@@ -243,8 +246,8 @@ def descend(
         if step in average_at:
             total.add_(points.detach().cpu())
 
-    if first == 0:
-        look(0)
+    if first == first_step:
+        look(first)
     with checkpoint or nullcontext():
         # A caller that observes says itself how far it is.
         for step in range(first, steps) if observe else counted(range(first, steps), "step", first):
