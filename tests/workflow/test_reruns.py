@@ -4,12 +4,16 @@ import os
 import re
 import shutil
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from projects import figures, smoke_layout
+from projects import REPOSITORY, figures, smoke_layout
+from wedgescape.provenance import fingerprints
+from wedgescape.provenance.determinants import Determinants
+from wedgescape.provenance.fingerprints import Fingerprints
 from wedgescape.study.catalogue import NETWORKS, catalogue
 from wedgescape.study.layout import needs_networks
 from wedgescape.study.places import measurement_of
@@ -185,7 +189,34 @@ def test_an_edit_reruns_exactly(finished, edit, rerun):
     assert finished.pending() == rerun
 
 
+def codes(folder):
+    """Rule of a measurement -> the fingerprint of its code, in a copy of the project."""
+    determinants = Determinants(smoke_layout(), Fingerprints(None), lambda script: folder / "scripts" / script)
+    files = {name: folder / file.path.relative_to(REPOSITORY) for name, file in catalogue().measurements.items()}
+    return {
+        f"measure_{name}": determinants.measurement(replace(catalogue().measurements[name], path=path))["code"]
+        for name, path in files.items()
+    }
+
+
+@cache
+def codes_here():
+    """The fingerprints of the repository as it is."""
+    return codes(REPOSITORY)
+
+
 @pytest.mark.parametrize("name", catalogue().measurements)
+def test_an_edit_of_a_measurement_changes_its_own_code_alone(project, monkeypatch, name):
+    """Of all of them; Snakemake plans what follows for a few below, since a dry run takes seconds."""
+    before = codes_here()
+    file = catalogue().measurements[name]
+    project.edit_function(f"{file.path.parent.name}/{file.path.name}", "measure")
+    monkeypatch.setattr(fingerprints, "LIBRARY", project.folder / "scripts/wedgescape")
+    after = codes(project.folder)
+    assert {rule for rule, code in after.items() if code != before[rule]} == {f"measure_{name}"}
+
+
+@pytest.mark.parametrize("name", ["planes", "tunnels", "fitted_wedges", "training"])
 def test_an_edit_of_a_measurement_reruns_it_and_what_follows(finished, name):
     file = catalogue().measurements[name]
     finished.edit_function(f"{file.path.parent.name}/{file.path.name}", "measure")
