@@ -2,7 +2,8 @@
 
     python scripts/compare_studies.py digits fashion_mlp
 
-writes results/comparison/claims.csv, one row per claim, and results/comparison/claims.pdf and .png.
+writes results/comparison/claims.csv, one row per claim, claims.pdf and claims.png there, and claims.html, a page that
+opens without a network.
 """
 
 import argparse
@@ -11,9 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from wedgescape.analysis.comparison import compared
+from wedgescape.explorer import comparison as view
+from wedgescape.explorer.page import assemble
 from wedgescape.figures import comparison, style
-from wedgescape.stores.zarr_stores import write_table
+from wedgescape.stores.zarr_stores import write_table, write_text
+from wedgescape.study.catalogue import catalogue
+from wedgescape.study.rules import load_rules
 
+RULES = Path("config/rules.yaml")
 OUTPUT = Path("results/comparison")
 
 
@@ -25,15 +31,19 @@ def main() -> None:
     missing = [study for study in studies if not Path("results", study, "claims.csv").is_file()]
     if missing:
         raise SystemExit(f"no verdicts of {', '.join(missing)}: results/{missing[0]}/claims.csv is missing")
-    table = compared({study: pd.read_csv(Path("results", study, "claims.csv")) for study in studies})
+    tables = {study: pd.read_csv(Path("results", study, "claims.csv")) for study in studies}
+    table = compared(tables)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     write_table(table, OUTPUT / "claims.csv")
     outputs = [OUTPUT / f"claims.{kind}" for kind in ("pdf", "png")]
     style.save(comparison.draw(table, studies), outputs, 200, "comparison", {"studies": studies})
     same = table.loc[table["kind"] != "check", "everywhere"].ne("")
-    print(
-        f"{int(same.sum())} of {len(same)} claims got one verdict in all studies that judged them: {OUTPUT}/claims.csv"
-    )
+    counts = f"{int(same.sum())} of {len(same)} got one verdict in all studies that judged them"
+    families = load_rules(RULES, catalogue().claims).families
+    head = {"study": ", ".join(studies), "base": {}, "words": {}, "counts": counts}
+    page = assemble(head, {"comparison": (view.TITLE, view.embed(tables, families))}, plots=False)
+    write_text(page, OUTPUT / "claims.html")
+    print(f"Of the claims {counts}: {OUTPUT}/claims.html")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import yaml
 from projects import REPOSITORY, smoke_layout
 from wedgescape.explorer import (
     claims,
+    comparison,
     curves,
     look,
     page,
@@ -382,3 +383,31 @@ def test_the_page_names_no_address_to_load_from(assembled):
 def test_the_smoke_study_is_a_study_with_all_views():
     study = load_study(yaml.safe_load((REPOSITORY / "config/smoke.yaml").read_text()), catalogue())
     assert views.left_out(Layout(study, catalogue())) == {}
+
+
+# Studies side by side
+
+
+def verdicts_of(**found):
+    """A table of verdicts: claim -> its verdict and estimate."""
+    rows = [
+        {"id": claim, "family": claim[0], "kind": "ours", "sentence": claim, "quantity": "nats", "wanted": "above",
+         "verdict": verdict, "estimate": estimate, "low": estimate - 1, "high": np.nan, "threshold": np.nan,
+         "smallest_effect": 0.1, "units": 4}
+        for claim, (verdict, estimate) in found.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_studies_stand_side_by_side_and_lack_what_they_do_not_claim():
+    one = verdicts_of(a1=("supported", 2.0), b1=("undecided", 0.0))
+    other = verdicts_of(a1=("supported", 3.0), a2=("contradicted", -1.0))
+    found = comparison.embed({"one": one, "other": other}, {"a": "First"})
+    assert found["names"] == ["one", "other"]
+    assert found["families"] == {"a": "First", "b": "b"}
+    claims = {claim["id"]: claim for claim in found["claims"]}
+    assert claims["a1"]["everywhere"] == "supported"
+    assert [study["estimate"] for study in claims["a1"]["studies"]] == [2, 3]
+    assert claims["a1"]["studies"][0]["high"] is None
+    assert claims["a2"]["studies"][0] is None
+    assert claims["b1"]["everywhere"] == ""

@@ -70,15 +70,15 @@ def browser():
         started.close()
 
 
-def opened(browser, results, **look):
-    """The page in a tab, with what it asked for and complained about."""
+def opened(browser, results, page="explorer.html", **look):
+    """A page in a tab, with what it asked for and complained about."""
     tab = browser.new_context(viewport={"width": 1280, "height": 900}, **look).new_page()
     tab.set_default_timeout(PATIENCE)
     tab.asked, tab.wrong = [], []
     tab.on("request", lambda request: tab.asked.append(request.url))
     tab.on("console", lambda message: tab.wrong.append(message.text) if message.type == "error" else None)
     tab.on("pageerror", lambda error: tab.wrong.append(str(error)))
-    tab.goto((results / "explorer.html").as_uri())
+    tab.goto((results / page).as_uri())
     return tab
 
 
@@ -331,4 +331,25 @@ def test_paper_is_white_and_has_all_views(browser, results):
         assert tab.locator(f"#{name} .readout").text_content()
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not tab.locator("#planes form").is_visible()
+    tab.context.close()
+
+
+def test_studies_stand_side_by_side_on_a_page_that_asks_for_nothing(browser, made):
+    table = pd.read_csv(made.folder / "results/smoke/claims.csv")
+    table["verdict"] = "supported"
+    for name, some in (("all", table), ("most", table[1:].replace({"verdict": {"supported": "contradicted"}}))):
+        (made.folder / "results" / name).mkdir()
+        some.to_csv(made.folder / "results" / name / "claims.csv", index=False)
+    made.python("scripts/compare_studies.py", "all", "most")
+    tab = opened(browser, made.folder / "results/comparison", "claims.html")
+    show(tab, "comparison")
+    rows = tab.locator("#comparison tbody tr")
+    tab.locator("#comparison [value=check]").check()
+    until(tab, f"document.querySelectorAll('#comparison tbody tr').length === {len(table)}")
+    assert rows.first.locator("td").count() == 2
+    tab.locator("#comparison [value=opposite]").check(force=True)
+    until(tab, f"document.querySelectorAll('#comparison tbody tr').length === {len(table) - 1}")
+    assert tab.locator("#comparison thead a").first.get_attribute("href") == "../all/claims.html"
+    assert len(tab.asked) == 1
+    assert tab.wrong == []
     tab.context.close()

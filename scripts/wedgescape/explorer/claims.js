@@ -1,30 +1,10 @@
 explorer.view("claims", (data, section) => {
-  const { number, percent, interval, colours, element, variable } = explorer;
+  const { number, percent, interval, colours, element, against, verdicts } = explorer;
   const form = section.querySelector("form"), says = section.querySelector(".readout"), chapters = section.querySelector("[data-part=chapters]"), open = new Set();
-  const verdicts = ["supported", "contradicted", "no effect", "undecided"], NS = "http://www.w3.org/2000/svg", FAR = 300;
   for (const verdict of verdicts) {
     const input = element("input", { type: "checkbox", name: "verdict", value: verdict });
     input.checked = true;
     section.querySelector("[data-choice=verdicts]").append(element("label", {}, input, ` ${verdict}`));
-  }
-
-  /** Interval against the rule, in units of the smallest effect or of half the interval, on a scale that is linear near 0. */
-  function bar(claim) {
-    const flip = claim.wanted === "below" ? -1 : 1, isEffect = claim.smallest_effect !== null;
-    const half = claim.low === null || claim.high === null ? null : (claim.high - claim.low) / 2;
-    const scaled = (value) => (value === null ? null : isEffect ? (flip * value) / claim.smallest_effect : (flip * (value - claim.threshold)) / (half || Math.abs(claim.estimate - claim.threshold) || 1));
-    const at = (value) => 100 + (96 * Math.sign(value) * Math.log1p(Math.min(FAR, Math.abs(value)))) / Math.log1p(FAR);
-    const drawing = document.createElementNS(NS, "svg"), colour = colours().verdicts[claim.verdict];
-    const add = (tag, attributes) => { const made = document.createElementNS(NS, tag); Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value)); drawing.append(made); };
-    drawing.setAttribute("viewBox", "0 0 200 18");
-    drawing.setAttribute("preserveAspectRatio", "none");
-    drawing.setAttribute("aria-hidden", "true");
-    if (isEffect) add("rect", { x: at(-1), width: at(1) - at(-1), y: 0, height: 18, fill: variable("--line") });
-    else add("rect", { x: 99.3, width: 1.4, y: 0, height: 18, fill: variable("--soft") });
-    const ends = [claim.low, claim.high].map(scaled);
-    if (!ends.includes(null)) add("rect", { x: Math.min(...ends.map(at)), width: Math.max(1.5, Math.abs(at(ends[1]) - at(ends[0]))), y: 7.5, height: 3, rx: 1.5, fill: colour });
-    if (claim.estimate !== null) add("rect", { x: at(scaled(claim.estimate)) - 2, width: 4, y: 4, height: 10, rx: 1.5, fill: colour });
-    return drawing;
   }
 
   const link = (path) => element("a", { href: path.split("/").map(encodeURIComponent).join("/") }, path);
@@ -75,7 +55,7 @@ explorer.view("claims", (data, section) => {
       fill();
     });
     fill();
-    const cells = [button, element("span", { class: "verdict", style: `color: ${colours().text[claim.verdict]}` }, claim.verdict), bar(claim), interval(claim), claim.robust === null ? "" : percent(claim.robust)];
+    const cells = [button, element("span", { class: "verdict", style: `color: ${colours().text[claim.verdict]}` }, claim.verdict), against(claim), interval(claim), claim.robust === null ? "" : percent(claim.robust)];
     return [element("tr", { id, class: claim.kind === "check" ? "check" : "" }, ...cells.map((cell) => element("td", {}, cell))), more];
   }
 

@@ -84,6 +84,26 @@ const explorer = (() => {
     return made;
   }
 
+  const verdicts = ["supported", "contradicted", "no effect", "undecided"], NS = "http://www.w3.org/2000/svg", FAR = 300;
+  /** Interval against the rule, in units of the smallest effect or of half the interval, on a scale that is linear near 0. */
+  function against(claim) {
+    const flip = claim.wanted === "below" ? -1 : 1, isEffect = claim.smallest_effect !== null;
+    const half = claim.low === null || claim.high === null ? null : (claim.high - claim.low) / 2;
+    const scaled = (value) => (value === null ? null : isEffect ? (flip * value) / claim.smallest_effect : (flip * (value - claim.threshold)) / (half || Math.abs(claim.estimate - claim.threshold) || 1));
+    const at = (value) => 100 + (96 * Math.sign(value) * Math.log1p(Math.min(FAR, Math.abs(value)))) / Math.log1p(FAR);
+    const drawing = document.createElementNS(NS, "svg"), colour = colours().verdicts[claim.verdict];
+    const add = (tag, attributes) => { const made = document.createElementNS(NS, tag); Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value)); drawing.append(made); };
+    drawing.setAttribute("viewBox", "0 0 200 18");
+    drawing.setAttribute("preserveAspectRatio", "none");
+    drawing.setAttribute("aria-hidden", "true");
+    if (isEffect) add("rect", { x: at(-1), width: at(1) - at(-1), y: 0, height: 18, fill: variable("--line") });
+    else add("rect", { x: 99.3, width: 1.4, y: 0, height: 18, fill: variable("--soft") });
+    const ends = [claim.low, claim.high].map(scaled);
+    if (!ends.includes(null)) add("rect", { x: Math.min(...ends.map(at)), width: Math.max(1.5, Math.abs(at(ends[1]) - at(ends[0]))), y: 7.5, height: 3, rx: 1.5, fill: colour });
+    if (claim.estimate !== null) add("rect", { x: at(scaled(claim.estimate)) - 2, width: 4, y: 4, height: 10, rx: 1.5, fill: colour });
+    return drawing;
+  }
+
   function options(select, entries, chosen) {
     select.replaceChildren(...entries.map(([value, text]) => new Option(text, value, false, String(value) === String(chosen))));
   }
@@ -131,8 +151,10 @@ const explorer = (() => {
 
   function tellHead() {
     const { counts, base } = content.head, short = (key) => (names[key] || key).replace(/ \(.*\)/, "");
-    document.getElementById("counts").replaceChildren(element("a", { href: "#claims" }, "Claims"), `: ${counts}.`);
-    document.getElementById("base").textContent = `Base setting: ${Object.entries(base).map(([key, value]) => `${short(key)} ${value}`).join(", ")}.`;
+    const judged = document.getElementById("claims") ? element("a", { href: "#claims" }, "Claims") : "Claims";
+    document.getElementById("counts").replaceChildren(judged, `: ${counts}.`);
+    const settings = Object.entries(base).map(([key, value]) => `${short(key)} ${value}`).join(", ");
+    document.getElementById("base").textContent = settings && `Base setting: ${settings}.`;
     const texts = document.createTreeWalker(document.getElementById("views"), NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) texts.currentNode.data = said(texts.currentNode.data);
   }
@@ -166,6 +188,6 @@ const explorer = (() => {
 
   return {
     look, names, colours, variable, number, percent, interval, log, decades, axis, side, scene, camera, bar, plot, element, said, options,
-    choices, table, view, start, data: (name) => content.views[name],
+    choices, table, against, verdicts, view, start, data: (name) => content.views[name],
   };
 })();

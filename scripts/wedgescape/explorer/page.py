@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from plotly.offline import get_plotlyjs
 
@@ -14,7 +15,12 @@ from wedgescape.explorer.views import FOLDER
 MEGABYTES = 8  # the most that a page may have
 
 
-def assemble(head: Mapping, views: Mapping[str, tuple[str, dict]], left_out: Mapping[str, tuple[str, str]]) -> str:
+def assemble(
+    head: Mapping,
+    views: Mapping[str, tuple[str, dict]],
+    left_out: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+    plots: bool = True,
+) -> str:
     """Return the page as HTML that loads nothing.
 
     Args:
@@ -22,6 +28,7 @@ def assemble(head: Mapping, views: Mapping[str, tuple[str, dict]], left_out: Map
             loss (`study.losses`).
         views: name -> title, and what the view embeds, in the order of the page.
         left_out: name of each view that the study lacks -> title, why.
+        plots: whether a view draws plots, for which the page then holds a library of 5 MB.
     """
     sections = "\n".join(_section(name, title) for name, (title, _) in views.items())
     links = "\n".join(f'<li><a href="#{name}">{name.capitalize()}</a></li>' for name in views)
@@ -34,7 +41,7 @@ def assemble(head: Mapping, views: Mapping[str, tuple[str, dict]], left_out: Map
         "links": links,
         "sections": sections + lacking,
         "data": embedded(data),
-        "library": get_plotlyjs().replace("</script", "<\\/script"),
+        "library": get_plotlyjs().replace("</script", "<\\/script") if plots else "",
         "script": "\n".join(scripts),
     }
     page = _read("page.html")
