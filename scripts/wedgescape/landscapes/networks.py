@@ -253,6 +253,13 @@ class NetworkLandscape(Landscape):
             log.info("One network after another is computed, since together they come out differently")
         return PLAIN
 
+    def of_first(self, examples: int) -> NetworkLandscape:
+        """Return the landscape whose training loss is the mean over the first of the training examples alone."""
+        few = copy.copy(self)
+        few.splits = self.splits | {"train": tuple(part[:examples] for part in self.splits["train"])}
+        few.examples = len(few.splits["train"][1])
+        return few
+
     def in_training(self) -> NetworkLandscape:
         """Return this landscape with the noise that the network's layers draw in training; itself where they do not.
 
