@@ -300,11 +300,11 @@ def test_figures_are_drawn_again_without_weights(finished):
     shutil.rmtree(finished.folder / "results/smoke/weights")
     assert finished.pending() == set()
     finished.configure(figures={"dpi": 60})  # another look, so that none is up to date
-    pictures = {figure: finished.folder / f"results/smoke/figures/{figure}.png" for figure in figures()}
+    assert finished.planned("--", *sorted(ALL_FIGURES)) == dict.fromkeys(ALL_FIGURES, 1)
+    some = figures()[::5]  # all of them take minutes
+    pictures = {figure: finished.folder / f"results/smoke/figures/{figure}.png" for figure in some}
     before = {figure: png.read_bytes() for figure, png in pictures.items()}
-    target = ("--", *sorted(ALL_FIGURES))
-    assert finished.planned(*target) == dict.fromkeys(ALL_FIGURES, 1)
-    finished.smoke(*target)
+    finished.smoke("--", *(f"plot_{figure}" for figure in some))
     assert [figure for figure, png in pictures.items() if png.read_bytes() == before[figure]] == []
 
 

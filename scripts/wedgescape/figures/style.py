@@ -278,8 +278,9 @@ def log_axis(axes: Axes) -> None:
 
 def settle(figure: Figure) -> None:
     """Lay a figure out, once and for all: each format would do it anew, which takes longer than to draw it."""
-    if not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine and not isinstance(engine, PlaceHolderLayoutEngine):
+        engine.execute(figure)  # `draw_without_rendering` would also draw it, for nothing
         figure.set_layout_engine("none")
 
 

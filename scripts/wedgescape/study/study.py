@@ -284,7 +284,11 @@ def warnings(study: Study, catalogue: Catalogue) -> list[str]:
         catalogue: whose measurements have sections in the config.
     """
     config, few = study.config, []
-    keys = ["seeds", *(f"{name}.seeds" for name in catalogue.measurements if "seeds" in config.get(name, ()))]
+    judged = {name for file in catalogue.claiming for name in file.measurements_read("claims")}
+    keys = [
+        "seeds",
+        *(f"{name}.seeds" for name in catalogue.measurements if "seeds" in config.get(name, ()) and name in judged),
+    ]
     called = own_networks.COUNTS if study.networks else {}
     few += [
         f"{called.get(key, key)} from {_value(config, key)} to {FEWEST_UNITS}"
