@@ -1,6 +1,6 @@
 """Draw a picture, the loss on a random plane around an optimum, and on a plane found so that it shows the picture.
 
-(a) The picture. (b, c) The training loss on the first examples, of the first seed. (d) How much of the picture's
+(a) The picture. (b, c) The training loss on the first examples, of the seed whose plane shows it best. (d) How much of the picture's
 variance the loss explains in the course of the search, and the same search on a toy wedge: a line a seed.
 """
 
@@ -39,7 +39,8 @@ def draw(patterns: AtBase) -> Figure:
         axes[0, 1:3], "bc", ("random", "found"), ("Random plane", "Plane found"), strict=True
     ):
         if store.sizes["seed"]:
-            loss = store["loss"].isel(seed=0).sel(plane=plane).transpose("b", "a").values
+            best = int(store["explained"].isel(step=-1).argmax("seed"))
+            loss = store["loss"].isel(seed=best).sel(plane=plane).transpose("b", "a").values
             drawn = panel.imshow(loss, extent=(-1, 1, -1, 1), interpolation="bilinear", **limits)
         style.title(panel, letter, text)
     if store.sizes["seed"]:

@@ -42,7 +42,7 @@ class Settings(Section):
         "The picture, row by row: the loss is to be low at # and high at a point.",
     )
     examples: Count = key(50, "Training examples of the loss (the first N).", smoke=8)
-    steps: Count = key(600, "Steps of the search.", smoke=4)
+    steps: Count = key(350, "Steps of the search.", smoke=4)
     learning_rate: PositiveNumber = key(0.03, "Learning rate of the search, by Adam; it falls along a cosine.")
     resolution: Odd = key(
         41, "Grid points per side of a plane, to look between the points of the picture.", ge=5, smoke=7
