@@ -1,7 +1,7 @@
 """Draw a picture, the loss on a random plane around an optimum, and on a plane found so that it shows the picture.
 
-(a) The picture. (b, c) The training loss on the first examples, of the seed whose plane shows it best. (d) How much of the picture's
-variance the loss explains in the course of the search, and the same search on a toy wedge: a line a seed.
+(a) The picture. (b, c) The training loss on the first examples, of the seed whose plane shows it best. (d) How much of
+the picture's variance the loss explains in the course of the search, and the same search on a toy wedge: a line a seed.
 """
 
 from __future__ import annotations
