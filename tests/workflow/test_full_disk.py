@@ -86,5 +86,5 @@ def test_a_full_temporary_folder_while_a_store_is_put_together(project, small_di
     assert f"MiB in the temporary folder {tmp_path / 'temporary'}" in said.stdout
     assert not (project.folder / WEIGHTS).exists()
     assert not left_over(project)
-    assert "seeds~0-2" in run(project).stdout
+    assert "Training seeds 0-2" in run(project).stdout
     assert {name: (project.folder / name).read_bytes() for name in expected} == expected

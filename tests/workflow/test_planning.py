@@ -55,7 +55,7 @@ def test_all_jobs_are_in_the_plan(smoke_plan, smoke_project):
 
 
 def test_nothing_is_left_of_a_finished_study(smoke_project):
-    assert re.search(r"nothing is left to do; \d\d jobs are done already", planned(smoke_project))
+    assert re.search(r"nothing is left to do; \d+ jobs are done already", planned(smoke_project))
 
 
 def test_what_is_done_is_not_counted(finished):
