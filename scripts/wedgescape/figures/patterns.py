@@ -58,5 +58,5 @@ def _draw_search(axes: Axes, store) -> None:
         for line in lines[:1]:
             line.set_label(label)
     axes.set(xlabel="step", ylabel="picture explained", ylim=(-0.05, 1.02))
-    axes.legend(loc="center right", fontsize=6)
+    axes.legend(loc="best", fontsize=6)
     style.title(axes, "d", "Search")
