@@ -41,7 +41,7 @@ def main() -> None:
     counts = f"{int(same.sum())} of {len(same)} got one verdict in all studies that judged them"
     families = load_rules(RULES, catalogue().claims).families
     head = {"study": ", ".join(studies), "base": {}, "words": {}, "counts": counts}
-    page = assemble(head, {"comparison": (view.TITLE, view.embed(tables, families))}, plots=False)
+    page = assemble(head, {"comparison": (view.TITLE, view.embed(table, tables, families))}, plots=False)
     write_text(page, OUTPUT / "claims.html")
     print(f"Of the claims {counts}: {OUTPUT}/claims.html")
 

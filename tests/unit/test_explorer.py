@@ -14,6 +14,7 @@ import xarray as xr
 import yaml
 
 from projects import REPOSITORY, smoke_layout
+from wedgescape.analysis.comparison import compared
 from wedgescape.explorer import (
     claims,
     comparison,
@@ -402,7 +403,8 @@ def verdicts_of(**found):
 def test_studies_stand_side_by_side_and_lack_what_they_do_not_claim():
     one = verdicts_of(a1=("supported", 2.0), b1=("undecided", 0.0))
     other = verdicts_of(a1=("supported", 3.0), a2=("contradicted", -1.0))
-    found = comparison.embed({"one": one, "other": other}, {"a": "First"})
+    tables = {"one": one, "other": other}
+    found = comparison.embed(compared(tables), tables, {"a": "First"})
     assert found["names"] == ["one", "other"]
     assert found["families"] == {"a": "First", "b": "b"}
     claims = {claim["id"]: claim for claim in found["claims"]}

@@ -7,10 +7,13 @@ from pydantic import ValidationError
 
 from drawings import check_looks
 from wedgescape import NetworkLandscape
+from wedgescape.errors import InputError
 from wedgescape.figures import patterns as plot_patterns
 from wedgescape.landscapes.patterns import PatternLandscape, picture
 from wedgescape.landscapes.wedges import WedgeLandscape
 from wedgescape.measurements.patterns import VARIABLES, Settings, checks, measure, random_planes, search
+from wedgescape.study.catalogue import catalogue
+from wedgescape.study.study import load_study
 from wedgescape.training.descent import Recipe, descend
 from wedgescape.training.optima import Optima
 
@@ -46,6 +49,12 @@ def test_a_picture_is_drawn_from_the_top_left():
 def test_a_drawing_that_is_none_is_refused(rows):
     with pytest.raises(ValidationError, match=r"rows of equal length, made of # and of points"):
         Settings(picture=rows)
+
+
+def test_the_message_says_what_a_picture_is():
+    config = {"study": "s", "dataset": "digits", "patterns": {"picture": ["#.", "#"]}}
+    with pytest.raises(InputError, match=r"patterns.picture: found .* allowed: rows of equal length, made of # and"):
+        load_study(config, catalogue())
 
 
 def test_the_loss_is_the_mean_squared_difference_from_the_picture(bowl):

@@ -1,5 +1,5 @@
 explorer.view("claims", (data, section) => {
-  const { number, percent, interval, colours, element, against, verdicts } = explorer;
+  const { number, percent, interval, colours, element, against, verdicts, matching, counted } = explorer;
   const form = section.querySelector("form"), says = section.querySelector(".readout"), chapters = section.querySelector("[data-part=chapters]"), open = new Set();
   for (const verdict of verdicts) {
     const input = element("input", { type: "checkbox", name: "verdict", value: verdict });
@@ -60,13 +60,12 @@ explorer.view("claims", (data, section) => {
   }
 
   return () => {
-    const given = new FormData(form), kinds = given.getAll("kind"), wanted = given.getAll("verdict"), text = given.get("text").trim().toLowerCase();
-    const found = data.claims.filter((one) => kinds.includes(one.kind) && wanted.includes(one.verdict) && `${one.sentence} ${one.id} ${one.quantity}`.toLowerCase().includes(text));
+    const wanted = new FormData(form).getAll("verdict"), found = matching(form, data.claims).filter((one) => wanted.includes(one.verdict));
     const head = () => element("thead", {}, element("tr", {}, ...[["claim", ""], ["verdict", "of-verdict"], ["interval against the rule", "of-bar"], ["estimate (interval)", "of-estimate"], ["robust", "of-robust"]].map(([name, kind]) => element("th", { scope: "col", class: kind }, name))));
     chapters.replaceChildren(...Object.entries(data.families).flatMap(([family, heading]) => {
       const some = found.filter((one) => one.family === family);
       if (!some.length) return [];
-      const count = verdicts.map((verdict) => [some.filter((one) => one.verdict === verdict).length, verdict]).filter(([n]) => n).map(([n, verdict]) => `${n} ${verdict}`).join(", ");
+      const count = counted(some.map((one) => one.verdict));
       return [element("table", {}, element("caption", {}, heading, element("span", {}, count)), head(), element("tbody", {}, ...some.flatMap(rows)))];
     }));
     says.textContent = `${found.length} of ${data.claims.length} claims shown.`;

@@ -1,5 +1,5 @@
 explorer.view("comparison", (data, section) => {
-  const { interval, colours, element, against, verdicts, choices } = explorer;
+  const { interval, colours, element, against, choices, matching, counted } = explorer;
   const form = section.querySelector("form"), says = section.querySelector(".readout"), chapters = section.querySelector("[data-part=chapters]");
   const decided = (claim) => new Set(claim.studies.filter((one) => one && one.verdict !== "undecided").map((one) => one.verdict));
   const WHICH = {
@@ -21,13 +21,12 @@ explorer.view("comparison", (data, section) => {
     ...data.names.map((name) => element("th", { scope: "col" }, element("a", { href: `../${encodeURIComponent(name)}/claims.html` }, name)))));
 
   return () => {
-    const given = new FormData(form), kinds = given.getAll("kind"), text = given.get("text").trim().toLowerCase(), [, fits] = WHICH[given.get("which")];
-    const found = data.claims.filter((one) => kinds.includes(one.kind) && fits(one) && `${one.sentence} ${one.id} ${one.quantity}`.toLowerCase().includes(text));
+    const [, fits] = WHICH[new FormData(form).get("which")], found = matching(form, data.claims).filter(fits);
     chapters.replaceChildren(...Object.entries(data.families).flatMap(([family, heading]) => {
       const some = found.filter((one) => one.family === family);
       return some.length ? [element("table", {}, element("caption", {}, heading), head(), element("tbody", {}, ...some.map(row)))] : [];
     }));
-    const count = verdicts.map((verdict) => [found.filter((one) => one.everywhere === verdict).length, verdict]).filter(([n]) => n).map(([n, verdict]) => `${n} ${verdict}`).join(", ");
+    const count = counted(found.map((one) => one.everywhere));
     says.textContent = `${found.length} of ${data.claims.length} claims shown; the same in all studies that judged them: ${count || "none"}.`;
   };
 });

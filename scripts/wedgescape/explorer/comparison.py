@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from wedgescape.analysis.comparison import compared
 from wedgescape.explorer.numbers import rounded
 
 TITLE = "Studies side by side"
@@ -15,14 +14,14 @@ NUMBERS = ("estimate", "low", "high", "threshold", "smallest_effect")
 WORDS = ("quantity", "wanted", "verdict")
 
 
-def embed(tables: Mapping[str, pd.DataFrame], families: Mapping[str, str]) -> dict:
+def embed(found: pd.DataFrame, tables: Mapping[str, pd.DataFrame], families: Mapping[str, str]) -> dict:
     """Return the claims in the order of the studies' tables, each with what every study found.
 
     Args:
+        found: the tables side by side (`analysis.comparison.compared`).
         tables: study -> its table of verdicts (`analysis.verdicts.as_table`).
         families: name of each family -> its heading; a family that it lacks is headed by its name.
     """
-    found = compared(dict(tables))
     by_study = [table.set_index("id") for table in tables.values()]
     shown = {family: families.get(family, family) for family in found["family"].unique()}
     return {"names": list(tables), "families": shown, "claims": [_row(row, by_study) for row in found.itertuples()]}

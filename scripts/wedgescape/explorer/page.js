@@ -104,6 +104,14 @@ const explorer = (() => {
     return drawing;
   }
 
+  /** The claims that the controls of `finding.html` leave: of the kinds chosen, with the text searched for. */
+  function matching(form, claims) {
+    const given = new FormData(form), kinds = given.getAll("kind"), text = given.get("text").trim().toLowerCase();
+    return claims.filter((one) => kinds.includes(one.kind) && `${one.sentence} ${one.id} ${one.quantity}`.toLowerCase().includes(text));
+  }
+  /** How many there are of each verdict, in words. */
+  const counted = (found) => verdicts.map((verdict) => [found.filter((one) => one === verdict).length, verdict]).filter(([n]) => n).map(([n, verdict]) => `${n} ${verdict}`).join(", ");
+
   function options(select, entries, chosen) {
     select.replaceChildren(...entries.map(([value, text]) => new Option(text, value, false, String(value) === String(chosen))));
   }
@@ -188,6 +196,6 @@ const explorer = (() => {
 
   return {
     look, names, colours, variable, number, percent, interval, log, decades, axis, side, scene, camera, bar, plot, element, said, options,
-    choices, table, against, verdicts, view, start, data: (name) => content.views[name],
+    choices, table, against, verdicts, matching, counted, view, start, data: (name) => content.views[name],
   };
 })();

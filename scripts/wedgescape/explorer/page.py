@@ -51,7 +51,9 @@ def assemble(
 
 def _section(name: str, title: str) -> str:
     heading = f'<h2 id="{name}-title">{html.escape(title)}</h2>'
-    return f'<section id="{name}" aria-labelledby="{name}-title">\n{heading}\n{_read(f"{name}.html")}</section>'
+    finding = _read("finding.html").replace("{{view}}", name)  # the controls of views that list claims
+    content = _read(f"{name}.html").replace("{{finding}}", finding)
+    return f'<section id="{name}" aria-labelledby="{name}-title">\n{heading}\n{content}</section>'
 
 
 def _lacking(title: str, why: str) -> str:

@@ -18,7 +18,7 @@ from wedgescape.study.settings import swept
 
 FOLDER = LIBRARY / "explorer"
 VIEWS = ("planes", "curves", "simplexes", "tunnels", "specifications", "similarity", "methods", "claims")
-PAGE = ("page.html", "page.css", "page.js")
+PAGE = ("page.html", "page.css", "page.js", "finding.html")
 
 
 def all_views() -> list[File]:

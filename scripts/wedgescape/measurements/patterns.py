@@ -119,9 +119,9 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     drawn, low, high = picture(settings.picture), LOW * sound.chance_loss, HIGH * sound.chance_loss
     wanted = low + (high - low) * drawn
     starts = random_planes(points, points.norm(dim=1), sound.seeds)
-    found, explained = search(PatternLandscape(few, wanted), starts, settings)
-    grid = PatternLandscape(few, wanted)
-    losses = [torch.stack([grid.seen(one, settings.resolution, settings.resolution) for one in planes])
+    patterns = PatternLandscape(few, wanted)
+    found, explained = search(patterns, starts, settings)
+    losses = [torch.stack([patterns.seen(one, settings.resolution, settings.resolution) for one in planes])
               for planes in (starts, found)]  # fmt: skip
     everywhere = PatternLandscape(sound.landscape, wanted)
     planes = torch.stack([starts, found], 1).unflatten(2, (3, -1))  # (K, 2, 3, P)

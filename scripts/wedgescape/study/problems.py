@@ -117,6 +117,8 @@ def allowed(node: dict) -> str:
             return ("odd " if "not" in node else "") + f"{kind} {bounds}".strip()
         case "array" if node.get("items", {}).get("type") == "object":
             return "list of sections"
+        case "array" if "title" in node:
+            return node["title"]
         case "array" if "items" in node:
             fewest = "at least one, " if node.get("minItems") else ""
             return f"list ({fewest}none twice) of {allowed(node['items'])}"

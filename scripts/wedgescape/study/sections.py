@@ -85,9 +85,12 @@ def _odd(value: int) -> int:
     return value
 
 
+PICTURE = "rows of equal length, made of # and of points, both at least once"
+
+
 def _picture(rows: list[str]) -> list[str]:
     if len({len(row) for row in rows}) != 1 or set("".join(rows)) != {"#", "."}:
-        raise ValueError("rows of equal length, made of # and of points, both at least once")
+        raise ValueError(PICTURE)
     return rows
 
 
@@ -99,7 +102,7 @@ AllDifferent = AfterValidator(_all_different)
 Counts = Annotated[list[Count], Field(min_length=1), AllDifferent]
 Sizes = Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1), AllDifferent]
 Parts = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1), AllDifferent]
-Picture = Annotated[list[str], AfterValidator(_picture)]
+Picture = Annotated[list[str], AfterValidator(_picture), Field(title=PICTURE)]
 PositiveNumbers = Annotated[list[PositiveNumber], Field(min_length=1), AllDifferent]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", title="Python name")]
 
