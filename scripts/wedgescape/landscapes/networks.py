@@ -253,10 +253,13 @@ class NetworkLandscape(Landscape):
             log.info("One network after another is computed, since together they come out differently")
         return PLAIN
 
-    def of_first(self, examples: int) -> NetworkLandscape:
-        """Return the landscape whose training loss is the mean over the first of the training examples alone."""
+    def of_first(self, examples: int, split: str = "train") -> NetworkLandscape:
+        """Return the landscape whose training loss is the mean over the first examples of a split alone.
+
+        Batch norms take their statistics from the same training examples as before.
+        """
         few = copy.copy(self)
-        few.splits = self.splits | {"train": tuple(part[:examples] for part in self.splits["train"])}
+        few.splits = self.splits | {"train": tuple(part[:examples] for part in self.splits[split])}
         few.examples = len(few.splits["train"][1])
         return few
 
@@ -456,6 +459,22 @@ class NetworkLandscape(Landscape):
         for some, _part, logits in self._chunks(points, split):
             parts.setdefault(some.start, []).append(logits.softmax(1).mT)
         return torch.cat([torch.cat(chunks, 1) for chunks in parts.values()])
+
+    def example_gradients(self, point: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the gradients (N, P) of the loss of each training example at a point (P,).
+
+        Without dropout, with calibrated batch norms. Their mean is the gradient of the training loss.
+
+        Args:
+            point: (P,).
+            labels: (N, …), in place of those of the examples.
+        """
+        rows: list[Tensor] = []
+        labels = self.splits["train"][1] if labels is None else labels
+        for part, (leaf, outputs) in zip(self._parts(self.examples), self.differentiable_logits(point), strict=True):
+            losses = self.task.losses(outputs, labels[part])
+            rows += [torch.autograd.grad(one, leaf, retain_graph=True)[0] for one in losses]
+        return torch.stack(rows)
 
     def tangent_kernel(self, point: Tensor, examples: int) -> Tensor:
         """Return the empirical neural tangent kernel (N C, N C) at a point (P,) (Jacot, Gabriel & Hongler 2018).
