@@ -2,13 +2,14 @@
 
 import io
 import logging
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from projects import REPOSITORY
 from wedgescape.cluster.progress import Remaining, in_words, last_line, what_they_are
-from wedgescape.cluster.telling import Lines
+from wedgescape.cluster.telling import Bars, Lines
 from wedgescape.numerics import counted
 from wedgescape.study.catalogue import catalogue
 from wedgescape.study.jobs import figures_first, jobs_of, needed_by
@@ -186,3 +187,20 @@ def test_errors_warnings_and_unknown_messages_are_said_and_chatter_is_not(lines)
     lines.tell(record("error", "MissingInputException", logging.ERROR))
     lines.tell(record(text="seeds are few", level=logging.WARNING))
     assert lines.stream.getvalue().splitlines() == ["Nothing to be done", "MissingInputException", "seeds are few"]
+
+
+def test_bars_count_the_jobs_of_the_whole_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    wanted = ("dryrun", "printshellcmds", "show_failed_logs", "verbose")
+    bars = Bars(SimpleNamespace(**dict.fromkeys(wanted, False)))
+    try:
+        bars.tell(record("run_info", "Job stats: …", stats={"train": 4, "plot_a": 3, "all": 1, "total": 8}))
+        for jobid in (1, 2):
+            bars.tell(begun(jobid, "train", setting=f"lr~{jobid}"))
+        bars.tell(record("job_finished", "Finished jobid: 1 (Rule: train)", job_id=1))
+        seen = {task.description: (task.completed, task.total) for task in bars.handler.progress.tasks if task.visible}
+        assert seen == {"Total Progress": (1, 7), "train": (1, 4)}
+        assert bars.now()[0].startswith("train lr~2")
+    finally:
+        bars.close()
+    assert "Job stats" not in capsys.readouterr().err

@@ -187,11 +187,15 @@ class Bars:
 
     def __init__(self, settings):
         from rich.console import Group
+        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
         from snakemake_logger_plugin_rich.handler import RichLogHandler
 
         self.run, self.read = Run(), {}
         self.handler = RichLogHandler(settings)
         self.console = self.handler.console
+        # Its own columns count one job too many as running, and say how long the run has taken on every bar.
+        name = TextColumn("[bold blue]{task.description}")
+        self.handler.progress.columns = (SpinnerColumn(), name, BarColumn(bar_width=None), MofNCompleteColumn())
         panel = self.handler.live_display.renderable
         self.handler.live_display.update(Group(_Now(self), panel))
 
@@ -204,7 +208,13 @@ class Bars:
         if event == "job_error":
             for line in failure(record, job):
                 self.console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
-        elif event not in ("run_info", "workflow_started") and (event or is_news(record)):
+        elif event == "run_info":
+            jobs = {rule: count for rule, count in record.stats.items() if rule not in ("all", "total")}
+            self.console.quiet = True  # without the table of jobs, which says less than the bars
+            self.handler.emit(logging.makeLogRecord(vars(record) | {"stats": jobs | {"total": self.run.total}}))
+            self.console.quiet = False
+            self.console.show_cursor(False)
+        elif event != "workflow_started" and (event or is_news(record)):
             self.handler.emit(record)
         if finished:
             self._hide_finished()
