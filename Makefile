@@ -14,8 +14,8 @@
 # make bench      time the project beside its peers, some 25 minutes on two cores (WORK=grid_mlp: one work), see docs/performance.md
 # make lock       rewrite the locks and the conda environment from envs/requirements.txt and docs.txt (UPGRADE="--upgrade-package rich")
 # Options: CONFIG=config/fashion.yaml  CORES=4  PYTHON=python3.12  TORCH_INDEX=<a package index with the PyTorch build you want>
-# Without TORCH_INDEX, PyTorch comes from where pip is configured to look. On Linux the public index has its CUDA build of
-# several GB. On a machine without a GPU, give PyTorch's own index of CPU builds.
+# Without TORCH_INDEX, PyTorch comes from where pip is configured to look; where nothing is configured, from PyTorch's own
+# index, in the build for this machine (for CPUs, if it has no GPU). UV_TORCH_BACKEND=cu128 or =cpu chooses another.
 
 CONFIG ?= config/config.yaml
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -154,8 +154,10 @@ $(UV):
 
 # Python compiles modules at their first import, except where this variable forbids it.
 COMPILED := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
+# Where nobody has chosen an index, uv takes PyTorch's build for this machine: that for CPUs where there is no GPU.
+CHOSEN = $(TORCH_INDEX)$$UV_INDEX$$UV_DEFAULT_INDEX$$UV_TORCH_BACKEND$$($(AS_PIP))
 INSTALL = $(UV) pip install --index-strategy unsafe-best-match $(COMPILED) \
-	$$($(AS_PIP)) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	$$($(AS_PIP)) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $$(test -n "$(CHOSEN)" || echo --torch-backend=auto)
 $(READY): envs/requirements.lock | $(UV)
 	@echo "Installing $< into .venv"
 	@$(INSTALL) --python $(BIN)/python -r $<

@@ -1,6 +1,7 @@
 """The files of envs/ agree with each other, with pyproject.toml and with what is installed here."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -60,6 +61,34 @@ def test_every_package_but_pytorch_has_the_hashes_of_its_files_for_all_platforms
 def test_the_lock_names_no_index_and_nothing_that_one_build_of_pytorch_alone_needs():
     assert not re.search("://|index-url|find-links", (ENVS / "requirements.lock").read_text())
     assert not [name for name in locked() if re.match("nvidia|cuda|triton", name)]
+
+
+def help_of_uv():
+    command = [Path(sys.executable).with_name("uv"), "pip", "install", "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def options_of_installing(*arguments, **chosen):
+    """How `make` calls uv where pip and uv are configured by these variables alone."""
+    makefile = "include Makefile\nshow:\n\t@echo $(INSTALL)\n"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "MAKE", "MFLAGS"))}
+    answer = subprocess.run(
+        ["make", "-f", "-", "show", *arguments], cwd=REPOSITORY, input=makefile, text=True, capture_output=True,
+        check=True, env=kept | {"PIP_CONFIG_FILE": os.devnull} | chosen,
+    )  # fmt: skip
+    return answer.stdout.split()
+
+
+def test_a_machine_without_a_gpu_gets_no_build_of_pytorch_for_gpus_unless_somebody_chose():
+    automatic, own = "--torch-backend=auto", "https://example.org/simple"
+    assert automatic in options_of_installing()
+    with_own = options_of_installing(PIP_EXTRA_INDEX_URL=own)
+    assert automatic not in with_own
+    assert f"--extra-index-url={own}" in with_own
+    for chosen in ({"UV_TORCH_BACKEND": "cu128"}, {"UV_INDEX": own}, {"UV_DEFAULT_INDEX": own}):
+        assert automatic not in options_of_installing(**chosen)
+    assert options_of_installing(f"TORCH_INDEX={own}")[-2:] == ["--extra-index-url", own]
+    assert "--torch-backend" in help_of_uv()
 
 
 def test_what_builds_the_documentation_changes_no_version_of_the_environment():
