@@ -1,5 +1,6 @@
 """Intervals on samples whose answers are known: they cover what they say, and never less on normal data."""
 
+import itertools
 import math
 
 import numpy as np
@@ -113,6 +114,29 @@ def test_the_jackknife_of_a_mean_is_students_interval():
 def test_disjoint_sets_are_units():
     found = INTERVALS.sets([1.0, 2.0, np.nan], [[0, 1], [2, 3], [4, 5]])
     assert (found.unit, found.units) == ("disjoint set", 2)
+
+
+@pytest.mark.parametrize("effect", [0.0, 1.0])
+def test_intervals_over_all_sets_are_never_too_short(effect):
+    """The largest of a set's three pairs, in all sets of 3 of 6 seeds, with effects of seeds and of pairs."""
+    draw, sets = stream("test all sets", int(effect)), np.array(list(itertools.combinations(range(6), 3)))
+
+    def largest(count, seeds):
+        own, pairs = draw.normal(size=(count, seeds)), draw.normal(size=(count, seeds, seeds))
+        both = effect * (own[:, :, None] + own[:, None]) + pairs
+        chosen = np.array(list(itertools.combinations(range(seeds), 3)))
+        return np.max([both[:, chosen[:, one], chosen[:, other]] for one, other in ((0, 1), (0, 2), (1, 2))], 0)
+
+    found = [INTERVALS.all_sets(values, sets) for values in largest(1500, 6)]
+    assert coverage(found, largest(100_000, 3).mean()) >= 0.93
+    assert (found[0].unit, found[0].units) == ("seed, in sets", 6)
+
+
+def test_all_sets_of_two_are_all_pairs():
+    pairs, values = all_pairs(5), stream("test all pairs").normal(size=10)
+    found, wanted = INTERVALS.all_sets(values, pairs), INTERVALS.pairs(values, pairs)
+    assert (found.estimate, *ends(found)) == pytest.approx((wanted.estimate, *ends(wanted)))
+    assert ends(INTERVALS.all_sets([1.0], [(0, 1)])) == UNBOUNDED
 
 
 def test_sets_that_share_a_seed_are_refused():

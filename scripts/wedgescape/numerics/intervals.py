@@ -217,6 +217,22 @@ class Intervals:
             raise ValueError("sets that share a seed are not independent")
         return self.mean(values, "disjoint set")
 
+    def all_sets(self, values, members) -> Estimate:
+        """Return the mean over all sets of m of n seeds, with the jackknife that deletes one seed at a time.
+
+        Sets share seeds, so they are no units; the mean over all of them is a U-statistic (Hoeffding 1948), for which
+        the jackknife is never too short on average (Efron & Stein 1981). With m = 2 it is `pairs`.
+
+        Args:
+            values: (set,), one per set.
+            members: (set, m), the seeds of each; every set of m of them is there.
+        """
+        values, members = np.asarray(values, dtype=float), np.asarray(members)
+        without = [values[(members != seed).all(1)] for seed in np.unique(members)]
+        means = [part.mean() if len(part) else np.nan for part in without]
+        estimate = float(values.mean()) if len(values) else np.nan
+        return self.jackknife(estimate, means, "seed, in sets")
+
     def share(self, hits: int, count: int, unit: str = "seed") -> Estimate:
         """Return the share of hits in a count of independent trials, with its exact binomial interval."""
         known = Binomial(int(hits), int(count))
