@@ -124,7 +124,7 @@ def _draw_widths(axes: Axes, stores: list[xr.Dataset], intervals: Intervals) -> 
     style.log_axis(axes)
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda place: labels[place] == "doubled units")
-    axes.legend([handles[place] for place in order], [labels[place] for place in order], loc="lower left", fontsize=6)
+    axes.legend([handles[place] for place in order], [labels[place] for place in order], loc="best", fontsize=6)
 
 
 def _draw_doubling(axes: Axes, stores: list[xr.Dataset], means: list[float]) -> None:
