@@ -460,6 +460,13 @@ class NetworkLandscape(Landscape):
             parts.setdefault(some.start, []).append(logits.softmax(1).mT)
         return torch.cat([torch.cat(chunks, 1) for chunks in parts.values()])
 
+    def over_inputs(self, point: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the network at a point (P,) as a map from inputs (N, ...) to outputs (N, O), which has derivatives."""
+        parameters = self.unpacked(point.detach())
+        with torch.no_grad():
+            moments = self._moments(parameters)
+        return lambda inputs: self._logits(parameters, self._arranged(inputs), moments)
+
     def example_gradients(self, point: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the gradients (N, P) of the loss of each training example at a point (P,).
 
