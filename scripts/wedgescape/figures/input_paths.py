@@ -106,5 +106,9 @@ def _draw_barriers(axes: Axes, store: xr.Dataset) -> None:
     axes.set_xscale("log")
     axes.set_yticks(ticks, [KIND_NAMES[kind] for kind in KINDS])
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel="barrier (share of chance)", xlim=(LOWEST / 2, 10), ylim=(ticks[-1] - 1.8, 1.2))
+    axes.set(
+        xlabel="barrier (share of chance)",
+        xlim=(LOWEST / 2, max(10, 2 * axes.get_xlim()[1])),
+        ylim=(ticks[-1] - 1.8, 1.2),
+    )
     axes.set_xticks([LOWEST, 1e-2, 1], [rf"$\leq${style.number(LOWEST)}", "0.01", "1"])

@@ -14,7 +14,7 @@ from wedgescape.errors import InputError
 from wedgescape.landscapes.curves import CurveLandscape
 from wedgescape.landscapes.inputs import InputLandscape, MiddleLandscape, input_landscape
 from wedgescape.landscapes.lines import barrier
-from wedgescape.landscapes.operations import Case, Work, evaluations
+from wedgescape.landscapes.operations import Case, Step, Work, evaluations
 from wedgescape.landscapes.spans import gaussian, random_directions
 from wedgescape.numerics.intervals import Intervals
 from wedgescape.numerics.judging import Claim, fit, left_out
@@ -31,7 +31,7 @@ class Settings(Section):
 
     seeds: Count = key(12, "Number of networks to measure (the first N seeds).", smoke=4)
     pairs: Count = key(20, "Pairs of inputs of each kind and network; classes take turns.", smoke=3)
-    certainty: float = key(0.9, "Smallest probability of its class at the ends of a path.", ge=0.5, lt=1, smoke=0.5)
+    certainty: float = key(0.9, "Smallest probability of the class at the ends of a path.", ge=0.5, lt=1, smoke=0.5)
     tolerance: Fraction = key(0.05, "A path has no barrier below this share of the loss of chance.")
     search_steps: Count = key(
         500, "Steps, at most, of the searches for synthetic inputs and for separated pairs.", smoke=10
@@ -90,10 +90,10 @@ def synthesise(inputs: InputLandscape, starts: Tensor, settings: Settings) -> tu
 
 
 def separate(inputs: InputLandscape, starts: Tensor, others: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
-    """Move pairs of inputs until the network is sure enough of their class at both ends, and predicts another between.
+    """Move pairs of inputs until the network is sure enough of their class at both ends, and of another between them.
 
-    So the straight line has a barrier of ln 2 or more, less the ends' losses. Where the network is linear there is no
-    such pair: its cross-entropy is convex in the input, and the middle is at least as sure as the ends are on average.
+    So the straight line has a barrier of -ln(1 - certainty) or more, less the ends' losses. Where the network is linear
+    there is no such pair: its cross-entropy is convex in the input, so the middle is as sure as the ends on average.
 
     Args:
         inputs: of one class a pair.
@@ -105,8 +105,8 @@ def separate(inputs: InputLandscape, starts: Tensor, others: Tensor, settings: S
         Pairs (K, 2 D), and whether each got there (K,).
     """
     pairs = MiddleLandscape(inputs, inputs.of_labels(others[:, None]))
-    limits = torch.tensor([-math.log(settings.certainty)] * 2 + [math.log(2)]).to(starts)
-    return _search(pairs, starts, lambda points: (pairs.of_each(points) <= limits).all(1), inputs, settings)
+    unsure = -math.log(settings.certainty)
+    return _search(pairs, starts, lambda points: (pairs.of_each(points) <= unsure).all(1), inputs, settings)
 
 
 def _search(landscape, starts: Tensor, arrived, inputs: InputLandscape, settings: Settings) -> tuple[Tensor, Tensor]:
@@ -156,7 +156,7 @@ def bend(inputs: InputLandscape, starts: Tensor, ends: Tensor, seeds: list[int],
     bent = descend(curve, line, recipe, settings.steps, seeds, bound=inputs.within).points
 
     def along(controls: Tensor) -> np.ndarray:
-        return curve.profiles(controls, t)["loss"].double().cpu().numpy()
+        return curve.profiles(controls, t)["loss"].cpu().double().numpy()
 
     lengths, drawn = (bent - line).norm(dim=1, keepdim=True), []
     for number in range(settings.random_bends):
@@ -319,11 +319,13 @@ def _shown(inputs: InputLandscape, moved: np.ndarray, kind: np.ndarray, pair: np
 
 
 def work(case: Case, settings: Settings) -> Work:
-    """Count losses of single inputs, as parts of losses of all examples; a gradient takes as long as two of them."""
-    searches = settings.search_steps * (1 + 3) * (1 + 3)  # of one input and of three, looked at and differentiated
-    curves = len(KINDS) * (3 * settings.steps * settings.samples + (2 + settings.random_bends) * settings.points)
-    inputs = min(settings.seeds, case.seeds) * settings.pairs * (searches + curves)
-    return evaluations(case.model, inputs / case.data.examples["train"], ["train"])
+    """Count the steps of searches and of curves, each a gradient at some inputs, and losses on paths."""
+    seeds, examples = min(settings.seeds, case.seeds), case.data.examples["train"]
+    curves = len(KINDS) * settings.pairs
+    steps = {3 * settings.pairs: 2 * settings.search_steps, settings.samples * curves: settings.steps}
+    found = Work({Step(case.model, 1, min(inputs, examples)): seeds * count for inputs, count in steps.items()})
+    inputs = seeds * curves * (2 + settings.random_bends) * settings.points
+    return found + evaluations(case.model, inputs / examples, ["train"])
 
 
 OF_CLASSES = True  # it compares the probabilities of classes
