@@ -1,8 +1,9 @@
 """Draw paths between two inputs of a class through one network: inputs on them, the loss along them, all barriers.
 
-(a) Inputs on the straight line, the Bezier curve and the best random bend between two inputs that were moved until the
-line's middle is of another class; above them the class that the network predicts. (b) The loss along these paths. (c)
-Barriers of all pairs, by kind of pair and path: dots are pairs, diamonds medians; dashed is the tolerance.
+(a) Inputs on the straight line, the Bezier curve and the best random bends, as long and twice as long, between two
+inputs that were moved until the line's middle is of another class; above them the class that the network predicts. (b)
+The loss along these paths. (c) Barriers of all pairs, by kind of pair and path: dots are pairs, diamonds medians; dashed
+is the tolerance.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ CATEGORY = "4 Geometry"
 TITLE = "paths between inputs of a class"
 STANDS_FOR = {"inputs": "Where the straight line between two inputs of a class leaves it, and curves that do not."}
 
-COLOURS = {"line": style.CURVES["line"], "bezier": style.CURVES["bezier"], "random": style.PLACES["random"]}
-NAMES = {"line": "line", "bezier": "curve", "random": "random"}
+COLOURS = {"line": style.CURVES["line"], "bezier": style.CURVES["bezier"], "random": style.PLACES["random"],
+           "longer": style.NEUTRAL}  # fmt: skip
+NAMES = {"line": "line", "bezier": "curve", "random": "random", "longer": "longer"}
 KIND_NAMES = {"real": "test inputs", "synthetic": "test, synthetic", "separated": "separated", "classes": "two classes"}
 LOWEST = 1e-4  # of what is drawn of a barrier
 
@@ -38,7 +40,7 @@ def tabulate(input_paths: AtBase) -> pd.DataFrame:
 def draw(input_paths: AtBase) -> Figure:
     """Draw the figure."""
     store = input_paths.isel(seed=fit(input_paths).values)
-    figure, axes = style.panels(1, 3, style.TWO_COLUMNS, 2.3, width_ratios=(1.75, 1, 1.25))
+    figure, axes = style.panels(1, 3, style.TWO_COLUMNS, 2.6, width_ratios=(1.75, 1, 1.25))
     known = store.isel(seed=store["shown"].values >= 0)
     note = ""
     if known.sizes["seed"]:
@@ -61,7 +63,7 @@ def _draw_inputs(axes: Axes, store: xr.Dataset) -> None:
     own = int(store["label"].sel(kind="separated").isel(pair=int(store["shown"]), end=0))
     for row, path in enumerate(PATHS):
         bottom = 1.4 * (len(PATHS) - 1 - row)
-        axes.text(-0.12, bottom + 0.46, NAMES[path], ha="right", va="center", rotation=90, fontsize=7)
+        axes.text(-0.12, bottom + 0.46, NAMES[path], ha="right", va="center", rotation=90, fontsize=6.5)
         for step in range(store.sizes["step"]):
             here = {"path": row, "step": step}
             extent = (step, step + 0.92, bottom, bottom + 0.92)
@@ -101,7 +103,7 @@ def _draw_barriers(axes: Axes, store: xr.Dataset) -> None:
             found = found[np.isfinite(found)].clip(LOWEST)
             if len(found):
                 style.strip(axes, row, found, (np.median(found), np.nan, np.nan), COLOURS[path], 0.6)
-        ticks.append(-(place * (len(PATHS) + 1) + 1))
+        ticks.append(-(place * (len(PATHS) + 1) + (len(PATHS) - 1) / 2))
     axes.axvline(store.attrs["tolerance"], color=style.FAINT, linestyle="--", linewidth=0.8, zorder=1)
     axes.set_xscale("log")
     axes.set_yticks(ticks, [KIND_NAMES[kind] for kind in KINDS])
@@ -109,6 +111,6 @@ def _draw_barriers(axes: Axes, store: xr.Dataset) -> None:
     axes.set(
         xlabel="barrier (share of chance)",
         xlim=(LOWEST / 2, max(10, 2 * axes.get_xlim()[1])),
-        ylim=(ticks[-1] - 1.8, 1.2),
+        ylim=(ticks[-1] - 2.3, 1.2),
     )
     axes.set_xticks([LOWEST, 1e-2, 1], [rf"$\leq${style.number(LOWEST)}", "0.01", "1"])

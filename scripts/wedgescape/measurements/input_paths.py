@@ -40,7 +40,9 @@ class Settings(Section):
     steps: Count = key(150, "Steps of the descent that bends the curves.", smoke=5)
     learning_rate: PositiveNumber = key(0.03, "Learning rate of that descent, by Adam; it falls along a cosine.")
     samples: Count = key(4, "Positions on each curve at which a step takes gradients.")
-    random_bends: Count = key(8, "Random bends of each pair, as long as that of its curve.", smoke=2)
+    random_bends: Count = key(
+        8, "Random bends of each pair, as long as that of its curve; as many are twice as long.", smoke=2
+    )
     points: int = key(101, "Positions on each path at which it is evaluated, ends included.", ge=5, smoke=9)
 
 
@@ -48,7 +50,8 @@ MINUTES = 60
 # Of pairs: two test inputs; one of them and an input made from noise; two inputs moved until the middle between them is
 # of another class; two test inputs of different classes, between which no path can be low.
 KINDS = ("real", "synthetic", "separated", "classes")
-PATHS = ("line", "bezier", "random")
+RANDOM = {"random": 1, "longer": 2}  # length of random bends, in that of the curve's
+PATHS = ("line", "bezier", *RANDOM)
 LOOKS = 5  # steps of a search from one look at whether it has arrived to the next
 STEPS = 7  # inputs of a path that are kept for the figure
 MOST = 0.9  # of the pairs of a network
@@ -136,8 +139,8 @@ def bend(inputs: InputLandscape, starts: Tensor, ends: Tensor, seeds: list[int],
     """Bend curves between inputs so that the network stays sure of their classes, beside lines and random bends.
 
     A quadratic Bezier curve has one control point between its ends. It begins as the straight line, and stays in the
-    range of inputs, and with it the curve. Random bends move the control point as far, in random directions; a number
-    that would leave the range goes the other way.
+    range of inputs, and with it the curve. Random bends move the control point as far in random directions, and twice
+    as far; a number that would leave the range goes the other way.
 
     Args:
         inputs: of the classes of each pair.
@@ -158,17 +161,21 @@ def bend(inputs: InputLandscape, starts: Tensor, ends: Tensor, seeds: list[int],
     def along(controls: Tensor) -> np.ndarray:
         return curve.profiles(controls, t)["loss"].cpu().double().numpy()
 
-    lengths, drawn = (bent - line).norm(dim=1, keepdim=True), []
-    for number in range(settings.random_bends):
-        ways = torch.cat([random_directions(1, inputs.dim, "bends of input paths", seed, number) for seed in seeds])
-        moves = lengths * ways.to(line)
-        leaves = inputs.within(line + moves) != line + moves
-        drawn.append(line + torch.where(leaves, -moves, moves))
-    tried, each = [along(controls) for controls in drawn], np.arange(len(starts))
-    best = np.argmin([barrier(one) for one in tried], 0)
-    losses = np.stack([along(line), along(bent), np.stack(tried)[best, each]])
-    controls = torch.stack([line, bent, torch.stack(drawn)[best, each]])
-    return {"loss": losses, "barrier": barrier(losses), "controls": controls}
+    chosen, losses, each = [line, bent], [along(line), along(bent)], np.arange(len(starts))
+    lengths = (bent - line).norm(dim=1, keepdim=True)
+    ways = [random_directions(settings.random_bends, inputs.dim, "bends of input paths", seed) for seed in seeds]
+    for factor in RANDOM.values():
+        drawn = []
+        for directions in torch.stack(ways, 1).to(line):
+            moves = factor * lengths * directions
+            leaves = inputs.within(line + moves) != line + moves
+            drawn.append(line + torch.where(leaves, -moves, moves))
+        tried = [along(controls) for controls in drawn]
+        best = np.argmin([barrier(one) for one in tried], 0)
+        chosen.append(torch.stack(drawn)[best, each])
+        losses.append(np.stack(tried)[best, each])
+    found = np.stack(losses)
+    return {"loss": found, "barrier": barrier(found), "controls": torch.stack(chosen)}
 
 
 def draw_inputs(labels: np.ndarray, count: int, draw: np.random.Generator) -> np.ndarray:
@@ -198,9 +205,10 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     a barrier, so that nothing is left for a curve to remove. Therefore we also search for pairs whose straight line has
     one: two test inputs of a class are moved until both are of the class and their middle is of another (`separate`).
 
-    Two controls. A random bend, as long as that of the curve: where it does as well, the search says nothing. And paths
-    between inputs of different classes, whose loss is -ln of the larger of both probabilities: no path can be below ln
-    2 everywhere, so a curve that seems to is one whose barrier lies between two positions at which it is evaluated.
+    Two controls. The best of some random bends, as long as that of the curve and twice as long: where they do as well,
+    the search says nothing. And paths between inputs of different classes, whose loss is -ln of the larger of both
+    probabilities: no path can be below ln 2 everywhere, so a curve that seems to be is one whose barrier lies between
+    two positions at which it is evaluated.
 
     Args:
         optima: of one setting, whose landscape is a network's with classes.
@@ -324,7 +332,7 @@ def work(case: Case, settings: Settings) -> Work:
     curves = len(KINDS) * settings.pairs
     steps = {3 * settings.pairs: 2 * settings.search_steps, settings.samples * curves: settings.steps}
     found = Work({Step(case.model, 1, min(inputs, examples)): seeds * count for inputs, count in steps.items()})
-    inputs = seeds * curves * (2 + settings.random_bends) * settings.points
+    inputs = seeds * curves * (2 + len(RANDOM) * settings.random_bends) * settings.points
     return found + evaluations(case.model, inputs / examples, ["train"])
 
 
@@ -351,8 +359,8 @@ def claims(input_paths: AtBase, intervals: Intervals) -> Iterator[Claim]:
 
     A network counts where at least `MOST` of its pairs have none. Lines: pairs of test inputs. Curves: all pairs of one
     class whose straight line has a barrier; also by half and by twice the tolerance. Bends: by how much lower the
-    curve's barrier is than that of the best random bend, mean over the same pairs. Classes: the curve's barrier between
-    inputs of different classes, which must exist.
+    curve's barrier is than that of the best random bend, mean over the same pairs; also of bends twice as long.
+    Classes: the curve's barrier between inputs of different classes, which must exist.
     """
     store, lost = input_paths.isel(seed=fit(input_paths).values), left_out(input_paths)
     barriers, among = store["barrier"], judged(store)
@@ -364,7 +372,7 @@ def claims(input_paths: AtBase, intervals: Intervals) -> Iterator[Claim]:
     control = f"lines between classes with a barrier: {apart} of {int(between.notnull().sum())}"
     yield Claim("input_lines", quantity, _most(lines, intervals), {}, lost, control=control)
 
-    curves, bends = (without_barrier(store, path, among) for path in ("bezier", "random"))
+    curves, *bends = (without_barrier(store, path, among) for path in PATHS[1:])
     ways = {}
     for factor in (0.5, 2):
         other = store.assign_attrs(tolerance=factor * store.attrs["tolerance"])
@@ -373,14 +381,19 @@ def claims(input_paths: AtBase, intervals: Intervals) -> Iterator[Claim]:
         )
     counts = among.sum(("seed", "pair"))
     pairs = ", ".join(f"{int(counts.sel(kind=kind))} {kind}" for kind in KINDS[:3])
-    control = f"best of the random bends: {np.nanmean(bends):.2g} of the pairs" if np.isfinite(bends).any() else ""
+    shares = ", ".join(f"{np.mean(one[np.isfinite(one)]):.2g}" for one in bends) if np.isfinite(bends).any() else "none"
+    control = f"share of pairs in which the best random bend has none, as long and twice as long: {shares}"
     quantity = f"share of networks in which {MOST:.0%} of the curves have no barrier where the line has ({pairs})"
     yield Claim("input_curves", quantity, _most(curves, intervals), {}, lost, ways, control,
                 f"tolerance {store.attrs['tolerance']:g}")  # fmt: skip
 
-    gain = (barriers.sel(path="random") - barriers.sel(path="bezier")).sel(kind=among["kind"])
+    def gain(path: str):
+        lower = (barriers.sel(path=path) - barriers.sel(path="bezier")).sel(kind=among["kind"])
+        return intervals.mean(lower.where(among).mean(("kind", "pair")).values)
+
     quantity = "barrier of the best random bend minus that of the curve, share of the loss of chance"
-    yield Claim("input_bends", quantity, intervals.mean(gain.where(among).mean(("kind", "pair")).values), {}, lost)
+    yield Claim("input_bends", quantity, gain("random"), {}, lost, {"bends twice as long": gain("longer")},
+                specification="bends as long")  # fmt: skip
 
     found = barriers.sel(kind="classes", path="bezier").mean("pair").values
     yield Claim("input_classes", "barrier of the curve, share of the loss of chance", intervals.mean(found), {}, lost)
