@@ -36,9 +36,9 @@ def test_regression_goes_through_all_that_makes_sense(project):
     results = project.folder / "results/diabetes"
     drawn = [f"results/diabetes/figures/{name}.png" for name in ("hyperplanes", "planes", "connectors", "training")]
     said = run(project, "config/diabetes.yaml", "results/diabetes/claims.csv", *drawn, sweeps={"width": [8, 16]})
-    assert "similarity, flatness (the labels are no classes)" in said
+    assert "input_paths, similarity, stiffness, flatness (the labels are no classes)" in said
     page = (results / "claims.html").read_text()
-    assert "similarity, flatness (the labels are no classes)" in page
+    assert "input_paths, similarity, stiffness, flatness (the labels are no classes)" in page
     training = open_store(next((results / "training").glob("*width~32*.zarr.zip")))
     assert training["train_loss"].attrs["units"] == "variance"
     assert not {"correct", "log_probability"} & set(training)

@@ -2,8 +2,8 @@
 
 (a) Inputs on the straight line, the Bezier curve and the best random bends, as long and twice as long, between two
 inputs that were moved until the line's middle is of another class; above them the class that the network predicts. (b)
-The loss along these paths. (c) Barriers of all pairs, by kind of pair and path: dots are pairs, diamonds medians; dashed
-is the tolerance.
+The loss along these paths. (c) Barriers of all pairs, by kind of pair and path: dots are pairs, diamonds medians;
+dashed is the tolerance.
 """
 
 from __future__ import annotations
