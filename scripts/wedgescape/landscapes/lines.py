@@ -41,6 +41,16 @@ def barrier_along(landscape: Landscape, starts: Tensor, ends: Tensor, points: in
     return barrier(interpolate(landscape, starts, ends, t, split)["loss"].cpu().double().numpy())
 
 
+def mode_connectivity(losses: np.ndarray) -> np.ndarray:
+    """Return the mode connectivity (…) of paths of losses (…, T), with its sign (Yang et al. 2021).
+
+    The mean loss of the ends minus the loss where the path is farthest from it. Negative: a barrier, as high as this;
+    about 0: the ends are connected; positive: the path lies below its ends, which are no minima.
+    """
+    away = (losses[..., :1] + losses[..., -1:]) / 2 - losses
+    return np.take_along_axis(away, np.abs(away).argmax(-1)[..., None], -1)[..., 0]
+
+
 def largest_rise(losses: np.ndarray) -> np.ndarray:
     """Return by how much (…) losses (…, T) on a path rise at most, from any point to any later one.
 

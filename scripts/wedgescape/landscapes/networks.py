@@ -445,7 +445,6 @@ class NetworkLandscape(Landscape):
             correct[some, part] = logits.max(1).indices == target
         return {"log_probability": log_probability, "correct": correct & ~log_probability.isnan()}
 
-    @torch.no_grad()
     def predictions(self, points: Tensor, split: str = "test") -> Tensor:
         """Return the predicted probabilities (K, N, classes).
 
@@ -454,10 +453,19 @@ class NetworkLandscape(Landscape):
         """
         if not self.task.of_classes:
             raise InputError(f"this measurement compares probabilities of classes, which loss {self.task.name} has not")
+        return self._gathered(points, split, lambda logits: logits.softmax(1))
+
+    def logits(self, points: Tensor, split: str = "test") -> Tensor:
+        """Return the outputs (K, N, classes), before any softmax."""
+        return self._gathered(points, split, lambda logits: logits)
+
+    @torch.no_grad()
+    def _gathered(self, points: Tensor, split: str, of: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return a function of the logits (K, classes, N) of all points and examples: (K, N, classes)."""
         points = points.to(self.device)
         parts: dict[int, list[Tensor]] = {}
         for some, _part, logits in self._chunks(points, split):
-            parts.setdefault(some.start, []).append(logits.softmax(1).mT)
+            parts.setdefault(some.start, []).append(of(logits).mT)
         return torch.cat([torch.cat(chunks, 1) for chunks in parts.values()])
 
     def over_inputs(self, point: Tensor) -> Callable[[Tensor], Tensor]:

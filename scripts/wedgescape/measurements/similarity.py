@@ -93,6 +93,27 @@ def probability_cosine(probabilities: Tensor) -> Tensor:
     return _matrix(probabilities, cosine, 1.0)
 
 
+def linear_cka(outputs: Tensor) -> Tensor:
+    """Return the linear centred kernel alignment of two members' outputs: (K, N, C) -> (K, K) (Kornblith et al. 2019).
+
+    |Y^T X|^2 / (|X^T X| |Y^T Y|) of outputs X and Y (N, C) whose columns have mean 0, with Frobenius norms: 1 for
+    outputs that are equal up to a rotation, a scale and a shift, about 0 for unrelated ones of many examples.
+    """
+    centred = [_centred(member) for member in outputs]
+    norms = torch.stack([(member.T @ member).norm() for member in centred])
+
+    def alignment(k: int, others: slice) -> Tensor:
+        products = torch.stack([(other.T @ centred[k]).square().sum() for other in centred[others]])
+        return (products / (norms[k] * norms[others])).clamp(0, 1)
+
+    return _matrix(outputs, alignment, 1.0)
+
+
+def _centred(member: Tensor) -> Tensor:
+    member = member.cpu().double()
+    return member - member.mean(0)
+
+
 def _entropy(probabilities: Tensor) -> Tensor:
     """-p ln p, element by element; 0 where p is 0."""
     return torch.special.entr(probabilities)

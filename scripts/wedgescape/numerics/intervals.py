@@ -14,6 +14,8 @@ import pandas as pd
 
 from wedgescape.numerics.randomness import stream
 
+ROUNDING = 1e-12  # of what is left of a variance, in shares of it
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -330,3 +332,20 @@ def rank_correlations(x, y, strata: Sequence[Sequence[int]] | None = None) -> np
             if len(kept) >= 3 and np.ptp(first) and np.ptp(second):
                 found[row, seed] = np.corrcoef(first, second)[0, 1]
     return found
+
+
+def partial_correlation(correlations: np.ndarray, first: int, second: int, held: int) -> float:
+    """Return the partial correlation of two variables with a third held fixed; nan where the third is one of them.
+
+    (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)): the correlation of what is left of x and of y after a linear
+    fit of each by z. Of rank correlations it is the partial rank correlation.
+
+    Args:
+        correlations: (n, n).
+        first: the place of x.
+        second: of y.
+        held: of z.
+    """
+    both, x, y = correlations[first, second], correlations[first, held], correlations[second, held]
+    left = (1 - x**2) * (1 - y**2)
+    return float((both - x * y) / np.sqrt(left)) if left > ROUNDING else np.nan

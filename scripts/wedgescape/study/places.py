@@ -49,8 +49,8 @@ PLACES = (
     "InGrids",
     "AtAllSettings",
 )
-# A function that reads a measurement along sweeps and along matched ones names the second `matched_tunnels`.
-PREFIXES = {"AlongMatchedSweeps": "matched_"}
+# A function that reads a measurement at several places may name the further ones `matched_tunnels`, `all_tunnels`.
+PREFIXES = {"AlongMatchedSweeps": "matched_", "AtAllSettings": "all_"}
 COMPARED = ("longer", "swa", "sam")  # methods whose single solutions are compared with the base setting's
 
 # What needs to know how networks were trained, and why nothing else can be taken. The rest runs on any networks.
