@@ -226,11 +226,13 @@ def test_what_is_ahead_given_the_training_loss_is_partial():
         partial_correlation(mean, 0, 1, 2) - partial_correlation(mean, 0, 2, 1)
     )
     assert np.isnan(ahead(matrices)[2])
+    below = {name: one.assign(line=-one["line"]) for name, one in sweeps.items()}
+    np.testing.assert_allclose(correlations(below)[:, 0], matrices)  # as far from connected
 
 
 @pytest.mark.parametrize("alike", [0.0, 1.0])
 def test_intervals_over_sweeps_cover(alike):
-    """Error, barrier and trace follow each sweep's hyperparameter, by slopes of their own, and `alike`: in part by one."""
+    """Error, barrier and trace follow a sweep by slopes of their own, and, with `alike`, by one that they share."""
     draw, settings = np.random.default_rng(3), np.linspace(-1, 1, 5)
     hits, counted, one_sided = 0, 0, 0
     for _ in range(2000):

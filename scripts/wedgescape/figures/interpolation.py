@@ -164,7 +164,5 @@ def _draw_correlations(
             ends, colour = (found.estimate, found.low, found.high), style.lighter(style.SWEEPS[sweep], pale)
             style.strip(axes, row + shift, seeds, ends, colour, spread=0.25)
     axes.axvline(0, color=style.FAINT, linewidth=0.8, zorder=1)
-    names = {"weight_decay": "L2", "dropout": "dropout"}
-    labels = [names.get(sweep, style.NAMES[sweep].partition(" (")[0]) for sweep in rows]
-    axes.set_yticks(range(len(rows)), labels, fontsize=6.5)
+    axes.set_yticks(range(len(rows)), list(map(style.short_name, rows)), fontsize=6.5)
     axes.set(xlim=(-1.05, 1.05), ylim=(max(len(rows), 1) - 0.5, -0.5), xlabel="Spearman's rho over settings")

@@ -199,6 +199,11 @@ def number(value: float) -> str:
     return f"${power}$" if mantissa == "1" else rf"${mantissa}{{\times}}{power}$"
 
 
+def short_name(sweep: str) -> str:
+    """Return what a hyperparameter is called where there is little room."""
+    return {"weight_decay": "L2", "dropout": "dropout"}.get(sweep, NAMES[sweep].partition(" (")[0])
+
+
 def value_axis(axes: Axes, values: Sequence) -> np.ndarray:
     """Lay out the x axis for the values that something was swept over: a tick at each of them and nowhere else.
 

@@ -37,7 +37,6 @@ PLANE = ("width", "learning_rate", "batch_size")  # load, and the temperature le
 COLOURS = dict(zip(PHASES, ("#5b2a4f", "#b5557a", "#dd9a5b", "#7fb7be", "#1f6f78"), strict=True))
 BARRIER, TRACE = style.PLACES["centroid"], style.DIRECTIONS["long"]
 COLUMNS = ["line", "line_error", "curve", "cka", "trace", "train_loss", "train_error", "test_loss", "test_error"]
-NAMES = {"weight_decay": "L2"}
 
 
 def tabulate(
@@ -48,11 +47,11 @@ def tabulate(
     for networks, sweeps in ((AS_TRAINED, taxonomy), (MATCHED, matched_taxonomy)):
         for sweep, store in sweeps.items():
             part = as_rows(_means(store), ("value",), (*COLUMNS, "phase", "seeds"))
-            rows.append(part.assign(sweep=sweep, networks=networks, value=part["value"].astype(object)))
+            rows.append(part.assign(sweep=sweep, networks=networks, setting=""))
     for setting, store in all_taxonomy.items():
         part = as_rows(_means(store.expand_dims("value")), ("value",), (*COLUMNS, "phase", "seeds"))
-        rows.append(part.assign(value=setting, sweep="", networks=AS_TRAINED))
-    names = ["networks", "sweep", "value", "phase", *COLUMNS, "seeds"]
+        rows.append(part.assign(value=np.nan, sweep="", networks=AS_TRAINED, setting=setting))
+    names = ["networks", "sweep", "value", "setting", "phase", *COLUMNS, "seeds"]
     means = pd.concat(rows, ignore_index=True).reindex(columns=names)
     rows = []
     for networks, sweeps in ((AS_TRAINED, long(taxonomy)), (MATCHED, long(matched_taxonomy))):
@@ -88,17 +87,13 @@ def draw(
             _draw_settings(panel, sweeps, name)
             style.title(panel, letter, f"{'Barrier' if name == 'line' else 'Trace'}, {text}")
     _draw_correlations(axes[1, 2], taxonomy, matched_taxonomy, intervals)
-    style.title(axes[1, 2], "f", "Who orders the error")
+    style.title(axes[1, 2], "f", "Rank correlations")
     handles = [
-        Line2D([], [], color=style.SWEEPS[sweep], marker=marker, markersize=4, linewidth=0.8, label=_name(sweep))
+        Line2D([], [], color=style.SWEEPS[sweep], marker=marker, markersize=4, label=style.short_name(sweep))
         for sweep, marker in zip(taxonomy, style.MARKERS, strict=False)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=6.5)
     return figure
-
-
-def _name(sweep: str) -> str:
-    return NAMES.get(sweep, style.NAMES[sweep].partition(" (")[0])
 
 
 def plane(
@@ -146,20 +141,20 @@ def _draw_plane(axes: Axes, settings: pd.DataFrame) -> None:
         look = {"s": 34, "marker": "s" if of_batches else "o", "color": COLOURS[name], "linewidths": 0}
         axes.scatter(part["width"], part["temperature"], transform=shift, zorder=3, **look)
     low, high = there["temperature"].min(), there["temperature"].max()
-    axes.set(xlabel="width", ylabel="learning rate / batch size", ylim=(low / 1.5, 1.5 * high))
+    axes.set(xlabel="width", ylabel="learning rate / batch size", ylim=(low / 1.5, 3 * high))
     style.log_axis(axes)
     handles = [
         Line2D([], [], color=COLOURS[name], marker="o", linestyle="none", markersize=5, label=name)
         for name in PHASES
         if name in set(there["phase"])
     ]
-    axes.legend(handles=handles, fontsize=6, loc="upper right", handletextpad=0.1)
+    axes.legend(handles=handles, fontsize=6, loc="upper center", ncols=5, columnspacing=0.8, handletextpad=0.1)
 
 
 def _draw_settings(axes: Axes, sweeps: Mapping[str, xr.Dataset], name: str) -> None:
     for (sweep, store), marker in zip(sweeps.items(), style.MARKERS * len(sweeps), strict=False):
         means = store[[name, "test_error"]].where(fit(store)).mean("seed")
-        across = -means[name] if name == "line" else means[name]
+        across = abs(means[name])
         sizes = 6 + 14 * np.linspace(0, 1, store.sizes["value"])  # larger for a larger value
         axes.plot(across, 100 * means["test_error"], color=style.SWEEPS[sweep], linewidth=0.8, alpha=0.7)
         look = {"s": sizes, "marker": marker, "color": style.SWEEPS[sweep], "linewidths": 0, "zorder": 3}
@@ -187,10 +182,13 @@ def _draw_correlations(
                 axes.scatter(mean.estimate, row, facecolors=colour if filled else "white", **look | {"marker": "D"})
     axes.axvline(0, color=style.FAINT, linewidth=0.8, zorder=1)
     axes.axhline(len(names) - 0.5, color=style.FAINT, linewidth=0.8, zorder=1)
-    axes.set_yticks(range(len(names) + 1), [*map(_name, names), "mean"], fontsize=6.5)
-    axes.set(xlim=(-1.05, 1.05), ylim=(len(names) + 0.5, -0.5), xlabel="Spearman's rho with the test error")
+    axes.set_yticks(range(len(names) + 1), [*map(style.short_name, names), "mean"], fontsize=6.5)
+    axes.set(xlim=(-1.05, 1.05), ylim=(len(names) + 0.5, -0.5), xlabel="rho with the test error")
+    looks = ((BARRIER, BARRIER, "barrier"), (TRACE, TRACE, "trace"))
+    looks += ((style.NEUTRAL, style.NEUTRAL, "at one loss"), (style.NEUTRAL, "white", "as trained"))
     handles = [
-        Line2D([], [], color=colour, marker="o", linestyle="none", markersize=4, label=label)
-        for colour, label in ((BARRIER, "barrier"), (TRACE, "trace"))
+        Line2D([], [], color=edge, markerfacecolor=face, marker="o", linestyle="none", markersize=4, label=label)
+        for edge, face, label in looks
     ]
-    axes.legend(handles=handles, fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2)
+    axes.legend(handles=handles, fontsize=6, loc="upper center", bbox_to_anchor=(0.4, -0.24), ncols=4,
+                columnspacing=0.8, handletextpad=0.1)  # fmt: skip

@@ -182,8 +182,9 @@ def correlations(
 ) -> np.ndarray:
     """Return rank correlations over the settings of each sweep: (sweep, seed, 4, 4), in the order of the sweeps.
 
-    Between the error, the barrier (minus the connectivity), the trace and the training loss. A sweep is a stratum, so
-    that no difference between sweeps passes for a relation.
+    Between the error, the barrier, the trace and the training loss. A sweep is a stratum, so that no difference between
+    sweeps passes for a relation. The barrier is how far the connectivity is from 0: straight lines have nothing else,
+    and a curve far below its ends counts as connected as little as one above them.
 
     Args:
         sweeps: stores of `measure` over `value`.
@@ -197,7 +198,7 @@ def correlations(
     found = []
     for store in sweeps.values():
         kept = store.where(fit(store))
-        columns = [kept[error], -kept[barrier], kept["trace"], kept["train_loss"]]
+        columns = [kept[error], abs(kept[barrier]), kept["trace"], kept["train_loss"]]
         if not by_seed:
             columns = [one.mean("seed").expand_dims("seed") for one in columns]
         values = [one.transpose("value", "seed").values for one in columns]
@@ -269,7 +270,7 @@ def claims(taxonomy: AlongSweeps, matched_taxonomy: AlongMatchedSweeps, interval
     }  # fmt: skip
     for rule, (found, quantity, control) in texts.items():
         first, *others = found
-        ways = {name: found[name] for name in others if found[name].units}
+        ways = {name: found[name] for name in others if np.isfinite(found[name].estimate)}
         yield Claim(rule, quantity, found[first], {}, lost, ways, control, first)
 
 
