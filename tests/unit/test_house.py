@@ -133,10 +133,28 @@ def test_a_function_may_read_a_measurement_along_sweeps_and_along_matched_ones(t
     assert context == {"matched_sweeps": {"width": matched}, "settings": {"AlongMatchedSweeps": list(matched)}}
 
 
+def test_a_function_reads_a_measurement_along_sweeps_and_everywhere(tmp_path):
+    path = tmp_path / "both.py"
+    path.write_text("def draw(tunnels: AlongSweeps, all_tunnels: AtAllSettings): ...\n")
+    file = File(path)
+    assert file.measurements_read("draw") == ["tunnels"]
+    config = {
+        "study": "s",
+        "dataset": "digits",
+        "sweeps": {"width": [8, 64]},
+        "grids": [{"width": [16], "momentum": [0.5]}],
+    }
+    layout = Layout(load_study(config, catalogue()), catalogue())
+    found = layout.read(file, "draw")
+    assert set(found["tunnels"]) < set(found["all_tunnels"])
+    assert len(found["all_tunnels"]) == len(layout.context("AtAllSettings")["settings"]["AtAllSettings"])
+
+
 def test_figures_along_sweeps_and_grids_need_some():
     study = load_study({"study": "s", "dataset": "digits"}, catalogue())
     all_figures = {file.name for file in Layout(study, catalogue()).figures}
-    assert set(catalogue().figures) - all_figures == {"tunnels", "curvature", "phase_diagram", "interpolation"}
+    along = {"tunnels", "curvature", "phase_diagram", "interpolation", "taxonomy"}
+    assert set(catalogue().figures) - all_figures == along
 
 
 def left_out(**config):

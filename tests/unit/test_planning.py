@@ -36,6 +36,7 @@ from wedgescape.measurements import (
     profiles,
     similarity,
     simplexes,
+    taxonomy,
     tunnels,
 )
 from wedgescape.stores.attributes import training_of
@@ -60,6 +61,7 @@ CONFIG = {
     "simplexes": {"sizes": [2, 3], "sets": 2, "bounds": [0.3, 1.2], "steps": 2, "points": 3, "batch_size": 16},
     "curvature": {"seeds": 3, "top": 2, "trace_samples": 4, "directions": 2, "gradients": 3},
     "similarity": {"points": 5},
+    "taxonomy": {"points": 5, "curves": 2, "steps": 3, "trace_samples": 4},
 }  # fmt: skip
 
 
@@ -79,6 +81,10 @@ class Counted(NetworkLandscape):
     def predictions(self, points, split="test"):
         self.seen[split] += len(points)
         return super().predictions(points, split)
+
+    def logits(self, points, split="test"):
+        self.seen[split] += len(points)
+        return super().logits(points, split)
 
     def on_examples(self, points, split="test"):
         self.seen[split] += len(points)
@@ -232,6 +238,11 @@ def test_similarity_counts_predictions_and_lines(study, optima):
     similarity.measure(optima, settings(study, similarity))
     count, seen = planned(study, "measure_similarity"), optima.landscape.seen
     assert {name: pytest.approx(seen[name], rel=0.1) for name in count} == count  # the ends are looked at twice
+
+
+def test_taxonomy_counts_lines_curves_and_products(study, optima):
+    taxonomy.measure(optima, settings(study, taxonomy), settings(study, curves))
+    assert planned(study, "measure_taxonomy") == optima.landscape.seen
 
 
 def test_curvature_counts_products_about_and_the_rest_exactly(study, optima):

@@ -271,3 +271,10 @@ def test_the_figure_shows_phases_settings_and_correlations():
     assert len(tables["taxonomy"]) == 2 * 3 * 5 + 2
     assert tables["taxonomy_correlations"]["barrier"].tolist() == pytest.approx([1.0] * 6)
     assert tables["taxonomy_correlations"]["trace"].tolist() == pytest.approx([0.0] * 6)
+
+
+def test_a_study_of_given_networks_has_the_figure_without_the_plane():
+    sweeps = {"dropout": a_store(5, line=-RISING, trace=UNRELATED, test_error=RISING / 50)}
+    figure = plot_taxonomy.draw(sweeps, {}, {}, {}, {"dropout": 0.0}, INTERVALS)
+    check_looks(figure, 6)
+    assert len(plot_taxonomy.tabulate(sweeps, {}, {})["taxonomy"]) == 5
