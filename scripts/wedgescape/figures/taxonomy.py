@@ -170,8 +170,8 @@ def _draw_correlations(
     names = list(long(sweeps))
     for filled, part in kinds.items():
         found = correlations(part)[:, 0] if part else np.zeros((0, 4, 4))
-        for colour, which, shift in ((BARRIER, 1, -0.2), (TRACE, 2, 0.2)):
-            shift = shift if filled else shift + 0.13
+        for colour, which, shift in ((BARRIER, 1, -0.3), (TRACE, 2, 0.1)):
+            shift = shift if filled else shift + 0.2
             rows = np.array([names.index(name) for name in part]) + shift
             look = {"marker": "o", "s": 16, "linewidths": 0.9, "edgecolors": colour, "zorder": 3, "clip_on": False}
             axes.scatter(found[:, 0, which], rows, facecolors=colour if filled else "white", **look)
