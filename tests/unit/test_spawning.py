@@ -23,7 +23,7 @@ from wedgescape.stores.attributes import Origin
 from wedgescape.stores.zarr_stores import write_store
 from wedgescape.training.descent import Recipe, descend
 from wedgescape.training.optima import Optima
-from wedgescape.training.train import recipe_of
+from wedgescape.training.repeated import Repeated
 
 INTERVALS = Intervals(resamples=100)
 SETTINGS = Settings(seeds=4, parts=[0, 0.25, 0.75], points=5, directions=2, kernel_examples=6)
@@ -109,9 +109,10 @@ def measured(optima, tmp_path):
 
 def test_parents_are_the_networks_themselves_on_their_way(mlp, weights, optima, measured):
     """Snapshots every 4 of 12 epochs are what the repeated training passes through."""
-    recipe = recipe_of(optima.training["training"], mlp.examples)
-    per_epoch = recipe.steps_per_epoch(mlp.examples)
-    way = spawning._way(optima, recipe, 12 * per_epoch, [0, 4 * per_epoch, 8 * per_epoch])
+    repeated = Repeated.of(optima, "spawning", "spawn")
+    per_epoch = repeated.recipe.steps_per_epoch(mlp.examples)
+    assert repeated.steps == 12 * per_epoch
+    way = repeated.after([0, 4 * per_epoch, 8 * per_epoch])
     assert np.array_equal(way.transpose(0, 1).numpy(), weights["trajectory"].values[:, :3])
     np.testing.assert_allclose(measured["part"], [0, 0.25, 0.75])
     away = np.linalg.norm(weights["theta_init"] - weights["theta"], axis=1)

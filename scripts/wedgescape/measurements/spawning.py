@@ -10,7 +10,6 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from wedgescape.errors import InputError
 from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.lines import barrier_along
 from wedgescape.landscapes.operations import Case, Product, Step, Work, evaluations
@@ -22,6 +21,7 @@ from wedgescape.study.places import AtBase
 from wedgescape.study.sections import Count, Fraction, Parts, Section, key
 from wedgescape.training.descent import Recipe, descend
 from wedgescape.training.optima import Optima, TrainedOptima
+from wedgescape.training.repeated import Repeated, steps_of
 from wedgescape.training.train import recipe_of
 
 
@@ -117,11 +117,9 @@ def measure(optima: TrainedOptima, settings: Settings = Settings()) -> xr.Datase
         InputError: if nothing says how the networks were trained.
     """
     optima = optima.first(settings.seeds)
-    landscape, training = optima.landscape, _training(optima)
-    recipe = recipe_of(training, landscape.examples)
-    steps = training["epochs"] * recipe.steps_per_epoch(landscape.examples)
-    times = sorted({round(part * steps) for part in settings.parts})
-    way = _way(optima, recipe, steps, times)
+    landscape, repeated = optima.landscape, Repeated.of(optima, "spawning", "measurements.spawning.spawn")
+    recipe, steps, times = repeated.recipe, repeated.steps, repeated.steps_after(settings.parts)
+    way = repeated.after(times)
     values = {name: [] for name in ("barrier", "random_rise", "distance", "to_end")}
     orders = [[seed + child * APART for seed in optima.seeds] for child in range(1, CHILDREN + 1)]
     for parents, time in zip(way, times, strict=True):
@@ -140,40 +138,8 @@ def measure(optima: TrainedOptima, settings: Settings = Settings()) -> xr.Datase
         "seed": optima.seeds,
         "part": described(("part",), np.array(times) / steps, "part of the training before children are spawned", "1"),
     }
-    attributes = {"tolerance": settings.tolerance, "steps": steps, "epochs": training["epochs"]}
+    attributes = {"tolerance": settings.tolerance, "steps": steps, "epochs": repeated.training["epochs"]}
     return optima.flagged(labelled(VARIABLES, stacked, coordinates, attributes))
-
-
-def _training(optima: Optima) -> dict:
-    """Return how networks were trained, the section `training` of a config."""
-    training = optima.training["training"] if "config" in optima.weights.attrs else {}
-    if missing := {"epochs", "schedule", "warmup_epochs"} - set(training):
-        lacks = ", ".join(sorted(missing))
-        raise InputError(
-            f"spawning: the training of these networks cannot be repeated: their store lacks {lacks}; it must be "
-            "a store of weights that this workflow trained. measurements.spawning.spawn takes any points and recipe"
-        )
-    return training
-
-
-def _way(optima: Optima, recipe: Recipe, steps: int, times: Sequence[int]) -> Tensor:
-    """Return the networks (time, K, P) after some steps of their training, which is repeated so far."""
-
-    def there(_step: int, points: Tensor) -> dict[str, Tensor]:
-        return {"there": torch.ones(len(points))}
-
-    found = descend(
-        optima.landscape.in_training(),
-        optima.starts,
-        recipe,
-        steps,
-        optima.seeds,
-        observe=there,
-        observe_at=times[-1:],
-        keep_at=times,
-        stop=lambda seen: seen["there"] > 0,
-    )
-    return found.snapshots.to(optima.starts)
 
 
 def _shares(optima: Optima, losses: Tensor, heights) -> np.ndarray:
@@ -223,7 +189,7 @@ def work(case: Case, settings: Settings) -> Work:
     """Count the parents' steps and the children's, losses on lines and after random steps, and kernels."""
     training, count = case.study.training(case.setting)["training"], min(settings.seeds, case.seeds)
     recipe = recipe_of(training, case.data.examples["train"])
-    steps = training["epochs"] * recipe.steps_per_epoch(case.data.examples["train"])
+    steps = steps_of(training, case.data.examples["train"])
     times = sorted({round(part * steps) for part in settings.parts})
     kind = (recipe.batch_size, recipe.optimizer, bool(recipe.dropout), bool(recipe.sharpness_radius))
     total = Work({Step(case.model, count, *kind): times[-1]})
