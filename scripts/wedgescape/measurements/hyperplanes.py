@@ -13,7 +13,7 @@ from torch import Tensor
 from wedgescape.errors import InputError
 from wedgescape.landscapes.base import Landscape, Slice
 from wedgescape.landscapes.operations import Case, Projection, Step, Work, evaluations
-from wedgescape.landscapes.spans import HELD_BYTES, RandomSpan
+from wedgescape.landscapes.spans import HELD_BYTES, RandomSpan, Span
 from wedgescape.numerics.intervals import Interval, Intervals
 from wedgescape.numerics.judging import Claim, fit
 from wedgescape.stores.zarr_stores import Variable, as_json, as_rows, labelled
@@ -70,8 +70,27 @@ def descend_in_hyperplanes(
         allowed = f"1 to {landscape.dim}, the dimensions of the space"
         raise InputError(f"hyperplane: found {count} dimensions; allowed: {allowed}")
     span = RandomSpan(count, landscape.dim, seeds, device=starts.device, dtype=starts.dtype)
+    return descend_within(landscape, starts, span, recipe, steps, seeds)
+
+
+def descend_within(
+    landscape: Landscape, starts: Tensor, span: Span | RandomSpan, recipe: Recipe, steps: int, seeds: Sequence[int]
+) -> Descent:
+    """Descend from K points, each inside the affine space through it along a span; see `descend_in_hyperplanes`.
+
+    Args:
+        landscape: in R^P.
+        starts: (K, P).
+        span: the same for all points, or one for each.
+        recipe: of the descent over coordinates.
+        steps: of the descent.
+        seeds: K numbers, of the orders of examples.
+
+    Returns:
+        The descent, its points lifted to (K, P).
+    """
     cut = Slice(landscape, starts, span)
-    descent = descend(cut, torch.zeros(len(starts), count).to(starts), recipe, steps, seeds)
+    descent = descend(cut, torch.zeros(len(starts), span.count).to(starts), recipe, steps, seeds)
     descent.points = cut.lift(descent.points)
     return descent
 
