@@ -2,8 +2,9 @@
 
 (a) The share of random planes in which it is reached, against their dimension, for each part of the training; all seeds
 and planes together; and of planes of the training's main directions. (b) The dimension at which half succeed, from the
-weights and from the straight line to the optimum at the same distance from it; triangles are bounds. (c) The loss where
-planes are laid. Thin lines are seeds, thick ones means of logarithms, bands their interval over seeds.
+weights and from the straight line to the optimum, as far from it or at the same loss; triangles are bounds. (c) The
+loss where planes are laid. Dots and thin lines are seeds, diamonds and thick lines means of logarithms, bars and bands
+their interval over seeds.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ CATEGORY = "3 Training"
 TITLE = "degrees of freedom on the way through training"
 STANDS_FOR = {"freedom": "How many random directions are enough, from the weights after a part of the training."}
 
-TRAINED, LINE, RANDOM = style.PLACES["optima"], style.CURVES["line"], style.PLACES["random"]
+RANDOM = style.PLACES["random"]
+SHIFT = 6.0  # points between the marks of two kinds of starts
+COLOURS = dict(zip(STARTS, (style.PLACES["optima"], style.CURVES["line"], style.CURVES["chain"]), strict=True))
 LOTTERY = style.DIRECTIONS["long"]
-NAMES = {"trained": "weights", "straight": "straight line"}
+NAMES = {"trained": "weights", "equal distance": "line, equal distance", "equal loss": "line, equal loss"}
 
 
 def tabulate(degrees_of_freedom: AtBase) -> pd.DataFrame:
@@ -44,13 +47,11 @@ def draw(degrees_of_freedom: AtBase, intervals: Intervals = Intervals()) -> Figu
     shares, dimensions, loss = axes[0]
     parts = store["part"].values
     _draw_shares(shares, store)
-    for start, colour in zip(STARTS, (TRAINED, LINE), strict=True):
-        logs, censored = needed(store, start)
-        _draw_curve(dimensions, parts, logs, colour, NAMES[start], intervals)
-        for sign, mark in ((-1, "v"), (1, "^")):
-            bounds = np.where(censored == sign, 10**logs, np.nan)
-            dimensions.plot(parts, bounds.T, mark, color=colour, markersize=3.5, markerfacecolor="none")
-        _draw_losses(loss, store["loss"].sel(start=start), colour, NAMES[start], intervals)
+    dimensions.set_yscale("log")
+    for place, (start, colour) in enumerate(COLOURS.items()):
+        _draw_dimensions(dimensions, store, start, colour, SHIFT * (place - 1), intervals)
+        if start != "equal loss":
+            _draw_losses(loss, store["loss"].sel(start=start), colour, NAMES[start], intervals)
     _draw_losses(loss, store["random_loss"], RANDOM, "random directions", intervals)
     loss.axhline(float(store["target"].mean()), color=style.FAINT, linestyle="--", linewidth=0.8, zorder=1)
     for panel, label in ((dimensions, "dimensions $d^*$"), (loss, "training loss (nats)")):
@@ -80,6 +81,19 @@ def _draw_shares(axes: Axes, store: xr.Dataset) -> None:
     axes.axhline(0.5, color=style.FAINT, linestyle="--", linewidth=0.8, zorder=1)
     axes.xaxis.set_major_formatter(lambda value, _place: style.number(value))
     axes.legend(loc="center left", fontsize=6, bbox_to_anchor=(0.09, 0.72))
+
+
+def _draw_dimensions(
+    axes: Axes, store: xr.Dataset, start: str, colour: str, shift: float, intervals: Intervals
+) -> None:
+    """Draw d* of every seed, those that are bounds as triangles, and the mean with its interval."""
+    parts, (logs, censored) = store["part"].values, needed(store, start)
+    for sign, mark in ((0, "o"), (-1, "v"), (1, "^")):
+        chosen = np.where(censored == sign, 10**logs, np.nan)
+        if np.isfinite(chosen).any():
+            style.dots(axes, parts, chosen.T, colour, shift, 3.0, marker=mark, s=5 if sign == 0 else 12)
+    mean, low, high = style.means(logs.T, intervals)
+    style.intervals(axes, parts, 10**mean, 10**low, 10**high, colour, shift, label=NAMES[start])
 
 
 def _draw_losses(axes: Axes, values: xr.DataArray, colour: str, label: str, intervals: Intervals) -> None:

@@ -58,7 +58,8 @@ MEMORY = 4000  # MB
 APART = 2**32  # between the numbers of a network's planes, so that no plane is that of another network
 EXPECTED = 200  # dimensions that are needed, as found on digits
 RANDOM = 8  # random steps of the same distance
-STARTS = ("trained", "straight")
+STARTS = ("trained", "equal distance", "equal loss")
+HALVINGS = 20  # to find equal losses on a line
 OF_PLANES = ("start", "seed", "part", "plane")
 ON_THE_WAY = ("seed", "part")
 CENSORED = "no; above: no d is enough; below: the smallest d is, or none is needed"
@@ -159,6 +160,17 @@ def straight(starts: Tensor, ends: Tensor, distances: Tensor) -> Tensor:
     return ends + (starts - ends) * (distances / (starts - ends).norm(dim=1))[:, None]
 
 
+def straight_to_loss(landscape: Landscape, starts: Tensor, ends: Tensor, losses: Tensor) -> Tensor:
+    """Return points (K, P) on lines from starts to ends with losses (K,); starts, where these have no higher loss."""
+    low, high = torch.zeros(len(starts)).to(starts), torch.ones(len(starts)).to(starts)
+    for _halving in range(HALVINGS):
+        middle = (low + high) / 2
+        with torch.no_grad():
+            below = landscape.losses(ends + middle[:, None] * (starts - ends)) < losses
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return ends + high[:, None] * (starts - ends)
+
+
 def measure(optima: TrainedOptima, settings: Settings = Settings()) -> xr.Dataset:
     """Measure from how many random directions on a descent reaches a low loss (Larsen, Fort, Becker & Ganguli 2022).
 
@@ -168,8 +180,8 @@ def measure(optima: TrainedOptima, settings: Settings = Settings()) -> xr.Datase
     where half succeed, which needs no fit, while thresholds are too alike for a logistic curve.
 
     d* falls for two reasons: the weights come nearer to the optimum, and they come to differ from it in other
-    directions. The control separates them: the point on the straight line from the initialisation to the optimum that
-    is as far from the optimum. Also the loss as far from it in random directions, where the distance is not the matter.
+    directions. Two controls separate them: the points on the straight line from the initialisation to the optimum that
+    are as far from the optimum, and that have the same loss. The loss as far from it in random directions is beside.
 
     It makes no sense for the toy model, which nobody trained, and cannot be had of networks trained elsewhere;
     `thresholds` takes any landscape, points and planes.
@@ -192,13 +204,14 @@ def measure(optima: TrainedOptima, settings: Settings = Settings()) -> xr.Datase
     way = dict(zip(passed := sorted({*times, *kept}), repeated.after(passed), strict=True))
     trained = torch.stack([way[time] for time in times])
     distances = (trained - ends).norm(dim=2)  # (T, K)
-    line = torch.stack([straight(optima.starts, ends, row) for row in distances])
-    places = torch.stack([trained, line]).transpose(1, 2)  # (start, K, T, P)
+    near = [straight(optima.starts, ends, row) for row in distances]
+    level = [straight_to_loss(landscape, optima.starts, ends, landscape.losses(row)) for row in trained]
+    places = torch.stack([trained, torch.stack(near), torch.stack(level)]).transpose(1, 2)  # (start, K, T, P)
     targets = excess(landscape.losses(ends), settings.loss_fraction, optima.chance_loss)
     recipe, search = _recipe(settings), capped(settings.dimensions, landscape.dim)
     descent = recipe, settings.epochs * recipe.steps_per_epoch(landscape.examples)
     shape = (len(STARTS), len(optima), len(times), settings.planes)
-    # The initialisation is on both ways: it is measured once.
+    # The initialisation is on all ways: it is measured once.
     found, censored = np.full(shape, np.nan), np.full(shape, "", dtype="U5")
     asked = [at for at in np.ndindex(shape) if not (at[0] and times[at[2]] == 0)]
     numbers = [optima.seeds[seed] + plane * APART for _start, seed, _time, plane in asked]
@@ -211,7 +224,7 @@ def measure(optima: TrainedOptima, settings: Settings = Settings()) -> xr.Datase
     ):
         found[at], censored[at] = value, how
     if times[0] == 0:
-        found[1, :, 0], censored[1, :, 0] = found[0, :, 0], censored[0, :, 0]
+        found[1:, :, 0], censored[1:, :, 0] = found[0, :, 0], censored[0, :, 0]
     ticket = _lottery(optima, torch.stack([way[time] for time in kept]), targets, search, descent)
     values = {
         "threshold": found,
@@ -281,7 +294,7 @@ def work(case: Case, settings: Settings) -> Work:
     total = Work({Step(case.model, count, *kind): steps_of(training, examples)})
     steps = settings.epochs * _recipe(settings).steps_per_epoch(examples)
     tried, low, high = capped(settings.dimensions, case.parameters), -1, None
-    high, places = len(tried), len(settings.parts) * len(STARTS) - 1
+    high, places = len(tried), len(settings.parts) * len(STARTS) - len(STARTS) + 1
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if tried[middle] > EXPECTED else (middle, high)
@@ -291,7 +304,7 @@ def work(case: Case, settings: Settings) -> Work:
             Projection(case.model): 2 * steps * count * settings.planes * tried[middle] * case.parameters,
         })  # fmt: skip
     rounds = math.ceil(math.log2(len(tried) + 1))
-    points = count * len(settings.parts) * (len(STARTS) * (1 + settings.planes * rounds) + RANDOM)
+    points = count * len(settings.parts) * (len(STARTS) * (1 + settings.planes * rounds) + RANDOM + HALVINGS)
     total += Work({Step(case.model, 1, settings.batch_size): steps * count * math.ceil(math.log2(settings.snapshots))})
     return total + evaluations(case.model, points, ["train"])
 
@@ -322,11 +335,11 @@ def trend(parts: np.ndarray, logs: np.ndarray, censored: np.ndarray) -> tuple[np
     return np.where(up & down, np.nan, logs @ weights), up.astype(int) - down
 
 
-CLAIMS = ("freedom_falls", "freedom_distance")
+CLAIMS = ("freedom_falls", "freedom_beyond")
 
 
 def claims(degrees_of_freedom: AtBase, intervals: Intervals) -> Iterator[Claim]:
-    """Estimate by how many decades d* falls, and by how many more than along the straight line at equal distances.
+    """Estimate by how many decades d* falls, and by how many more than on the straight line, by distance and by loss.
 
     The slope of log10 d* in t, per seed, over all times measured. Where a network has reached the target before the
     last time, d* is only bounded from above there.
@@ -335,25 +348,24 @@ def claims(degrees_of_freedom: AtBase, intervals: Intervals) -> Iterator[Claim]:
     parts = store["part"].values
     if len(parts) < 2:
         return
+
+    def estimate(logs: np.ndarray, censored: np.ndarray, chosen: Sequence[int] | slice = slice(None)) -> Estimate:
+        return intervals.bounds(*trend(parts[chosen], logs[:, chosen], censored[:, chosen]))
+
     logs, censored = needed(store, "trained")
-    line, line_censored = needed(store, "straight")
-    ends = [0, -1]
-
-    def estimate(values: np.ndarray, bounded: np.ndarray, chosen: Sequence[int] | slice = slice(None)) -> Estimate:
-        return intervals.bounds(*trend(parts[chosen], values[:, chosen], bounded[:, chosen]))
-
-    total, alone = (estimate(*one) for one in ((logs, censored), (line, line_censored)))
-    control = f"straight line at equal distances {alone.estimate:.2g}"
-    # How a difference is censored; where both are, in opposite ways, it has no bound.
-    both = np.where((censored != 0) & (censored == line_censored), np.nan, 0.0)
-    beyond = logs - line + both, censored - line_censored
-    for rule, values, text in (
-        ("freedom_falls", (logs, censored), "slope of log10(d*) over the times measured"),
-        ("freedom_distance", beyond, "the same, minus that on the straight line at equal distances"),
-    ):
-        found = total if rule == "freedom_falls" else estimate(*values)
-        ways = {"first and last time alone": estimate(*values, ends)}
-        yield Claim(rule, text, found, {}, lost, ways, control, "slope over all times")
+    cases, control = {"": (logs, censored)}, []
+    for start in STARTS[1:]:
+        line, bounded = needed(store, start)
+        # A difference of two bounds of one kind has no bound.
+        both = np.where((censored != 0) & (censored == bounded), np.nan, 0.0)
+        cases[start.removeprefix("equal ")] = logs - line + both, np.clip(censored - bounded, -1, 1)
+        control.append(f"straight line at {start} {estimate(line, bounded).estimate:.2g}")
+    for name, case in cases.items():
+        ways = {"first and last time alone": estimate(*case, [0, -1])}
+        text = f"the same, minus that on the straight line at equal {name}" if name else "slope of log10(d*) in time"
+        yield Claim("freedom_beyond" if name else "freedom_falls", f"{text}, decades over the times measured",
+                    estimate(*case), {"control": name} if name else {}, lost, ways, "; ".join(control),
+                    "slope over all times")  # fmt: skip
 
 
 def successes(found: xr.DataArray, censored: xr.DataArray, dimensions: np.ndarray) -> np.ndarray:
