@@ -221,6 +221,15 @@ def test_a_seed_measures_the_same_alone(mlp, weights, measured):
         np.testing.assert_array_equal(alone[name], measured[name].isel(seed=[2]))
 
 
+def test_a_seed_that_diverged_has_no_values_and_disturbs_no_other(mlp, weights, measured):
+    theta = weights["theta"].copy()
+    theta[1] = np.nan
+    store = measure(Optima(mlp, weights.assign(theta=theta).isel(seed=[0, 1])), SETTINGS)
+    assert store["diverged"].values.tolist() == [False, True]
+    assert store["threshold"].isel(seed=1).isnull().all()
+    np.testing.assert_array_equal(store["threshold"].isel(seed=0), measured["threshold"].isel(seed=0))
+
+
 def test_what_cannot_be_trained_again_is_refused_by_name():
     toy = WedgeLandscape(6, 2)
     with pytest.raises(InputError, match=r"degrees_of_freedom: .* lacks epochs, schedule, warmup_epochs"):
@@ -305,3 +314,10 @@ def test_the_figure_draws_every_seed_that_is_an_optimum(measured):
         plot_degrees_of_freedom.draw(a_store([200, 100, 1], [200, 150, 100], [200, 100, 90], (2, "below")), INTERVALS),
         3,
     )
+
+
+def test_without_optima_nothing_is_drawn_or_judged():
+    store = a_store([200, 100, 20], [200, 150, 100], [200, 100, 20])
+    lost = store.assign(diverged=("seed", [True] * 6))
+    check_looks(plot_degrees_of_freedom.draw(lost, INTERVALS), 3)
+    assert {claim.estimate.units for claim in degrees_of_freedom.claims(lost, INTERVALS)} == {0}

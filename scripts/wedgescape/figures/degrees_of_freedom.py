@@ -45,20 +45,21 @@ def draw(degrees_of_freedom: AtBase, intervals: Intervals = Intervals()) -> Figu
     store = degrees_of_freedom.isel(seed=fit(degrees_of_freedom).values)
     figure, axes = style.panels(1, 3, style.TWO_COLUMNS, 2.5)
     shares, dimensions, loss = axes[0]
-    parts = store["part"].values
-    _draw_shares(shares, store)
-    dimensions.set_yscale("log")
-    for place, (start, colour) in enumerate(COLOURS.items()):
-        _draw_dimensions(dimensions, store, start, colour, SHIFT * (place - 1), intervals)
-        if start != "equal loss":
-            _draw_losses(loss, store["loss"].sel(start=start), colour, NAMES[start], intervals)
-    _draw_losses(loss, store["random_loss"], RANDOM, "random directions", intervals)
-    loss.axhline(float(store["target"].mean()), color=style.FAINT, linestyle="--", linewidth=0.8, zorder=1)
-    for panel, label in ((dimensions, "dimensions $d^*$"), (loss, "training loss (nats)")):
-        style.value_axis(panel, [float(f"{part:.4g}") for part in parts])
-        panel.set(xlabel="part of the training", ylabel=label)
-        style.log_axis(panel)
-        panel.legend(loc="best", fontsize=6)
+    if store.sizes["seed"]:
+        _draw_shares(shares, store)
+        for place, (start, colour) in enumerate(COLOURS.items()):
+            _draw_dimensions(dimensions, store, start, colour, SHIFT * (place - 1), intervals)
+            if start != "equal loss":
+                _draw_losses(loss, store["loss"].sel(start=start), colour, NAMES[start], intervals)
+        _draw_losses(loss, store["random_loss"], RANDOM, "random directions", intervals)
+        loss.axhline(float(store["target"].mean()), color=style.FAINT, linestyle="--", linewidth=0.8, zorder=1)
+        for panel in (dimensions, loss):
+            style.value_axis(panel, [float(f"{part:.4g}") for part in store["part"].values])
+            style.log_axis(panel)
+            panel.legend(loc="best", fontsize=6)
+    shares.set(xlabel="dimensions $d$ of the plane", ylabel="share that reaches the loss", ylim=(-0.03, 1.03))
+    dimensions.set(xlabel="part of the training", ylabel="dimensions $d^*$")
+    loss.set(xlabel="part of the training", ylabel="training loss (nats)")
     style.title(shares, "a", "Random planes", f"{store.sizes['seed']} networks")
     style.title(dimensions, "b", "Half of the planes succeed")
     style.title(loss, "c", "Loss there")
@@ -69,9 +70,7 @@ def draw(degrees_of_freedom: AtBase, intervals: Intervals = Intervals()) -> Figu
 def _draw_shares(axes: Axes, store: xr.Dataset) -> None:
     """Draw the share of planes that succeed as steps: a line per time, and the planes of main directions."""
     dims = np.geomspace(0.7, 2 * max(np.nanmax(store["threshold"].values, initial=1), 2), 600)
-    axes.set(
-        xscale="log", xlabel="dimensions $d$ of the plane", ylabel="share that reaches the loss", ylim=(-0.03, 1.03)
-    )
+    axes.set_xscale("log")
     colours = style.levels(store.sizes["part"])
     found = store["threshold"].sel(start="trained"), store["censored"].sel(start="trained")
     for share, part, colour in zip(successes(*found, dims), store["part"].values, colours, strict=True):
@@ -88,6 +87,7 @@ def _draw_dimensions(
 ) -> None:
     """Draw d* of every seed, those that are bounds as triangles, and the mean with its interval."""
     parts, (logs, censored) = store["part"].values, needed(store, start)
+    axes.set_yscale("log")
     for sign, mark in ((0, "o"), (-1, "v"), (1, "^")):
         chosen = np.where(censored == sign, 10**logs, np.nan)
         if np.isfinite(chosen).any():
