@@ -42,7 +42,7 @@ SETTINGS = Settings(seeds=4, parts=[0, 0.25, 0.5], dimensions=[2, 8, 32], epochs
 
 @pytest.mark.parametrize("short", [2, 4])
 def test_on_a_wedge_as_many_directions_are_needed_as_are_short_wherever_one_begins(short):
-    """A wedge is a cone: nearer to it no fewer are needed, so d* need not fall on the way to a low loss."""
+    """A wedge is a cone: for a target in proportion, no fewer are needed nearer to it. So d* need not fall."""
     landscape, dims = WedgeLandscape(100, short), list(range(short - 1, short + 2))
     for size in (2.0, 0.2):
         starts = size * random_directions(2, landscape.dim, "test starts")

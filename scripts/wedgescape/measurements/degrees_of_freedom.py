@@ -45,8 +45,8 @@ class Settings(Section):
     loss_fraction: Fraction = key(
         0.05, "The training loss to be reached, as a share of the way from the optimum's to chance."
     )
-    learning_rate: PositiveNumber = key(0.3, "Learning rate of the descent (Adam), which falls to 0 along a cosine.")
-    epochs: Count = key(10, "Epochs of each descent.", smoke=1)
+    learning_rate: PositiveNumber = key(0.2, "Learning rate of the descent (Adam), which falls to 0 along a cosine.")
+    epochs: Count = key(20, "Epochs of each descent.", smoke=1)
     batch_size: Count = key(128, "Examples per step.", smoke=64)
     snapshots: Count = key(
         16, "Snapshots of the training, evenly spaced, whose main directions span the lottery plane.", ge=2, smoke=2
