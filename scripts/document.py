@@ -14,13 +14,14 @@ import jinja2
 import yaml
 
 from wedgescape.study.catalogue import LIBRARY, REPORT, Catalogue, catalogue
+from wedgescape.study.layout import Layout
 from wedgescape.study.problems import table_of_keys
 from wedgescape.study.study import load_study
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCHEMA = "config/config.schema.json"  # for editors
 WITH_TABLES = ("config/README.md", "docs/measurements.md", "docs/gallery.md", "docs/reference-files.md")
-DEFAULT = "config/config.yaml"  # the study whose figures the documentation shows
+SHOWN = ("config/config.yaml", "config/extended.yaml")  # the studies whose figures the documentation shows
 
 
 def table_of_measurements(found: Catalogue) -> str:
@@ -46,11 +47,9 @@ def table_of_figures(found: Catalogue) -> str:
 
 
 def gallery(found: Catalogue) -> str:
-    """Return every figure of the default study with its caption as Markdown, by chapter."""
-    config = load_study(yaml.safe_load((REPOSITORY / DEFAULT).read_text(encoding="utf-8")), found).config
-    pictures = REPOSITORY / f"docs/figures/{config['study']}"
-    sections = {f"claims.{key}": value for key, value in config["claims"].items()}
-    of_job = {"config": config, "params": SimpleNamespace(job={"sections": sections})}  # what captions take
+    """Return every figure with its caption as Markdown, by chapter, as the first of the studies shown has it."""
+    studies = [load_study(yaml.safe_load((REPOSITORY / path).read_text(encoding="utf-8")), found) for path in SHOWN]
+    layouts = [Layout(study, found) for study in studies]
     parts, chapter = [], ""
     for file in sorted(found.figures.values(), key=lambda one: (one.constant("CATEGORY"), one.name)):
         if chapter != file.constant("CATEGORY"):
@@ -58,10 +57,13 @@ def gallery(found: Catalogue) -> str:
             parts.append(f"## {chapter.partition(' ')[2]}")
         title = file.constant("TITLE")
         parts.append(f"### {title[0].upper()}{title[1:]}")
-        name = f"{file.name}.png"
+        config = next(layout.study.config for layout in layouts if file in layout.figures)
+        pictures, name = REPOSITORY / f"docs/figures/{config['study']}", f"{file.name}.png"
         if (pictures / name).is_file() or not pictures.is_dir():  # a copy of the project may lack all pictures
             parts.append(f"[![{title}](figures/{pictures.name}/{name})](figures/{pictures.name}/{name})")
         caption = (REPORT / f"plot_{file.name}.rst").read_text(encoding="utf-8")
+        sections = {f"claims.{key}": value for key, value in config["claims"].items()}
+        of_job = {"config": config, "params": SimpleNamespace(job={"sections": sections})}  # what captions take
         text = jinja2.Template(caption, undefined=jinja2.StrictUndefined).render(snakemake=SimpleNamespace(**of_job))
         parts.append(f"{text.strip().replace('``', '`')} (`plot_{file.name}`)")
     return "\n\n".join(parts)
