@@ -13,6 +13,7 @@ from wedgescape import NetworkLandscape
 from wedgescape.figures import barcodes as plot_barcodes
 from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.controls import with_duplicated_units
+from wedgescape.landscapes.wedges import WedgeLandscape
 from wedgescape.measurements import barcodes
 from wedgescape.measurements.barcodes import (
     Settings,
@@ -64,6 +65,25 @@ def random_heights(count, seed):
 
 
 # Barcodes
+
+
+def test_optima_of_two_wedges_have_one_bar_of_known_length():
+    """Lines on a wedge stay on it. From a to b on another, the loss is the smaller of t |b_S| and (1 - t) |a_T|."""
+    wedges = WedgeLandscape(dim=8, short=3, wedges=2, seed=1)
+    points = wedges.optima(6, 5.0).double()  # in turn on the first and on the second
+    pairs = list(itertools.combinations(range(6), 2))
+    starts, ends = (points[[pair[end] for pair in pairs]] for end in (0, 1))
+    heights = square(dict(zip(pairs, highest(wedges, starts, ends, 2001), strict=True)), 6)
+    born, died = bars(np.zeros(6), heights).T
+    np.testing.assert_allclose(died[:4], 0, atol=1e-6)
+    across = {
+        (one, other): [wedges.distances(points[[other]])[0, one % 2], wedges.distances(points[[one]])[0, other % 2]]
+        for one, other in pairs
+        if one % 2 != other % 2
+    }
+    saddles = {pair: float(p * q / (p + q)) for pair, (p, q) in across.items()}
+    assert died[4] == pytest.approx(min(saddles.values()), rel=1e-3)
+    assert born.max() == 0
 
 
 def test_the_younger_of_two_wells_dies_at_the_saddle():

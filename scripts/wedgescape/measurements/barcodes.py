@@ -113,6 +113,8 @@ def measure(
     compute the same: along straight lines their heights are the same, exactly; along matched lines doubling says what
     more units to choose from do for matching alone (pairs of which no two share a seed).
 
+    On the toy wedges there are lines and curves, and no units: `highest`, `highest_on_curves` and `bars` take them.
+
     Args:
         optima: of one setting; the first `settings.seeds` are measured.
         settings: of the measurement.

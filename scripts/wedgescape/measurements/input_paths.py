@@ -208,7 +208,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
     Two controls. The best of some random bends, as long as that of the curve and twice as long: where they do as well,
     the search says nothing. And paths between inputs of different classes, whose loss is -ln of the larger of both
     probabilities: no path can be below ln 2 everywhere, so a curve that seems to be is one whose barrier lies between
-    two positions at which it is evaluated.
+    two positions at which it is evaluated. It makes no sense for the toy model, which has no inputs.
 
     Args:
         optima: of one setting, whose landscape is a network's with classes.
