@@ -69,8 +69,8 @@ def measure(optima: TrainedOptima, settings: Settings = Settings()) -> xr.Datase
     positive, a small step on one lowers the loss of the other. Means are over pairs of training examples, and over
     pairs of a training example and a test example, which training has not seen; within a class and between classes.
     Two examples of one label agree for a trivial reason: the gradient by the outputs, p - y, holds the label. So the
-    control takes all gradients anew with shuffled labels, and groups them by these. It makes no sense for the toy model,
-    which has no examples.
+    control takes all gradients anew with shuffled labels, and groups them by these. It makes no sense for the toy
+    model, which has no examples.
 
     Args:
         optima: of one setting, whose landscape is a network's cross-entropy.

@@ -68,8 +68,8 @@ def measure(optima: Optima, settings: Settings = Settings(), curves: Curves = Cu
     """Measure the coordinates of the taxonomy of Yang et al. (2021) at one setting.
 
     Runs that are no optima are in no pair. The trace is estimated again, without eigenpairs, since the networks of
-    matched sweeps have no store of `curvature`, which would cost many times as much. It makes no sense for the toy model,
-    which has no outputs to be alike and no test error to be ordered.
+    matched sweeps have no store of `curvature`, which would cost many times as much. It makes no sense for the toy
+    model, which has no outputs to be alike and no test error to be ordered.
 
     Args:
         optima: of one setting, whose landscape also evaluates score and outputs.
