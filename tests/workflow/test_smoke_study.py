@@ -198,7 +198,7 @@ def test_the_report_opens_offline(smoke_project, tmp_path):
 @pytest.mark.slow
 def test_shipped_studies_can_be_planned(smoke_project):
     """The paper's scale is a dry run away: every rule's inputs can be made."""
-    for name in ("config", "fashion", "fashion_mlp", "paper"):
+    for name in ("config", "extended", "fashion", "fashion_mlp", "paper"):
         settings = yaml.safe_load((smoke_project.folder / f"config/{name}.yaml").read_text())
         output = smoke_project.snakemake("--dry-run", "--cores", "2", "--configfile", f"config/{name}.yaml").stdout
         assert f"results/{settings['study']}/claims.csv" in output
