@@ -98,10 +98,11 @@ def _draw_tree(axes: Axes, store: xr.Dataset, kind: str) -> None:
     axes.text(5, chance / 1.15, "chance", color=style.NEUTRAL, fontsize=6, va="top")
     axes.set_xticks(5 + 10 * np.arange(len(seeds)), [str(seeds[leaf]) for leaf in leaves])
     born, died = max(bars(births, heights), key=lambda bar: bar[1] - bar[0])
-    axes.plot(2 * [10 * len(seeds) + 2], [born, died], color=LOOKS[kind][0], linewidth=3, solid_capstyle="butt")
+    right = 10 * len(seeds)
+    axes.plot(2 * [right * 31 / 30], [born, died], color=LOOKS[kind][0], linewidth=3, solid_capstyle="butt")
     look = {"rotation": 90, "fontsize": 6, "color": style.NEUTRAL, "va": "center"}
-    axes.text(10 * len(seeds) + 4, np.sqrt(born * died), "longest bar", **look)
-    axes.set_xlim(0, 10 * len(seeds) + 12)
+    axes.text(right * 16 / 15, np.sqrt(born * died), "longest bar", **look)
+    axes.set_xlim(0, right * 6 / 5)
 
 
 def _draw_widths(axes: Axes, stores: list[xr.Dataset], intervals: Intervals) -> None:
