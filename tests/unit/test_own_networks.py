@@ -189,7 +189,7 @@ def test_what_needs_the_training_is_left_out_and_says_so(runs):
 
 def test_a_study_that_trains_leaves_none_of_it_out():
     found = Layout(load_study({"study": "s", "dataset": "digits"}, catalogue()), catalogue()).catalogue
-    along_sweeps_and_grids = {"tunnels", "curvature", "interpolation", "phase_diagram"}
+    along_sweeps_and_grids = {"tunnels", "curvature", "interpolation", "phase_diagram", "taxonomy"}
     assert set(found.left_out) == along_sweeps_and_grids
 
 

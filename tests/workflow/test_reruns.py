@@ -72,7 +72,11 @@ def read_along_sweeps():
     measured, drawn = set(), set()
     for file in (*smoke_layout().figures, *smoke_layout().catalogue.claiming):
         functions = ("tabulate", "draw") if "draw" in file.definitions else ("claims",)
-        along = {f"measure_{name}" for name, kind in file.reads(*functions).items() if kind in IN_SWEEPS}
+        along = {
+            f"measure_{measurement_of(name, kind)}"
+            for name, kind in file.reads(*functions).items()
+            if kind in IN_SWEEPS
+        }
         measured |= along
         drawn |= {f"plot_{file.name}"} if along and "draw" in functions else set()
     return measured, drawn
@@ -99,7 +103,8 @@ def test_the_files_say_who_reads_what():
     assert readers()["judge_claims"] == VERDICTS - {"judge_claims"}
     assert {"measure_training", "measure_ensembles", "measure_aligned_connectors"} <= readers()["train"]
     assert "measure_wedges" not in and_what_follows("prepare_data")
-    assert set(of_section("curves")) == {"measure_curves", "measure_ensembles"}
+    assert set(of_section("planes")) == {"measure_planes"}
+    assert set(of_section("curves")) >= {"measure_curves", "measure_ensembles"}
 
 
 # What a function of the library is used for, besides what follows from it.
@@ -310,9 +315,13 @@ def test_figures_are_drawn_again_without_weights(finished):
 
 @slow
 def test_without_weights_what_needs_them_trains_again(finished):
-    shutil.rmtree(finished.folder / "results/smoke/weights")
-    finished.configure(curves={"steps": 21})
+    weights = finished.folder / "results/smoke/weights"
+    # What reads the base setting's weights follows, and with it the methods that are compared with it.
+    needed = len([*weights.glob(f"{BASE}/*"), *weights.glob(f"{BASE}_method~*/*")])
+    assert 1 < needed < len(list(weights.glob("*/*")))
+    shutil.rmtree(weights)
+    finished.configure(planes={"resolution": 9})
     planned = finished.planned()
-    assert planned["train"] == 6  # the base setting and the methods
+    assert planned["train"] == needed
     finished.edit_function("training/descent.py", "descend")
     assert finished.pending() == and_what_follows(*USE_DESCENT)
