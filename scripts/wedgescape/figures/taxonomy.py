@@ -1,7 +1,7 @@
 """Draw phases over network width and temperature, and whether connectivity or trace orders the test error.
 
-(a) The phase of each setting that differs from the base setting only in width, learning rate or batch size.
-(b) The error of a setting against the barrier between its seeds, and (c) against the trace, all networks trained to one
+(a) The phase of each setting that differs from the base setting only in width, learning rate or batch size. Then the
+error of a setting (b) against the barrier between its seeds and (c) against the trace, all networks trained to one
 loss; (d, e) the same of networks as they were trained. A mark is a setting's mean over seeds, larger for a larger
 value; a line joins a sweep. (f) Rank correlations within each sweep, filled for one loss, hollow as trained, and their
 mean over sweeps. The control is the sweep in which barrier and trace order the settings alike: it cannot tell them
