@@ -9,7 +9,6 @@ from torch import nn
 
 from drawings import check_looks
 from wedgescape import NetworkLandscape
-from wedgescape.errors import InputError
 from wedgescape.figures import input_paths as plot_input_paths
 from wedgescape.landscapes import models
 from wedgescape.landscapes.inputs import InputLandscape, MiddleLandscape, input_landscape
@@ -189,14 +188,16 @@ def test_a_seed_gives_the_same_alone():
     assert np.array_equal(both["barrier"].sel(seed=1), one["barrier"].sel(seed=1), equal_nan=True)
 
 
-def test_tokens_are_refused():
-    optima = trained(seeds=1)
-    labels = optima.landscape.splits["train"][1]
-    optima.landscape.splits = {"train": (torch.zeros(300, 2, dtype=torch.int64), labels)}
-    with pytest.raises(
-        InputError, match=r"the inputs are tokens.*must be images or vectors; add input_paths to leave_"
-    ):
-        measure(optima, FEW)
+def test_tokens_have_no_paths_and_that_is_said():
+    words = torch.arange(60).reshape(20, 3) % 4
+    splits = dict.fromkeys(("train", "test"), (words, words[:, 0] % 2))
+    landscape = NetworkLandscape(nn.Sequential(nn.Embedding(4, 2), nn.Flatten(), nn.Linear(6, 2)), splits)
+    optima = Optima.of(landscape, torch.zeros(2, landscape.dim))
+    store = measure(optima, FEW)
+    assert store["barrier"].isnull().all()
+    assert "tokens" in store.attrs["no_paths"]
+    assert list(input_paths.claims(store, INTERVALS)) == []
+    assert "tokens" in plot_input_paths.draw(store).axes[0].texts[0].get_text()
 
 
 def test_the_figure_shows_inputs_losses_and_barriers(store, optima):

@@ -9,8 +9,6 @@ seeds for pairs, over sets of which no two share a seed. What could not be align
 
 from __future__ import annotations
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -73,7 +71,7 @@ def draw(
     """Draw the figure; without a store in which something was aligned, it says why."""
     stores, sets = aligned(alignment), _by_stage(connectors, aligned_connectors)
     if not stores:
-        return _draw_reason(by_width(alignment)[0].attrs["not_aligned"])
+        return style.nothing("Nothing was aligned", by_width(alignment)[0].attrs["not_aligned"])
     figure, axes = style.panels(2, 4, style.TWO_COLUMNS, 3.9)
     train, test, angle, line = axes[0]
     for panel, split in ((train, "train"), (test, "test")):
@@ -183,12 +181,3 @@ def _legend(axes: Axes, stores: list[xr.Dataset], base: dict, intervals: Interva
     axes.set_axis_off()
     look = {"title": f"d to g at width {base['width']}", "alignment": "left", "labelspacing": 0.7}
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(-0.25, 0.5), **look)
-
-
-def _draw_reason(reason: str) -> Figure:
-    """Say why there is nothing to draw."""
-    figure, axes = style.panels(1, 1, style.TWO_COLUMNS, 1.0)
-    style.title(axes[0, 0], "a", "Nothing was aligned")
-    axes[0, 0].set_axis_off()
-    axes[0, 0].text(0, 1, "\n".join(textwrap.wrap(reason, 110)), va="top", transform=axes[0, 0].transAxes)
-    return figure

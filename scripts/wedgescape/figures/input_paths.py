@@ -39,6 +39,8 @@ def tabulate(input_paths: AtBase) -> pd.DataFrame:
 
 def draw(input_paths: AtBase) -> Figure:
     """Draw the figure."""
+    if "no_paths" in input_paths.attrs:
+        return style.nothing("No paths", input_paths.attrs["no_paths"])
     store = input_paths.isel(seed=fit(input_paths).values)
     figure, axes = style.panels(1, 3, style.TWO_COLUMNS, 2.6, width_ratios=(1.75, 1, 1.25))
     known = store.isel(seed=store["shown"].values >= 0)

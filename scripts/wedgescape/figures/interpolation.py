@@ -145,9 +145,7 @@ def _draw_settings(axes: Axes, sweeps: dict[str, xr.Dataset]) -> None:
     for (sweep, store), marker in zip(sweeps.items(), style.MARKERS * len(sweeps), strict=False):
         kept = fit(store)
         length, error = (part.where(kept).mean("seed") for part in (plateaus(store), store["test_error"]))
-        sizes = 6 + 14 * np.linspace(0, 1, store.sizes["value"])  # larger for a larger value
-        axes.plot(length, error, color=style.SWEEPS[sweep], linewidth=0.8, alpha=0.7)
-        axes.scatter(length, error, s=sizes, marker=marker, color=style.SWEEPS[sweep], linewidths=0, zorder=3)
+        style.settings_of_sweep(axes, length, error, sweep, marker)
     axes.set(xlabel="plateau (part of the way)", ylabel="test error (fraction)")
 
 

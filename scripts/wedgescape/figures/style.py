@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from numbers import Real
 from pathlib import Path
@@ -202,6 +203,22 @@ def number(value: float) -> str:
 def short_name(sweep: str) -> str:
     """Return what a hyperparameter is called where there is little room."""
     return {"weight_decay": "L2", "dropout": "dropout"}.get(sweep, NAMES[sweep].partition(" (")[0])
+
+
+def nothing(title_text: str, reason: str) -> Figure:
+    """Return a figure that says why there is nothing to draw."""
+    figure, axes = panels(1, 1, TWO_COLUMNS, 1.0)
+    title(axes[0, 0], "a", title_text)
+    axes[0, 0].set_axis_off()
+    axes[0, 0].text(0, 1, "\n".join(textwrap.wrap(reason, 110)), va="top", transform=axes[0, 0].transAxes)
+    return figure
+
+
+def settings_of_sweep(axes: Axes, x, y, sweep: str, marker: str) -> None:
+    """Draw a sweep's settings by two statistics (value,), in order: a line joins them, marks grow with the value."""
+    axes.plot(x, y, color=SWEEPS[sweep], linewidth=0.8, alpha=0.7)
+    sizes = 6 + 14 * np.linspace(0, 1, len(x))
+    axes.scatter(x, y, s=sizes, marker=marker, color=SWEEPS[sweep], linewidths=0, zorder=3)
 
 
 def value_axis(axes: Axes, values: Sequence) -> np.ndarray:

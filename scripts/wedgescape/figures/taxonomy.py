@@ -154,11 +154,7 @@ def _draw_plane(axes: Axes, settings: pd.DataFrame) -> None:
 def _draw_settings(axes: Axes, sweeps: Mapping[str, xr.Dataset], name: str) -> None:
     for (sweep, store), marker in zip(sweeps.items(), style.MARKERS * len(sweeps), strict=False):
         means = store[[name, "test_error"]].where(fit(store)).mean("seed")
-        across = abs(means[name])
-        sizes = 6 + 14 * np.linspace(0, 1, store.sizes["value"])  # larger for a larger value
-        axes.plot(across, 100 * means["test_error"], color=style.SWEEPS[sweep], linewidth=0.8, alpha=0.7)
-        look = {"s": sizes, "marker": marker, "color": style.SWEEPS[sweep], "linewidths": 0, "zorder": 3}
-        axes.scatter(across, 100 * means["test_error"], **look)
+        style.settings_of_sweep(axes, abs(means[name]), 100 * means["test_error"], sweep, marker)
     label = "barrier between seeds (nats)" if name == "line" else "trace (nats/weight²)"
     axes.set(xlabel=label, ylabel="test error (%)")
 

@@ -293,8 +293,9 @@ def work(case: Case, settings: Settings) -> Work:
     kind = (recipe.batch_size, recipe.optimizer, bool(recipe.dropout), bool(recipe.sharpness_radius))
     total = Work({Step(case.model, count, *kind): steps_of(training, examples)})
     steps = settings.epochs * _recipe(settings).steps_per_epoch(examples)
-    tried, low, high = capped(settings.dimensions, case.parameters), -1, None
-    high, places = len(tried), len(settings.parts) * len(STARTS) - len(STARTS) + 1
+    tried = capped(settings.dimensions, case.parameters)
+    places = (len(settings.parts) - 1) * len(STARTS) + 1  # the initialisation is where all ways begin
+    low, high = -1, len(tried)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if tried[middle] > EXPECTED else (middle, high)

@@ -10,7 +10,6 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from wedgescape.errors import InputError
 from wedgescape.landscapes.curves import CurveLandscape
 from wedgescape.landscapes.inputs import InputLandscape, MiddleLandscape, input_landscape
 from wedgescape.landscapes.lines import barrier
@@ -215,18 +214,14 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         settings: of the measurement.
 
     Returns:
-        Losses and barriers over (seed, kind, path, pair). Pairs that were not found have none.
-
-    Raises:
-        InputError: if the inputs are tokens.
+        Losses and barriers over (seed, kind, path, pair). Pairs that were not found have none. Where the inputs are
+        tokens no pair has any; `no_paths` says why.
     """
     optima = optima.first(settings.seeds)
     examples = optima.landscape.splits["train"][0]
+    attributes = {"tolerance": settings.tolerance, "certainty": settings.certainty}
     if not examples.is_floating_point():
-        raise InputError(
-            "input_paths: the inputs are tokens, and between two of them there is no third. Inputs must be images or "
-            "vectors; add input_paths to leave_out"
-        )
+        attributes["no_paths"] = "The inputs are tokens, and between two of them there is no third."
     shape = tuple(examples.shape[1:])
     kept = ("images", (*SHOWN, *shape)) if len(shape) == 3 else ("vectors", (*SHOWN, math.prod(shape)))
     sizes = {"seed": len(optima), "kind": len(KINDS), "path": len(PATHS), "pair": settings.pairs}
@@ -236,7 +231,7 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         for name, empty in {"loss": np.nan, "barrier": np.nan, "label": -1, "bend": np.nan, "moved": np.nan,
                             "shown": -1, "predicted": -1, kept[0]: np.float32(np.nan)}.items()
     }  # fmt: skip
-    for k in np.flatnonzero(~optima.diverged):
+    for k in np.flatnonzero(~optima.diverged) if "no_paths" not in attributes else ():
         for name, values in _of_network(optima, k, settings, shape).items():
             rows[name][k] = values
     coordinates = {
@@ -246,7 +241,6 @@ def measure(optima: Optima, settings: Settings = Settings()) -> xr.Dataset:
         "t": described(("t",), np.linspace(0, 1, settings.points), "position: 0 at one end, 1 at the other", "1"),
         "end": ["first", "second"],
     }
-    attributes = {"tolerance": settings.tolerance, "certainty": settings.certainty}
     return optima.flagged(labelled(VARIABLES, rows, coordinates, attributes))
 
 
@@ -362,6 +356,8 @@ def claims(input_paths: AtBase, intervals: Intervals) -> Iterator[Claim]:
     curve's barrier is than that of the best random bend, mean over the same pairs; also of bends twice as long.
     Classes: the curve's barrier between inputs of different classes, which must exist.
     """
+    if "no_paths" in input_paths.attrs:
+        return
     store, lost = input_paths.isel(seed=fit(input_paths).values), left_out(input_paths)
     barriers, among = store["barrier"], judged(store)
     real = barriers.sel(kind=["real"]).notnull().any("path")
