@@ -12,6 +12,7 @@
 # make orphans    list the Slurm jobs that a killed run left behind; DO=wait or DO=cancel
 # make site       build the documentation as a site, docs/_build/index.html, and run its notebooks
 # make bench      time the project beside its peers, some 25 minutes on two cores (WORK=grid_mlp: one work), see docs/performance.md
+# make growth     how time and memory grow with seeds, weights, points, directions, settings: docs/performance.md
 # make lock       rewrite the locks and the conda environment from envs/requirements.txt and docs.txt (UPGRADE="--upgrade-package rich")
 # Options: CONFIG=config/fashion.yaml  CORES=4  PYTHON=python3.12  TORCH_INDEX=<a package index with the PyTorch build you want>
 # Without TORCH_INDEX, PyTorch comes from where pip is configured to look; where nothing is configured, from PyTorch's own
@@ -41,7 +42,7 @@ ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo usa
 export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 
-.PHONY: all study status plan report explorer confirm compare export archive verify test test-all bench orphans lint format \
+.PHONY: all study status plan report explorer confirm compare export archive verify test test-all bench growth orphans lint format \
 	lock docs site clean
 .DELETE_ON_ERROR:
 
@@ -108,6 +109,9 @@ test-all: $(READY)
 # Nothing else should run meanwhile.
 bench: $(BENCHMARK)
 	.venv-benchmark/bin/python scripts/benchmark.py $(WORK)
+
+growth: $(READY)
+	$(BIN)/python scripts/growth.py
 
 DO ?= list
 orphans: $(READY)

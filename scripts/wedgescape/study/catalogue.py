@@ -103,14 +103,24 @@ class File:
 
     def parameters(self, *functions: str) -> dict[str, str]:
         """Return what functions of the file take: name of each parameter -> its annotation, without `| None`."""
-        found = {}
-        for function in functions:
+        return {name: annotation for function in functions for name, annotation in self._parameters(function).items()}
+
+    def _parameters(self, function: str) -> dict[str, str]:
+        if function not in self._taken:  # a workflow asks for them once a job
             node = self.definitions.get(function)
-            if isinstance(node, ast.FunctionDef):
-                for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
-                    annotation = ast.unparse(one.annotation) if one.annotation else ""
-                    found[one.arg] = annotation.removesuffix(" | None")
-        return found
+            arguments = (
+                node.args if isinstance(node, ast.FunctionDef) else ast.arguments([], [], None, [], [], None, [])
+            )
+            taken = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+            annotations = [ast.unparse(one.annotation) if one.annotation else "" for one in taken]
+            self._taken[function] = {
+                one.arg: annotation.removesuffix(" | None") for one, annotation in zip(taken, annotations, strict=True)
+            }
+        return self._taken[function]
+
+    @cached_property
+    def _taken(self) -> dict[str, dict[str, str]]:
+        return {}
 
     @cached_property
     def settings(self) -> type[Section] | None:

@@ -5,6 +5,7 @@ A measurement declares its section in its own file; `catalogue.config_class` put
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, create_model, model_validator
@@ -232,6 +233,7 @@ class Look(Section):
     dpi: int = key(200, "Resolution of PNG figures, in dots per inch.", ge=50, le=1200, smoke=72)
 
 
+@functools.cache
 def swept() -> dict[str, tuple[type[Section], str, Swept]]:
     """Return what sweeps may vary: key in `sweeps` -> its section, its field there, and what it is called.
 

@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pydantic import ValidationError
 
@@ -100,6 +101,11 @@ class Study:
             InputError: if the study has no such setting; it lists those that it has.
         """
         self.check_setting(setting)
+        if setting not in self._texts:
+            self._texts[setting] = json.dumps(self._training(setting), sort_keys=True)
+        return json.loads(self._texts[setting])
+
+    def _training(self, setting: str) -> dict:
         if setting in self.methods.values():
             return self._method_training(next(name for name, place in self.methods.items() if place == setting))
         if setting in self._matched_settings:
@@ -114,16 +120,16 @@ class Study:
         # What reads trajectories reads the base setting's; all of them would fill a disk.
         if setting != self.base and not self.networks:
             determining["training"]["snapshot_epochs"] = None
-        return json.loads(json.dumps(determining, sort_keys=True))
+        return determining
 
     def trainings(self) -> dict[str, dict]:
         """`training` at every setting, of every method and of matched sweeps, by the settings' names."""
         return {name: self.training(name) for name in self.trained}
 
-    @property
-    def trained(self) -> list[str]:
+    @cached_property
+    def trained(self) -> dict[str, None]:
         """The names of all settings at which networks are trained: `settings`, of methods and of matched sweeps."""
-        return [*self.settings, *self.methods.values(), *self._matched_settings]
+        return dict.fromkeys([*self.settings, *self.methods.values(), *self._matched_settings])
 
     def check_setting(self, name: str) -> None:
         """Make sure that networks are trained at a setting.
@@ -140,9 +146,14 @@ class Study:
         changes = methods.at_equal_budget(self.config["training"], self.config["ensembles"])[method]
         return training | {"training": training["training"] | changes}
 
-    @property
-    def _matched_settings(self) -> list[str]:
-        return list(dict.fromkeys(name for names in self.matched.values() for name in names))
+    @cached_property
+    def _matched_settings(self) -> dict[str, None]:
+        return dict.fromkeys(name for names in self.matched.values() for name in names)
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        """The trainings that were asked for, as JSON: a workflow asks for each several times."""
+        return {}
 
     def _matched_training(self, setting: str) -> dict:
         training, section = self.training(setting), self.config["matched"]
@@ -153,7 +164,7 @@ class Study:
             "average_epochs": None,
             "stop_loss": section["loss"],  # a share of chance's; other trainings have no such key
         }
-        return training | {"training": dict(sorted((training["training"] | changes).items()))}
+        return training | {"training": training["training"] | changes}
 
     @property
     def dataset(self) -> str:
