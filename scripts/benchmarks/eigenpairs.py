@@ -56,8 +56,8 @@ WHOLE = Size()
 def ours(at: At, count: int, tolerance: float) -> Callable[[], tuple[Tensor, Tensor]]:
     """Return the project's way."""
 
-    def run() -> tuple[Tensor, Tensor]:  # it ends at 1e-6 of the Hessian's norm, whatever is asked for
-        pairs = hessian_eigenpairs(at.problem.landscape, at.point, count, 0)
+    def run() -> tuple[Tensor, Tensor]:
+        pairs = hessian_eigenpairs(at.problem.landscape, at.point, count, 0, tolerance=tolerance)
         return pairs.top, pairs.top_vectors
 
     return run

@@ -1,9 +1,15 @@
 """Eigenpairs of the Hessian, against quadratics and dense Hessians."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from scipy.sparse.linalg import eigsh
 
+from benchmarks.problems import on_digits
+from wedgescape.landscapes.operations import Product, hessian
+from wedgescape.numerics import eigenpairs
 from wedgescape.numerics.eigenpairs import hessian_eigenpairs
 
 
@@ -73,6 +79,56 @@ def test_a_network_against_its_dense_hessian(mlp, points):
     for value, way, residual in zip(found.top, found.top_vectors, found.top_residuals, strict=True):
         left = np.linalg.norm(matrix @ way.numpy() - float(value) * way.numpy())
         assert left == pytest.approx(float(residual), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A network after 30 epochs on the digits."""
+    problem = on_digits({"name": "mlp", "width": 16, "depth": 2})
+    return problem.landscape, problem.trained([0], 30)[0]
+
+
+def products_of(landscape, point, monkeypatch, **asked):
+    """Eigenpairs, and how many products they took."""
+    hessian, taken = landscape.hessian_at(point), []
+    monkeypatch.setattr(landscape, "hessian_at", lambda _: lambda rows: taken.append(len(rows)) or hessian(rows))
+    return hessian_eigenpairs(landscape, point, **asked), sum(taken)
+
+
+@pytest.mark.parametrize(("top", "bottom"), [(3, 0), (10, 0), (20, 0), (1, 1), (3, 3), (20, 10)])
+def test_the_plan_counts_the_products_that_an_optimum_takes(trained, top, bottom, monkeypatch):
+    _, taken = products_of(*trained, monkeypatch, top=top, bottom=bottom)
+    case = SimpleNamespace(parameters=len(trained[1]), model="")
+    assert hessian(case, top, bottom)[Product("")] == pytest.approx(taken, rel=0.4)
+
+
+def test_a_looser_tolerance_takes_fewer_products_and_is_kept(trained, monkeypatch):
+    """ARPACK of the same Hessian says which eigenvalues there are."""
+    landscape, point = trained
+    exact = eigsh(landscape.hessian_operator(point), 10, which="LA", tol=1e-9)[0][::-1]
+    few, many = (products_of(*trained, monkeypatch, top=10, bottom=0, tolerance=one) for one in (1e-2, 1e-6))
+    assert few[1] < many[1]
+    for (found, _), tolerance in ((few, 1e-2), (many, 1e-6)):
+        assert float(found.top_residuals.max()) < 3 * tolerance * exact[0]
+        np.testing.assert_allclose(found.top, exact, atol=3 * tolerance * exact[0])
+
+
+def test_what_cannot_be_reached_is_an_error(quadratic, monkeypatch):
+    """A crowded spectrum, and one restart."""
+    monkeypatch.setattr(eigenpairs, "PRODUCTS", 1)
+    landscape = quadratic(np.linspace(-1.0, 1.0, 400))
+    with pytest.raises(RuntimeError, match=r"residuals of .* after 20 products"):
+        hessian_eigenpairs(landscape, torch.zeros(400, dtype=torch.float64), 5, 0, krylov=20, tolerance=1e-12)
+
+
+def test_a_basis_larger_than_memory_restarts_more_often(quadratic, monkeypatch):
+    spectrum = np.concatenate([[-3.0, -1.0], np.linspace(0.05, 1.0, 296), [5.0, 5.5]])
+    landscape, point = quadratic(spectrum), torch.zeros(300, dtype=torch.float64)
+    at_ease = hessian_eigenpairs(landscape, point, 3, 2)
+    monkeypatch.setattr(eigenpairs, "BASIS_BYTES", 25 * 300 * 16)
+    cramped = hessian_eigenpairs(landscape, point, 3, 2)
+    for name in ("top", "bottom"):
+        torch.testing.assert_close(getattr(cramped, name), getattr(at_ease, name), rtol=1e-6, atol=1e-6)
 
 
 def test_too_many_eigenpairs_and_broken_points_are_refused(quadratic):

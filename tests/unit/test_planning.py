@@ -203,7 +203,8 @@ def test_profiles_count_all_rays_that_end(study, optima):
     staying = int(store["open_score"].sum() + store["open_loss"].sum())
     assert count["train"] == seen["train"] + halve * staying
     assert (count["test"], count["gradients"]) == (seen["test"], seen["gradients"])
-    assert 0.5 < count["products"] / seen["products"] < 2
+    # At an optimum (`test_eigenpairs`) the lower end is crowded; at these random points it stands apart.
+    assert 1 < count["products"] / seen["products"] < 4
 
 
 def test_curves_count_positions_of_every_step_and_profiles(study, optima):

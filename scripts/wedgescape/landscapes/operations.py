@@ -170,15 +170,14 @@ def times(count: float, work: Work) -> Work:
 
 def hessian(case: Case, top: int, bottom: int) -> Work:
     """Count finding both ends of the Hessian's spectrum at one point (`numerics.eigenpairs`)."""
-    from wedgescape.numerics.eigenpairs import KRYLOV, LEAST_KRYLOV  # imports torch, which counting alone does not need
+    from wedgescape.numerics.eigenpairs import KRYLOV  # imports torch, which counting alone does not need
 
     dim, basis = case.parameters, 0
     top = min(top, dim)
     if dim <= max(KRYLOV, 2 * (top + bottom)):
         products = dim
-    elif bottom:
-        products, basis = round(1.25 * KRYLOV) + top + bottom, KRYLOV
-    else:
-        products, basis = max(LEAST_KRYLOV, 4 * top) + top, max(2 * top + 1, LEAST_KRYLOV)
-    # ARPACK makes each vector orthogonal to a basis, half full on average.
-    return Work({Product(case.model): products + 1, MultiplyAdd(): products * basis * dim * 2})
+    else:  # as counted on digits
+        products = 10 + 2 * top + (100 + 15 * bottom if bottom else 0)
+        basis = min(products, KRYLOV)
+    # Lanczos makes each vector orthogonal to a basis, half full on average, and half of the vectors once more.
+    return Work({Product(case.model): products, MultiplyAdd(): products * basis * dim * 1.5})
