@@ -226,6 +226,10 @@ def copy_to(folder: Path, parts: tuple[str, ...] = PARTS) -> Project:
             shutil.copytree(source, folder / part, ignore=not_copied, symlinks=True)
         elif source.exists():
             shutil.copy(source, folder / part, follow_symlinks=False)
+    kept = Path(".snakemake/wedgescape/fingerprints.json")  # each is kept beside the content of the code that it is of
+    if "scripts" in parts and (REPOSITORY / kept).is_file():
+        (folder / kept).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / kept, folder / kept)
     return Project(folder)
 
 

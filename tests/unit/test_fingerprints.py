@@ -471,6 +471,15 @@ def test_fingerprints_are_kept_until_the_code_changes(rooms, tmp_path, monkeypat
     assert len(json.loads(kept.read_text())["fingerprints"]) == 1  # the one before the edit is dropped
 
 
+def test_a_copy_of_the_project_keeps_its_fingerprints(rooms, tmp_path, monkeypatch):
+    kept = tmp_path / "kept.json"
+    first = Fingerprints(kept).of((rooms / "shapes/measured.py", ["measure"]))
+    moved = shutil.copytree(rooms, tmp_path / "elsewhere" / rooms.name)
+    monkeypatch.setattr(fingerprints, "LIBRARY", moved)
+    monkeypatch.setattr(fingerprints._Library, "fingerprint", lambda *_roots: pytest.fail("it was computed again"))
+    assert Fingerprints(kept).of((moved / "shapes/measured.py", ["measure"])) == first
+
+
 def test_a_users_file_that_changes_is_no_other_one_s_fingerprint(rooms, tmp_path):
     own, kept = tmp_path / "own.py", tmp_path / "kept.json"
     own.write_text("def net(): return 1\n")

@@ -67,7 +67,8 @@ class Fingerprints:
             SyntaxError: if another file of the library does not parse.
         """
         parts = _parted(roots)
-        key = "; ".join(f"{file}: {', '.join(names)}" for file, names in parts)
+        # Relative paths, so that a project that is copied or moved keeps its fingerprints.
+        key = "; ".join(f"{os.path.relpath(file, LIBRARY)}: {', '.join(names)}" for file, names in parts)
         beside = {other for file, _names in parts for other in self.library.beside(file)}
         content = self.library.content([*(file for file, _names in parts), *sorted(beside)])
         if self.kept.get(key, ("",))[0] != content:
