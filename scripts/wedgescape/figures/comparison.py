@@ -9,12 +9,14 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
 
 from wedgescape.figures import style
 from wedgescape.numerics.judging import VERDICTS
 
 ROW, HEAD = 0.128, 0.75  # inches
-WIDTH, COLUMN = 4.4, 0.62  # inches: of the sentences, of a study
+MARGIN, COLUMN = 0.3, 0.62  # inches: beside the sentences, of a study
+POINTS = 6  # size of the sentences
 
 
 def draw(table: pd.DataFrame, studies: list[str]) -> Figure:
@@ -25,10 +27,11 @@ def draw(table: pd.DataFrame, studies: list[str]) -> Figure:
         studies: its columns.
     """
     style.apply()
-    width, height = WIDTH + COLUMN * len(studies) + 0.3, ROW * len(table) + HEAD
+    sentences = MARGIN + max(TextPath((0, 0), one, POINTS).get_extents().width for one in table["sentence"]) / 72
+    width, height = sentences + COLUMN * len(studies) + 0.3, ROW * len(table) + HEAD
     figure = Figure(figsize=(width, height))
     figure.set_layout_engine("none")
-    axes = figure.add_axes((WIDTH / width, 0.1 / height, COLUMN * len(studies) / width, ROW * len(table) / height))
+    axes = figure.add_axes((sentences / width, 0.1 / height, COLUMN * len(studies) / width, ROW * len(table) / height))
     for row, claim in table.reset_index(drop=True).iterrows():
         for column, study in enumerate(studies):
             if claim[study]:
@@ -42,7 +45,7 @@ def draw(table: pd.DataFrame, studies: list[str]) -> Figure:
                 linewidth=2,
             )
         looks = "italic" if claim["kind"] == "check" else "normal"
-        axes.text(-0.6, row, claim["sentence"], ha="right", va="center_baseline", fontsize=6, style=looks)
+        axes.text(-0.6, row, claim["sentence"], ha="right", va="center_baseline", fontsize=POINTS, style=looks)
     for row in range(1, len(table)):
         if table["family"].iloc[row] != table["family"].iloc[row - 1]:
             axes.axhline(row - 0.5, color=style.FAINT, linewidth=0.5)
