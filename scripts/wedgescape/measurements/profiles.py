@@ -37,14 +37,13 @@ class Settings(Section):
     random: Count = key(4, "Random directions per optimum, and as many filter-normalised ones.", smoke=1)
     hessian_top: int = key(
         3,
-        "Hessian directions of the largest eigenvalues. Each takes about 20 passes over the training examples.",
+        "Hessian directions of the largest eigenvalues: some 10 products with the Hessian, and two more for each.",
         ge=0,
         smoke=1,
     )
     hessian_bottom: int = key(
         3,
-        "Hessian directions of the most negative eigenvalues. All together take about 200 passes over the training "
-        "examples.",
+        "Hessian directions of the most negative eigenvalues: some 100 products with the Hessian, and 15 more for each.",
         ge=0,
         smoke=1,
     )
