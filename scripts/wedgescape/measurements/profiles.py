@@ -43,7 +43,7 @@ class Settings(Section):
     )
     hessian_bottom: int = key(
         3,
-        "Hessian directions of the most negative eigenvalues: some 100 products with the Hessian, and 15 more for each.",
+        "Hessian directions of the most negative eigenvalues: some 100 products with the Hessian, and 15 for each.",
         ge=0,
         smoke=1,
     )
