@@ -1,6 +1,6 @@
 """Put a finished study's verdicts and figures into the documentation.
 
-    python scripts/document_results.py results/digits
+    python scripts/document_results.py results/digits [--no-figures]
 
 The table of claims goes into docs/results.md, between markers that name the study; do not edit it by hand. The figures
 go to docs/figures, at a size for reading on a screen.
@@ -50,13 +50,17 @@ def main() -> None:
     """Read the study's folder from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder of a finished study, such as results/digits")
-    results = parser.parse_args().results
+    parser.add_argument("--no-figures", action="store_true", help="leave docs/figures as it is")
+    options = parser.parse_args()
+    results = options.results
     marker, table = f"claims {results.name}", claims_table(pd.read_csv(results / "claims.csv"))
     pages = [page for page in PAGES if f"<!-- {marker} -->" in page.read_text(encoding="utf-8")]
     if not pages:
         raise SystemExit(f"no page has the markers <!-- {marker} --> and <!-- /{marker} -->")
     for page in pages:
         page.write_text(replace_between(page.read_text(encoding="utf-8"), marker, table), encoding="utf-8")
+    if options.no_figures:
+        return
     figures = REPOSITORY / "docs/figures" / results.name
     figures.mkdir(parents=True, exist_ok=True)
     for png in sorted(results.glob("figures/*.png")):

@@ -8,6 +8,7 @@ controls, and the JavaScript file draws. Like a figure's functions, `embed` says
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from wedgescape.provenance.determinants import Determinants
@@ -21,9 +22,10 @@ VIEWS = ("planes", "curves", "simplexes", "tunnels", "specifications", "similari
 PAGE = ("page.html", "page.css", "page.js", "finding.html")
 
 
-def all_views() -> list[File]:
-    """Return the files of all views, in the order of the page."""
-    return [File(FOLDER / f"{name}.py") for name in VIEWS]
+@cache
+def all_views() -> tuple[File, ...]:
+    """Return the files of all views, in the order of the page; each is read once."""
+    return tuple(File(FOLDER / f"{name}.py") for name in VIEWS)
 
 
 def left_out(layout: Layout) -> dict[str, str]:
