@@ -157,11 +157,16 @@ def test_one_after_another_and_together_agree(network, points, model):
     loop, together = (use(landscape, examples=20, **WAYS[name]).evaluate(where) for name in ("loop", "together"))
     close(loop["loss"], together["loss"], 1e-5)
     assert torch.equal(loop["score"], together["score"])
-    batch = Batch(torch.arange(24).reshape(3, 8), [], torch.zeros(3))
-    gradients = [use(landscape, examples=20, **WAYS[name]).gradients(where, batch) for name in ("loop", "together")]
-    assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[0].norm()  # norms of few values amplify rounding
     gradients = [use(landscape, examples=20, **WAYS[name]).gradients(where) for name in ("loop", "together")]
-    assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[0].norm()  # norms of few values amplify rounding
+    assert (gradients[0] - gradients[1]).norm() < 1e-2 * gradients[0].norm()  # norms of few values amplify rounding
+    # In float64 they amplify it by as much, and 1e-10 is far above that.
+    landscape.module.double()
+    landscape.splits = {split: (images.double(), labels) for split, (images, labels) in landscape.splits.items()}
+    batch = Batch(torch.arange(24).reshape(3, 8), [], torch.zeros(3))
+    gradients = [
+        use(landscape, examples=20, **WAYS[name]).gradients(where.double(), batch) for name in ("loop", "together")
+    ]
+    assert (gradients[0] - gradients[1]).norm() < 1e-10 * gradients[0].norm()
 
 
 def test_large_logits_give_the_exact_loss(mlp, points):
