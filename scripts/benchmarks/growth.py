@@ -144,7 +144,8 @@ def settings(count: int) -> Callable[[], object]:
 
     A small process starts the command, since the memory of a command begins with that of the process that starts it.
     """
-    folder = Path(tempfile.mkdtemp())
+    kept = tempfile.TemporaryDirectory()  # until nothing plans in it any more
+    folder = Path(kept.name)
     for part in ("config", "scripts", "workflow", "envs"):
         shutil.copytree(REPOSITORY / part, folder / part)
     config = yaml.safe_load((REPOSITORY / "config/smoke.yaml").read_text(encoding="utf-8"))
@@ -157,7 +158,7 @@ def settings(count: int) -> Callable[[], object]:
 
     def plan() -> Planned:
         alone = [sys.executable, "-c", ALONE, *command, "--configfile", file]
-        said = subprocess.run(alone, cwd=folder, capture_output=True, text=True)
+        said = subprocess.run(alone, cwd=kept.name, capture_output=True, text=True)
         if said.returncode:
             raise RuntimeError(f"{said.stdout[-2000:]}{said.stderr[-2000:]}")
         jobs = re.search(r"^total +(\d+)$", said.stdout, re.MULTILINE)[1]

@@ -121,6 +121,20 @@ def test_what_cannot_be_reached_is_an_error(quadratic, monkeypatch):
         hessian_eigenpairs(landscape, torch.zeros(400, dtype=torch.float64), 5, 0, krylov=20, tolerance=1e-12)
 
 
+def test_what_is_taken_after_all_products_is_the_best_of_its_space(quadratic, monkeypatch):
+    """The products end where the basis is full, which is where it would restart."""
+    monkeypatch.setattr(eigenpairs, "PRODUCTS", 1)
+    monkeypatch.setattr(eigenpairs, "LOOSEST", 1.0)
+    spectrum = torch.linspace(-1, 1, 400, dtype=torch.float64)
+    landscape, point = quadratic(spectrum.numpy()), torch.zeros(400, dtype=torch.float64)
+    for krylov in (20, 30):
+        found = hessian_eigenpairs(landscape, point, 3, 0, krylov=krylov, tolerance=1e-14)
+        assert float(found.top[-1]) > 0.8
+        moved = landscape.hvp(point, found.top_vectors)
+        left = (moved - found.top[:, None] * found.top_vectors).norm(dim=1)
+        torch.testing.assert_close(left, found.top_residuals)
+
+
 def test_a_basis_larger_than_memory_restarts_more_often(quadratic, monkeypatch):
     spectrum = np.concatenate([[-3.0, -1.0], np.linspace(0.05, 1.0, 296), [5.0, 5.5]])
     landscape, point = quadratic(spectrum), torch.zeros(300, dtype=torch.float64)

@@ -113,7 +113,7 @@ def _ends(
     basis, images, projected = like.new_empty(most, dim), like.new_empty(most, dim), np.zeros((most, most))
     fresh = (torch.from_numpy(stream("lanczos", number).standard_normal(dim)).to(like) for number in itertools.count())
     rest, size, since, before = next(fresh), 0, 0, None
-    for _ in range(PRODUCTS * most):
+    for left_over in reversed(range(PRODUCTS * most)):
         basis[size] = rest / rest.norm()
         images[size] = products(basis[size : size + 1])[0]
         size, since = size + 1, since + 1
@@ -122,7 +122,7 @@ def _ends(
         left = float(rest.norm())
         closed = left <= 10 * torch.finfo(like.dtype).eps * np.abs(projected[:size, :size]).max()
         full = size == most
-        if size <= count or not (closed or full or since % max(1, size // 10) == 0):
+        if size <= count or not (closed or full or not left_over or since % max(1, size // 10) == 0):
             if closed:
                 rest, since = _without(next(fresh), basis[:size])[0], 0
             continue
@@ -137,7 +137,7 @@ def _ends(
             if found or not (closed or bottom):
                 break
             before, since, rest = values[ends], 0, _without(next(fresh), basis[:size])[0]
-        if full:
+        if full and left_over:
             each = (most + count) // 2
             kept = np.arange(size - each, size) if not bottom else np.r_[: each // 2, size - each // 2 : size]
             size = len(kept)
@@ -147,7 +147,7 @@ def _ends(
     else:
         if residual > LOOSEST:
             raise RuntimeError(f"residuals of {residual:.2g} of the Hessian's norm after {PRODUCTS * most} products")
-    return _turned(ways[:, ends], basis[: len(ways)]), _turned(ways[:, ends], images[: len(ways)])
+    return _turned(ways[:, ends], basis[:size]), _turned(ways[:, ends], images[:size])
 
 
 def _without(vector: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
