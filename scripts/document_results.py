@@ -53,6 +53,8 @@ def main() -> None:
     parser.add_argument("--no-figures", action="store_true", help="leave docs/figures as it is")
     options = parser.parse_args()
     results = options.results
+    if not (results / "claims.csv").is_file():
+        raise SystemExit(f"{results}/claims.csv: there is no such file; name the folder of a finished study")
     marker, table = f"claims {results.name}", claims_table(pd.read_csv(results / "claims.csv"))
     pages = [page for page in PAGES if f"<!-- {marker} -->" in page.read_text(encoding="utf-8")]
     if not pages:
