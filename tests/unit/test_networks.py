@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -14,7 +15,14 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from wedgescape.errors import InputError
 from wedgescape.landscapes import models, networks
 from wedgescape.landscapes.base import Batch
-from wedgescape.landscapes.networks import PLAIN, choose_device, choose_strategy, initial_points, network_landscape
+from wedgescape.landscapes.networks import (
+    HELD_BYTES,
+    PLAIN,
+    choose_device,
+    choose_strategy,
+    initial_points,
+    network_landscape,
+)
 from wedgescape.numerics.randomness import stream
 
 CNN = {"name": "simple_cnn", "width": 3}
@@ -234,7 +242,7 @@ def test_full_gradients_are_the_slope_of_the_losses_with_batch_norm(normed, poin
 
 
 def test_hvp_equals_a_dense_hessian(network, plain_data, points):
-    tiny = use(network(width=3, depth=1), examples=7)
+    tiny = use(network(width=3, depth=1), examples=7, differentiated=7)
     images, labels = plain_data["train"]
     plain = nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.ReLU(), nn.Linear(3, 3)).double()
     names = [name for name, _ in plain.named_parameters()]
@@ -265,20 +273,41 @@ def test_hvp_is_the_slope_of_the_gradients_with_batch_norm(normed, points):
     close(found[0] @ vectors[1], found[1] @ vectors[0], 1e-5)  # the Hessian is symmetric
 
 
-@pytest.mark.parametrize("held", [0, 1, 9])
-def test_a_hessian_that_is_asked_often_gives_the_same_products(network, points, held):
-    landscape = use(network(), examples=20, held=held)
-    point, vectors = points(1, landscape.dim)[0], points(3, landscape.dim, 1)
+MODELS = pytest.mark.parametrize(
+    "model", [{"name": "mlp", "width": 8, "depth": 2}, CNN, RESNET], ids=["mlp", "cnn", "resnet"]
+)
+
+
+@pytest.mark.parametrize("held", [0, HELD_BYTES])
+@MODELS
+def test_a_hessian_that_is_asked_often_gives_the_same_products(network, points, model, held):
+    landscape = use(network(model), differentiated=20, held=held)
+    point, vectors = 0.5 * points(1, landscape.dim)[0], points(3, landscape.dim, 1)
     hessian = landscape.hessian_at(point)
     for _ in range(2):
         torch.testing.assert_close(hessian(vectors), landscape.hvp(point, vectors), rtol=0, atol=0)
     torch.testing.assert_close(hessian(vectors[1:2])[0], landscape.hvp(point, vectors)[1], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("products", [1, 61, 200])
+@MODELS
+def test_products_do_not_depend_on_how_many_examples_or_vectors_are_together(network, points, model, products):
+    landscape = network(model)
+    point, vectors = 0.5 * points(1, landscape.dim)[0], points(3, landscape.dim, 1)
+    wanted = use(landscape, differentiated=61, held=0).hvp(point, vectors)
+    assert float(wanted.abs().max()) > 0.1
+    for held in (0, HELD_BYTES):
+        found = use(landscape, differentiated=13, products=products, held=held).hvp(point, vectors)
+        assert float((found - wanted).norm() / wanted.norm()) < 1e-5
+
+
 def test_a_hessian_that_fits_is_differentiated_once(network, points):
     calls = []
-    for held in (3, 4):  # 61 examples in 4 chunks
-        landscape = use(network(), examples=20, held=held, stack=None)
+    landscape = use(network(), differentiated=20, stack=None)
+    fixed, each = landscape._graph_bytes
+    for held in (math.ceil(fixed + 61 * each) - 1, math.ceil(fixed + 61 * each)):  # 61 examples in 4 chunks
+        landscape = use(network(), differentiated=20, held=held, stack=None)
+        assert landscape.holds_graphs == (held >= fixed + 61 * each)
         logits = landscape._logits
         landscape._logits = lambda *args, logits=logits: calls.append(1) or logits(*args)
         hessian = landscape.hessian_at(points(1, landscape.dim)[0])
@@ -289,6 +318,24 @@ def test_a_hessian_that_fits_is_differentiated_once(network, points):
     assert (len(first), len(second)) == (12, 4)
 
 
+def test_the_size_of_a_graph_is_what_it_keeps(network, points):
+    """A network of linear layers keeps at least its inputs and activations, and not ten times as much."""
+    landscape = use(network(width=8, depth=2), stack=None)
+    fixed, each = landscape._graph_bytes
+    assert each >= 4 * (8 + 8 + 3)
+    assert each < 10 * 4 * (16 + 8 + 8 + 3)
+    assert fixed <= 10 * 4 * landscape.dim
+
+
+def test_chunks_of_one_graph_share_the_statistics_of_batch_norm(network, points):
+    landscape, calls = use(network(RESNET), differentiated=20), []
+    assert landscape.holds_graphs
+    moments = landscape._moments
+    landscape._moments = lambda parameters: calls.append(1) or moments(parameters)
+    landscape.hessian_at(0.5 * points(1, landscape.dim)[0])(points(2, landscape.dim, 1))
+    assert len(calls) == 1
+
+
 # Evaluating changes nothing
 
 
@@ -297,7 +344,7 @@ def state_of(module):
     return [tensor.detach().numpy().tobytes() for tensor in tensors]
 
 
-@pytest.mark.parametrize("model", [{"name": "mlp", "width": 8, "depth": 2}, CNN, RESNET], ids=["mlp", "cnn", "resnet"])
+@MODELS
 def test_evaluating_never_changes_the_model_and_repeats_itself_in_every_byte(network, points, way, model):
     landscape = use(network(model), examples=20, **way)
     where = points(3, landscape.dim)

@@ -7,6 +7,7 @@ there; or, for a GPU that is not there either, they follow from floating-point o
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import math
 import os
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -101,14 +102,14 @@ class Bench:
         return self._landscapes[model, count]
 
     def _enough(self, model: str) -> int:
-        """A chunk of examples, or one more than may be held; at least those that calibrate batch norms."""
+        """Return a chunk of examples; at least those that calibrate batch norms."""
         if self.flops:
             return 8
         module = models.build(json.loads(model), self.data.shape, self.data.classes)
         strategy = choose_strategy(self.device, module, self.task)
-        # Written out, forward and backward at the point are a small part of the products: chunks may be held or not.
-        held = 0 if strategy.stack else strategy.held
-        return max(strategy.examples * (held + 1), CALIBRATION_EXAMPLES if models.batch_norms(module) else 1)
+        return max(
+            strategy.examples, strategy.differentiated, CALIBRATION_EXAMPLES if models.batch_norms(module) else 1
+        )
 
     def points(self, landscape: NetworkLandscape, model: str, count: int) -> torch.Tensor:
         """Return initialisations (count, P), one of them repeated: they take as long as different ones."""
@@ -176,7 +177,9 @@ class Bench:
 
     def product(self, operation: Product) -> float:
         """Time products at one point, whose graph is held as it is in a measurement."""
-        landscape = self.landscape(operation.model)
+        landscape = copy.copy(self.landscape(operation.model))
+        held = sys.maxsize if landscape.holds(self.data.examples["train"]) else 0  # as with all examples
+        landscape.strategy = replace(landscape.strategy, held=held)
         point = self.points(landscape, operation.model, 1)[0]
         hessian, vectors = landscape.hessian_at(point), torch.randn(1, len(point)).to(point)
         return self.clocked(lambda: hessian(vectors)) * self.data.examples["train"] / landscape.examples

@@ -28,11 +28,12 @@ log = logging.getLogger("wedgescape")
 torch.backends.mha.set_fastpath_enabled(False)  # it passes a transformer layer's dropouts by, and knows no `vmap`
 
 CALIBRATION_EXAMPLES = 512
+MEASURED = 16  # examples that are differentiated to see how much memory they take
 
 CACHED_EXAMPLES = 256  # that go through linear layers at once on a CPU
 CACHED_NUMBERS = 2**17  # activations of such a layer that stay in its cache
-HELD_NUMBERS = 2**26  # activations that may stay in memory while a Hessian is asked for products
-VECTORS = 8  # that a Hessian is multiplied with at once
+HELD_BYTES = 2**28  # of graphs that may stay in memory while a Hessian is asked for products
+VECTORS = 8  # that a Hessian is multiplied with at once, at most
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,10 @@ class Strategy:
         points: how many points are computed together at most.
         examples: how many examples are evaluated at once.
         memory_format: of images.
-        held: how many chunks of examples may stay in memory, differentiated once, while a Hessian is asked for
-            products one at a time; where the training split has more, they are differentiated for every call.
+        differentiated: how many examples are differentiated at once for products with a Hessian.
+        products: how many pairs of an example and a vector are in such a product at once.
+        held: how many bytes the training split may take in memory, differentiated once, while a Hessian is asked for
+            products one at a time; where it takes more, it is differentiated for every call, in chunks.
         rewritten: whether loops over points call the network as `convolutions.rewrite` returns it.
     """
 
@@ -57,11 +60,13 @@ class Strategy:
     points: int
     examples: int
     memory_format: torch.memory_format
+    differentiated: int
+    products: int
     held: int
     rewritten: bool = False
 
 
-PLAIN = Strategy(None, False, False, 1, 1024, torch.contiguous_format, 0)
+PLAIN = Strategy(None, False, False, 1, 1024, torch.contiguous_format, 1024, 1024, 0)
 
 
 def choose_strategy(device: torch.device, module: torch.nn.Module, task: Task = Task()) -> Strategy:
@@ -74,6 +79,10 @@ def choose_strategy(device: torch.device, module: torch.nn.Module, task: Task = 
     1.1 to 1.7 times as long at widths of 64 and more, and 0.7 times at 16. What pays is to keep the graph of the
     gradient between calls: 2.0 instead of 5.5 ms a product at width 64 on the digits.
 
+    Where products of linear layers are written out, they want activations of one vector, or of two, that fill the
+    cache: 1.7 ms a vector with all 1,437 digits at once at width 64, and 2.5 ms in chunks of 256; 0.4 and 1.1 ms at
+    width 16.
+
     simple_cnn on 28 x 28 pixels evaluates an example in 83, 75 and 69 microseconds in chunks of 125, 250 and 500, and
     smaller chunks are slower still. Chunks of 250 keep a tensor of activations below the 32 MB from which the C library
     returns memory to the system after every use, also at twice the width.
@@ -81,15 +90,15 @@ def choose_strategy(device: torch.device, module: torch.nn.Module, task: Task = 
     sizes, convolutional = models.linear_sizes(module), models.is_convolutional(module)
     stack = LinearStack(sizes) if sizes and task.plain else None
     if device.type != "cpu":
-        points, held = (32, 0) if convolutional else (128, 8)
-        return Strategy(stack, True, True, points, 2048, torch.contiguous_format, held)
+        points = 32 if convolutional else 128
+        return Strategy(stack, True, True, points, 2048, torch.contiguous_format, 2048, 2048 * VECTORS, HELD_BYTES)
     if stack:
         points = max(1, CACHED_NUMBERS // (CACHED_EXAMPLES * stack.widest))
-        held = HELD_NUMBERS // (CACHED_EXAMPLES * 3 * stack.units)
-        return Strategy(stack, True, True, points, CACHED_EXAMPLES, torch.contiguous_format, held)
+        most = max(CACHED_EXAMPLES, CACHED_NUMBERS // stack.widest)
+        return Strategy(stack, True, True, points, CACHED_EXAMPLES, torch.contiguous_format, most, 2 * most, HELD_BYTES)
     if convolutional:
-        return Strategy(None, False, False, 1, 250, torch.channels_last, 0, rewritten=True)
-    return Strategy(None, True, False, 32, 1024, torch.contiguous_format, 8)
+        return Strategy(None, False, False, 1, 250, torch.channels_last, 250, 250, HELD_BYTES, rewritten=True)
+    return Strategy(None, True, False, 32, 1024, torch.contiguous_format, 1024, 1024, HELD_BYTES)
 
 
 def choose_device(setting: str) -> torch.device:
@@ -372,9 +381,9 @@ class NetworkLandscape(Landscape):
             step = max(1, step * self.strategy.examples // examples)
         return [slice(first, min(first + step, count)) for first in range(0, count, step)]
 
-    def _parts(self, count: int) -> list[slice]:
+    def _parts(self, count: int, step: int | None = None) -> list[slice]:
         """Slices of examples that are computed at once."""
-        step = self.strategy.examples
+        step = step or self.strategy.examples
         return [slice(first, min(first + step, count)) for first in range(0, count, step)]
 
     def _chunks(self, points: Tensor, split: str) -> Iterator[tuple[slice, slice, Tensor]]:
@@ -606,7 +615,35 @@ class NetworkLandscape(Landscape):
     @property
     def holds_graphs(self) -> bool:
         """Whether memory has room for the whole training split, differentiated once at one point."""
-        return len(self._parts(self.examples)) <= self.strategy.held
+        return self.holds(self.examples)
+
+    def holds(self, examples: int) -> bool:
+        """Whether it would have room for so many examples."""
+        fixed, each = self._graph_bytes
+        return fixed + each * examples <= self.strategy.held
+
+    @cached_property
+    def _graph_bytes(self) -> tuple[float, float]:
+        """Bytes that a gradient's graph keeps, whatever the number of examples, and those for each example."""
+        if self.strategy.stack:
+            return 0, 3 * self.strategy.stack.units * self.splits["train"][0].element_size()
+        inputs, most = self.splits["train"][0], min(self.examples, MEASURED)
+        point = models.flat(self.module).nan_to_num(0, 0, 0).to(self.device)
+        point = point.to(inputs.dtype) if inputs.is_floating_point() else point
+        sizes = {}
+        for count in (most // 2, most):
+            kept: dict[int, int] = {}
+
+            def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
+                storage = tensor.untyped_storage()
+                kept[storage.data_ptr()] = storage.nbytes()
+                return tensor
+
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                _graph = self._products(point, [slice(0, count)])
+            sizes[count] = sum(kept.values())
+        each = (sizes[most] - sizes[most // 2]) / (most - most // 2)
+        return sizes[most] - each * most, each
 
     def differentiable_logits(self, point: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield, over chunks of the training split, weights (P,) and logits (n, classes) that depend on them.
@@ -624,31 +661,37 @@ class NetworkLandscape(Landscape):
 
     def hessian_at(self, point: Tensor) -> Callable[[Tensor], Tensor]:
         """See `Landscape.hessian_at`; products of a call share the gradient's graph, of all calls if it is held."""
-        make, parts = self._products, self._parts(self.examples)
-        if self.strategy.stack:
-            make = self._written_out_products
-        point = point.detach()
-        held = [make(point, part) for part in parts] if len(parts) <= self.strategy.held else ()
+        step = math.ceil(self.examples / math.ceil(self.examples / self.strategy.differentiated))
+        parts = self._parts(self.examples, step)
+        together = min(VECTORS, max(1, self.strategy.products // step))
+        point, holds = point.detach(), self.holds_graphs
+        make: Callable[[Tensor, list[slice]], Callable[[Tensor], Tensor]]
+        make = self._written_out_products if self.strategy.stack else self._products
+        # Chunks of one graph share the statistics of batch norm.
+        groups = [parts] if holds and not self.strategy.stack else [[part] for part in parts]
+        held = [make(point, group) for group in groups] if holds else ()
 
         def products(vectors: Tensor) -> Tensor:
             total = torch.zeros_like(vectors)
-            for product in held or (make(point, part) for part in parts):
-                for some in range(0, len(vectors), VECTORS):
-                    total[some : some + VECTORS] += product(vectors[some : some + VECTORS])
+            for product in held or (make(point, group) for group in groups):
+                for some in range(0, len(vectors), together):
+                    total[some : some + together] += product(vectors[some : some + together])
             return total
 
         return products
 
-    def _written_out_products(self, point: Tensor, part: slice) -> Callable[[Tensor], Tensor]:
-        images, labels = self.splits["train"]
+    def _written_out_products(self, point: Tensor, parts: list[slice]) -> Callable[[Tensor], Tensor]:
+        (part,), (images, labels) = parts, self.splits["train"]
         return self.strategy.stack.hessian(point, images[part].flatten(1).T, labels[part], self.examples)
 
-    def _products(self, point: Tensor, part: slice) -> Callable[[Tensor], Tensor]:
-        """Return the Hessian of a chunk's losses as a map, from a gradient with its graph, without `vmap`'s cost."""
+    def _products(self, point: Tensor, parts: list[slice]) -> Callable[[Tensor], Tensor]:
+        """Return the Hessian of chunks' losses as a map, from a gradient with its graph, without `vmap`'s cost."""
         leaves = [one[0].requires_grad_() for one in self._unpack(point[None])]
         images, labels = self.splits["train"]
         with sdpa_kernel(SDPBackend.MATH):  # no other kernel of attention has second derivatives
-            loss = self.task.total(self._logits(leaves, images[part]), labels[part]) / self.examples
+            moments = self._moments(leaves)
+            losses = [self.task.total(self._logits(leaves, images[part], moments), labels[part]) for part in parts]
+            loss = sum(losses[1:], losses[0]) / self.examples
             slopes = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
         gradient = torch.cat([slope.flatten() for slope in slopes])
 
