@@ -131,6 +131,11 @@ class Problem:
         first, *rest = self._layers()
         return 2 * len(self.labels) * (2 * first + 6 * sum(rest))
 
+    def trace(self) -> float:
+        """Return the operations of the Hessian's trace: forwards, and backwards once for each class."""
+        _first, *rest = self._layers()
+        return self.evaluation(1) + 2 * len(self.labels) * CLASSES * sum(rest)
+
     @property
     def bytes(self) -> int:
         """The size of the images."""

@@ -26,7 +26,7 @@ WORKS = [
     *grids.mlps(MLP_GRID),
     *grids.cnns(CNN_GRID),
     *eigenpairs.works(PAIRS),
-    *trace.works(trace.Size(width=8, examples=200, top=3, error=0.1, samples=50)),
+    *trace.works(trace.Size(width=8, examples=200, error=0.1, samples=50)),
     *spectral_density.works(spectral_density.Size(width=8, examples=200, probes=40, steps=15)),
     *angular_width.works(angular_width.Size(width=16, examples=300, optima=2, rays=3, error=1.0)),
     *curves.works(curves.Size(width=8, examples=200, pairs=2, steps=20, batch=64)),

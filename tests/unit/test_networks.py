@@ -23,6 +23,7 @@ from wedgescape.landscapes.networks import (
     initial_points,
     network_landscape,
 )
+from wedgescape.numerics.lanczos import hessian_moments
 from wedgescape.numerics.randomness import stream
 
 CNN = {"name": "simple_cnn", "width": 3}
@@ -334,6 +335,34 @@ def test_chunks_of_one_graph_share_the_statistics_of_batch_norm(network, points)
     landscape._moments = lambda parameters: calls.append(1) or moments(parameters)
     landscape.hessian_at(0.5 * points(1, landscape.dim)[0])(points(2, landscape.dim, 1))
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("strategy", ["auto", "plain"])
+def test_the_trace_of_linear_layers_is_exact(data, plain_data, points, depth, strategy):
+    landscape = network_landscape(data, {"name": "mlp", "width": 4, "depth": depth}, "cpu", strategy)
+    point = points(1, landscape.dim)[0]
+    dense = landscape.hvp(point, torch.eye(landscape.dim))
+    assert float(dense.trace()) > 1
+    assert landscape.hessian_trace(point) == pytest.approx(float(dense.double().trace()), rel=1e-5)
+    moments = hessian_moments(landscape, point, points(3, landscape.dim, 2))
+    assert (moments.trace, moments.trace_error) == (landscape.hessian_trace(point), 0)
+
+
+@pytest.mark.parametrize("model", [CNN, RESNET, GROUPED], ids=["cnn", "batch", "group"])
+def test_the_trace_of_other_networks_is_asked_of_products(network, points, model):
+    landscape = network(model)
+    point, probes = 0.5 * points(1, landscape.dim)[0], points(5, landscape.dim, 2)
+    assert landscape.hessian_trace(point) is None
+    moments = hessian_moments(landscape, point, probes)
+    assert moments.trace == pytest.approx(float((landscape.hvp(point, probes) * probes).sum(1).mean()), rel=1e-4)
+    assert moments.trace_error > 0
+
+
+def test_a_network_that_does_other_than_its_layers_say_has_no_exact_trace(network, points):
+    landscape = use(network(), stack=None)
+    landscape.module[1].register_forward_hook(lambda _layer, _inputs, output: 2 * output)
+    assert landscape.hessian_trace(points(1, landscape.dim)[0]) is None
 
 
 # Evaluating changes nothing

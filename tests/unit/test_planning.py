@@ -23,6 +23,7 @@ from wedgescape.landscapes.operations import (
     Product,
     Start,
     Step,
+    Trace,
     WedgeStep,
     Work,
 )
@@ -66,7 +67,7 @@ CONFIG = {
 
 
 class Counted(NetworkLandscape):
-    """A network that counts points evaluated, by split, gradients and Hessian-vector products."""
+    """A network that counts points evaluated, by split, gradients, Hessian-vector products and traces."""
 
     def evaluate(self, points, split="train"):
         self.seen[split] += len(points)
@@ -93,6 +94,10 @@ class Counted(NetworkLandscape):
     def gradients(self, points, batch=None):
         self.seen["gradients"] += len(points)
         return super().gradients(points, batch)
+
+    def hessian_trace(self, point):
+        self.seen["traces"] += 1
+        return super().hessian_trace(point)
 
     def hessian_at(self, point):
         products = super().hessian_at(point)
@@ -134,6 +139,8 @@ def operations_in(work: Work) -> Counter:
             found["gradients"] += count * operation.points * (2 if operation.sharpness_aware else 1)
         elif isinstance(operation, Product):
             found["products"] += count
+        elif isinstance(operation, Trace):
+            found["traces"] += count
     return found
 
 

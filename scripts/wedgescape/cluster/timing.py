@@ -38,6 +38,7 @@ from wedgescape.landscapes.operations import (
     Scoring,
     Start,
     Step,
+    Trace,
     WedgeStep,
     parameters,
 )
@@ -76,7 +77,7 @@ class Bench:
     def seconds(self, operation: Operation) -> float:
         """Return how long one operation takes, seconds: of a processor, or of the GPU where networks are there."""
         with _one_thread():
-            if self.flops and isinstance(operation, Evaluation | Step | Product | Projection):
+            if self.flops and isinstance(operation, Evaluation | Step | Product | Trace | Projection):
                 return self._counted(operation) / self.flops
             return MEASURES[type(operation)](self, operation)
 
@@ -184,6 +185,15 @@ class Bench:
         hessian, vectors = landscape.hessian_at(point), torch.randn(1, len(point)).to(point)
         return self.clocked(lambda: hessian(vectors)) * self.data.examples["train"] / landscape.examples
 
+    def trace(self, operation: Trace) -> float:
+        """Time the trace of a network that knows it, or products."""
+        landscape = self.landscape(operation.model)
+        point = self.points(landscape, operation.model, 1)[0]
+        if landscape.hessian_trace(point) is None:
+            return operation.probes * self.product(Product(operation.model)) if operation.probes else 0.0
+        spent = self.clocked(lambda: landscape.hessian_trace(point))
+        return spent * self.data.examples["train"] / landscape.examples
+
     def projection(self, operation: Projection) -> float:
         """Time a product with a random span of as many directions as are expected."""
         dim = parameters(operation.model, self.data.shape, self.data.classes)
@@ -240,7 +250,10 @@ class Bench:
             Evaluation: landscape.evaluate,
             Step: lambda at: landscape.gradients(at, batch),
             Product: lambda at: landscape.hvp(at[0], at),
+            Trace: lambda at: landscape.hessian_trace(at[0]),
         }
+        if isinstance(operation, Trace) and landscape.hessian_trace(points[0]) is None:
+            return operation.probes * self._counted(Product(operation.model))
         with FlopCounterMode(display=False) as counter:
             run[type(operation)](points)
         one = counter.get_total_flops() / shown
@@ -261,6 +274,7 @@ MEASURES = {
     Evaluation: Bench.evaluation,
     Step: Bench.step,
     Product: Bench.product,
+    Trace: Bench.trace,
     Projection: Bench.projection,
     MultiplyAdd: Bench.multiply_add,
     Scoring: Bench.scoring,

@@ -116,6 +116,13 @@ class Landscape(ABC):
         """Return `hvp` at a point (P,) as a linear map (V, P) -> (V, P), for many calls there."""
         return partial(self.hvp, point)
 
+    def hessian_trace(self, point: Tensor) -> float | None:
+        """Return the trace of the Hessian of the training loss at a point (P,), where it is known without products.
+
+        None where only products tell.
+        """
+        return None
+
     def hessian_operator(self, point: Tensor) -> LinearOperator:
         """Return the Hessian of the training loss at a point (P,) for scipy: a symmetric operator (P, P), float64.
 

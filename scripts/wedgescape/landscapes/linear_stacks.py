@@ -106,6 +106,33 @@ class LinearStack:
 
     # Hessians
 
+    def hessian_trace(self, point: Tensor, images: Tensor, divisor: int) -> float:
+        """Return the trace of the Hessian at a point of summed losses over a divisor, exactly.
+
+        Each logit is linear in each single weight, as long as no unit of a ReLU changes sides. So the diagonal of the
+        Hessian is that of its Gauss-Newton part, sum_i J_i^T S_i S_i^T J_i, and the trace is the sum of the squares of
+        all J_i^T s for the columns s_k = sqrt(p_k) (e_k - p) of S_i. Of one example, the square is that of the slope of
+        each layer's outputs times that of its inputs, and 1 for the bias.
+
+        Args:
+            point: (P,).
+            images: (inputs, N).
+            divisor: by which the summed losses are divided.
+        """
+        layers, inputs = [(weight[0], bias[0]) for weight, bias in self.layers(point[None])], [images]
+        for weight, bias in layers[:-1]:
+            inputs.append(torch.mm(weight, inputs[-1]).add_(bias).relu_())
+        chances = torch.mm(layers[-1][0], inputs[-1]).add_(layers[-1][1]).softmax(0)
+        classes = len(chances)
+        slopes = (torch.eye(classes).to(point)[..., None] - chances) * chances.sqrt()[:, None]  # (column, output, N)
+        total = 0.0
+        for number in reversed(range(len(layers))):
+            squares = slopes.square().sum((0, 1)).double() @ inputs[number].square().sum(0).add_(1).double()
+            total += float(squares)
+            if number:
+                slopes = torch.bmm(layers[number][0].T.expand(classes, -1, -1), slopes).mul_(inputs[number] > 0)
+        return total / divisor
+
     def hessian(self, point: Tensor, images: Tensor, labels: Tensor, divisor: int) -> Callable[[Tensor], Tensor]:
         """Return the products (V, P) with vectors (V, P) of the Hessian at a point of summed losses over a divisor.
 

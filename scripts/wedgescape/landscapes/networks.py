@@ -680,6 +680,29 @@ class NetworkLandscape(Landscape):
 
         return products
 
+    def hessian_trace(self, point: Tensor) -> float | None:
+        """See `Landscape.hessian_trace`: known of linear layers with ReLU under the plain cross-entropy."""
+        stack = self._linear
+        if stack is None:
+            return None
+        images, classes = self.splits["train"][0], stack.sizes[-1][1]
+        parts = self._parts(self.examples, max(1, 2 * CACHED_NUMBERS // (classes * stack.widest)))
+        with torch.no_grad():
+            return sum(stack.hessian_trace(point, images[part].flatten(1).T, self.examples) for part in parts)
+
+    @cached_property
+    def _linear(self) -> LinearStack | None:
+        """The network as a stack of linear layers, whatever the strategy, if its gradients on a few examples say so."""
+        sizes = models.linear_sizes(self.module) if self.task.plain else []
+        if self.strategy.stack or not sizes:
+            return self.strategy.stack
+        few, stack = self.of_first(MEASURED), LinearStack(sizes)
+        images, labels = few.splits["train"]
+        point = models.flat(self.module).nan_to_num(0, 0, 0)[None].to(images)
+        return (
+            stack if trials.agree(stack.gradients(point, images.flatten(1).T, labels), few.gradients(point)) else None
+        )
+
     def _written_out_products(self, point: Tensor, parts: list[slice]) -> Callable[[Tensor], Tensor]:
         (part,), (images, labels) = parts, self.splits["train"]
         return self.strategy.stack.hessian(point, images[part].flatten(1).T, labels[part], self.examples)

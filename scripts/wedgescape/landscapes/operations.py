@@ -57,6 +57,14 @@ class Product:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """The trace of the Hessian of the training loss: exactly, or by so many products where it is not known."""
+
+    model: str
+    probes: int
+
+
+@dataclass(frozen=True)
 class Projection:
     """One entry of a random span in one product with it."""
 
@@ -91,7 +99,17 @@ class WedgeStep:
 
 
 Operation = (
-    Start | PlainPython | Evaluation | Step | Product | Projection | MultiplyAdd | Scoring | Comparison | WedgeStep
+    Start
+    | PlainPython
+    | Evaluation
+    | Step
+    | Product
+    | Trace
+    | Projection
+    | MultiplyAdd
+    | Scoring
+    | Comparison
+    | WedgeStep
 )
 Work = Counter  # Operation -> how often
 

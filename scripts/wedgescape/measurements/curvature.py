@@ -16,7 +16,7 @@ import xarray as xr
 from torch import Tensor
 
 from wedgescape.landscapes.base import Batch, Landscape
-from wedgescape.landscapes.operations import Case, Product, Step, Work, evaluations, hessian, times
+from wedgescape.landscapes.operations import Case, Product, Step, Trace, Work, evaluations, hessian, times
 from wedgescape.landscapes.spans import gaussian, unit
 from wedgescape.measurements.tunnels import (
     AS_TRAINED,
@@ -165,7 +165,7 @@ VARIABLES = {
     ),
     "residual": Variable(("seed", "rank"), "|H v - lambda v| of each eigenpair", "nat/weight^2"),
     "trace": Variable(("seed",), "trace of the Hessian", "nat/weight^2"),
-    "trace_error": Variable(("seed",), "standard error of the trace", "nat/weight^2"),
+    "trace_error": Variable(("seed",), "standard error of the trace; 0 where it is exact", "nat/weight^2"),
     "frobenius": Variable(("seed",), "Frobenius norm of the Hessian", "nat/weight^2"),
     "frobenius_error": Variable(("seed",), "standard error of the Frobenius norm", "nat/weight^2"),
     "small_scale": Variable(
@@ -253,7 +253,7 @@ def _of_one(
 def work(case: Case, settings: Settings) -> Work:
     """Count the top of the spectrum, probes, gradients and turned points at each optimum."""
     model, batch = case.model, case.study.training(case.setting)["training"]["batch_size"]
-    one = hessian(case, settings.top, 0) + Work({Product(model): settings.trace_samples + 3})
+    one = hessian(case, settings.top, 0) + Work({Product(model): settings.trace_samples + 3, Trace(model, 0): 1})
     one += evaluations(model, 2 * settings.directions + 2, ["train"]) + evaluations(model, 1, ["test"])
     one += Work({Step(model, 1, None): 1, Step(model, settings.gradients, batch): 1})
     return times(min(settings.seeds, case.seeds), one)

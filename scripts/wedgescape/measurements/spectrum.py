@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from wedgescape.landscapes.base import Landscape
-from wedgescape.landscapes.operations import Case, MultiplyAdd, Product, Work, evaluations, hessian, times
+from wedgescape.landscapes.operations import Case, MultiplyAdd, Product, Trace, Work, evaluations, hessian, times
 from wedgescape.landscapes.spans import gaussian, random_directions
 from wedgescape.numerics.eigenpairs import hessian_eigenpairs
 from wedgescape.numerics.intervals import standard_error
@@ -86,7 +86,7 @@ VARIABLES = {
             ("test_loss", "mean cross-entropy on the test split", "nat"),
             ("test_score", "score on the test split", "1"),
             ("trace", "trace of the Hessian of the training loss", NAT),
-            ("trace_error", "standard error of the trace", NAT),
+            ("trace_error", "standard error of the trace; 0 where it is exact", NAT),
             ("frobenius", "Frobenius norm of the Hessian of the training loss", NAT),
             ("positive", "share of random directions along which the loss curves upwards", "1"),
             ("trace_over_norm", "trace over Frobenius norm of the Hessian", "1"),
@@ -175,8 +175,9 @@ def at_random_points(landscape: Landscape, norm: float, settings: Settings) -> x
     """Measure loss and curvature at random points against their distance from the origin (our definition).
 
     A point is an isotropic Gaussian vector rescaled to a radius: the same directions at every radius. Its Hessian is
-    that of the training loss without weight decay. From Gaussian probes z: the trace, mean z^T H z; the Frobenius norm,
-    the root of mean |H z|^2; and the share of probes along which the loss curves upwards, z^T H z > 0.
+    that of the training loss without weight decay. From Gaussian probes z: the trace, mean z^T H z, where the landscape
+    does not know it (`Landscape.hessian_trace`); the Frobenius norm, the root of mean |H z|^2; and the share of probes
+    along which the loss curves upwards, z^T H z > 0.
 
     Args:
         landscape: that also evaluates score.
@@ -200,9 +201,9 @@ def at_random_points(landscape: Landscape, norm: float, settings: Settings) -> x
         for column, point in enumerate(where):
             drawn = gaussian(settings.probes, landscape.dim, "random point probes", column).to(point)
             forms, squares = quadratic_forms(landscape.hessian_at(point), drawn)
-            finite = bool(forms.isfinite().all())
-            values["trace"][row, column] = forms.mean()
-            values["trace_error"][row, column] = standard_error(forms)
+            finite, exact = bool(forms.isfinite().all()), landscape.hessian_trace(point)
+            values["trace"][row, column] = forms.mean() if exact is None else exact
+            values["trace_error"][row, column] = standard_error(forms) if exact is None else 0
             values["frobenius"][row, column] = squares.mean().sqrt()
             values["positive"][row, column] = (forms > 0).double().mean() if finite else np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -228,7 +229,9 @@ def work(case: Case, settings: Settings) -> Work:
         }
     )
     points = len(settings.radii) * settings.points
-    around = evaluations(case.model, points) + Work({Product(case.model): points * (settings.probes + 1)})
+    around = evaluations(case.model, points) + Work(
+        {Product(case.model): points * (settings.probes + 1), Trace(case.model, 0): points}
+    )
     return times(min(settings.seeds, case.seeds), one) + around
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from wedgescape.landscapes.base import SPLITS
 from wedgescape.landscapes.curves import CurveLandscape
 from wedgescape.landscapes.lines import interpolate, mode_connectivity
-from wedgescape.landscapes.operations import Case, Evaluation, Product, Step, Work, evaluations
+from wedgescape.landscapes.operations import Case, Evaluation, Step, Trace, Work, evaluations
 from wedgescape.landscapes.spans import gaussian
 from wedgescape.measurements.curves import Settings as Curves
 from wedgescape.measurements.curves import train_curves
@@ -100,9 +100,14 @@ def _of_networks(optima: Optima, settings: Settings) -> dict[str, np.ndarray]:
     for split in SPLITS:
         seen = landscape.evaluate(points, split)
         found |= {f"{split}_loss": seen["loss"].cpu().numpy(), f"{split}_error": 1 - seen["score"].cpu().numpy()}
-    probes = [gaussian(settings.trace_samples, landscape.dim, "trace probes", seed).to(points) for seed in optima.seeds]
-    moments = [hessian_moments(landscape, point, some) for point, some in zip(points, probes, strict=True)]
-    return found | {"trace": np.array([one.trace for one in moments])}
+    traces = []
+    for seed, point in zip(optima.seeds, points, strict=True):
+        exact = landscape.hessian_trace(point)
+        if exact is None:
+            probes = gaussian(settings.trace_samples, landscape.dim, "trace probes", seed).to(points)
+            exact = hessian_moments(landscape, point, probes).trace
+        traces.append(exact)
+    return found | {"trace": np.array(traces)}
 
 
 def _between(optima: Optima, settings: Settings, curves: Curves) -> dict[str, np.ndarray]:
@@ -141,7 +146,7 @@ def work(case: Case, settings: Settings, curves: Curves) -> Work:
     total = evaluations(model, count) + evaluations(model, paths * settings.points, ["train"])
     together = min(settings.curves, count // 2) * curves.samples
     total += Work({Step(model, together, curves.batch_size): settings.steps if together else 0})
-    return total + Work({Product(model): count * settings.trace_samples, Evaluation(model, "test"): count})
+    return total + Work({Trace(model, settings.trace_samples): count, Evaluation(model, "test"): count})
 
 
 # Phases

@@ -28,7 +28,10 @@ BASES_IN_MEMORY = 2**30  # bytes of all bases of the probes that advance togethe
 
 @dataclass(frozen=True)
 class Moments:
-    """Trace and Frobenius norm of a Hessian, each with its standard error; nan from a single probe."""
+    """Trace and Frobenius norm of a Hessian, each with its standard error.
+
+    The error of a trace that is exact is 0, and that of a single probe nan.
+    """
 
     trace: float
     trace_error: float
@@ -72,6 +75,7 @@ def hessian_moments(landscape: Landscape, point: Tensor, probes: Tensor, pairs: 
     With P the projector onto eigenvectors known already, tr H = tr PHP + E[z^T H z] and |H|^2 = |HP|^2 + E[|H z|^2], z
     Gaussian outside of them (Hutchinson 1989; deflated as in Hutch++, Meyer et al. 2021). Both hold for any orthonormal
     vectors, so that residuals of the eigenpairs leave no bias; a few large eigenvalues, known, take most of the noise.
+    Where the landscape knows the trace (`Landscape.hessian_trace`), it is that one.
 
     Args:
         landscape: whose Hessian-vector products are asked for.
@@ -85,10 +89,11 @@ def hessian_moments(landscape: Landscape, point: Tensor, probes: Tensor, pairs: 
         probes = _without(probes.double(), pairs.top_vectors.to(probes.device)).to(probes)
     forms, squares = quadratic_forms(landscape.hessian_at(point), probes)
     frobenius = float(np.sqrt(square + float(squares.mean())))
-    spread = standard_error(squares)
+    spread, exact = standard_error(squares), landscape.hessian_trace(point)
+    trace, error = (fixed + float(forms.mean()), standard_error(forms)) if exact is None else (exact, 0.0)
     return Moments(
-        fixed + float(forms.mean()),
-        standard_error(forms),
+        trace,
+        error,
         frobenius,
         spread / (2 * frobenius) if frobenius else spread,  # of a square root
     )
