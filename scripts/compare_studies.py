@@ -37,8 +37,9 @@ def main() -> None:
     write_table(table, OUTPUT / "claims.csv")
     outputs = [OUTPUT / f"claims.{kind}" for kind in ("pdf", "png")]
     style.save(comparison.draw(table, studies), outputs, 200, "comparison", {"studies": studies})
-    same = table.loc[table["kind"] != "check", "everywhere"].ne("")
-    counts = f"{int(same.sum())} of {len(same)} got one verdict in all studies that judged them"
+    shared = table[(table["kind"] != "check") & (table[studies].ne("").sum(axis=1) > 1)]
+    same = int(shared["everywhere"].ne("").sum())
+    counts = f"{same} of {len(shared)} that several studies judge are decided, and alike in all of them"
     families = load_rules(RULES, catalogue().claims).families
     head = {"study": ", ".join(studies), "base": {}, "words": {}, "counts": counts}
     page = assemble(head, {"comparison": (view.TITLE, view.embed(table, tables, families))}, plots=False)

@@ -98,7 +98,13 @@ def test_studies_are_compared_claim_by_claim():
     assert table.set_index("id")["everywhere"].to_dict() == {"a1": "supported", "a2": "", "a3": "", "b1": "", "b2": ""}
     assert table.set_index("id").loc["a3", ["first", "second"]].tolist() == ["", "supported"]
     figure = comparison.draw(table, ["first", "second"])
-    assert {text.get_text() for text in figure.axes[0].texts} == {"A1", "A2", "A3", "B1", "B2"}
+    assert {text.get_text() for text in figure.axes[0].texts} == {"A1", "A2", "B1"}
+    assert figure.legends[0].texts[-1].get_text() == "not drawn: 2 claims of one study alone"
+
+
+def test_studies_that_share_no_claim_are_compared_too():
+    table = compared({"first": verdicts(a1="supported"), "second": verdicts(b1="supported")})
+    assert not comparison.draw(table, ["first", "second"]).axes[0].texts
 
 
 def test_no_sentence_of_a_comparison_is_cut_off():

@@ -1,7 +1,7 @@
 """Draw the verdicts of several studies side by side: a row per claim, a column per study.
 
 A square has the colour of its verdict; where a study makes no such claim there is none. A bar at the right marks claims
-on which all studies agree.
+on which all studies agree. Claims that one study alone makes are counted and not drawn; the table has them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ def draw(table: pd.DataFrame, studies: list[str]) -> Figure:
         studies: its columns.
     """
     style.apply()
-    sentences = MARGIN + max(TextPath((0, 0), one, POINTS).get_extents().width for one in table["sentence"]) / 72
+    shared = table[(table[studies] != "").sum(axis=1) > 1] if len(studies) > 1 else table
+    alone, table = len(table) - len(shared), shared
+    widths = [TextPath((0, 0), one, POINTS).get_extents().width for one in table["sentence"]]
+    sentences = MARGIN + max(widths, default=0) / 72
     width, height = sentences + COLUMN * len(studies) + 0.3, ROW * len(table) + HEAD
     figure = Figure(figsize=(width, height))
     figure.set_layout_engine("none")
@@ -49,7 +52,7 @@ def draw(table: pd.DataFrame, studies: list[str]) -> Figure:
     for row in range(1, len(table)):
         if table["family"].iloc[row] != table["family"].iloc[row - 1]:
             axes.axhline(row - 0.5, color=style.FAINT, linewidth=0.5)
-    axes.set(xlim=(-0.5, len(studies) - 0.4), ylim=(len(table) - 0.5, -0.5), yticks=[])
+    axes.set(xlim=(-0.5, len(studies) - 0.4), ylim=(max(len(table), 1) - 0.5, -0.5), yticks=[])
     axes.set_xticks(range(len(studies)), studies, rotation=30, ha="left", fontsize=6.5)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
     axes.spines[["left", "bottom"]].set_visible(False)
@@ -58,5 +61,8 @@ def draw(table: pd.DataFrame, studies: list[str]) -> Figure:
         for name in VERDICTS
     ]
     handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=2, label="the same in all studies"))
+    handles += (
+        [Line2D([], [], linestyle="none", label=f"not drawn: {alone} claims of one study alone")] if alone else []
+    )
     figure.legend(handles=handles, loc="upper left", ncols=1, fontsize=6)
     return figure

@@ -686,7 +686,7 @@ class NetworkLandscape(Landscape):
         if stack is None:
             return None
         images, classes = self.splits["train"][0], stack.sizes[-1][1]
-        parts = self._parts(self.examples, max(1, 2 * CACHED_NUMBERS // (classes * stack.widest)))
+        parts = self._parts(self.examples, max(1, self.strategy.products // classes))
         with torch.no_grad():
             return sum(stack.hessian_trace(point, images[part].flatten(1).T, self.examples) for part in parts)
 
