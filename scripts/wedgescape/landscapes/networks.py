@@ -32,7 +32,7 @@ MEASURED = 16  # examples that are differentiated to see how much memory they ta
 
 CACHED_EXAMPLES = 256  # that go through linear layers at once on a CPU
 CACHED_NUMBERS = 2**17  # activations of such a layer that stay in its cache
-HELD_BYTES = 2**28  # of graphs that may stay in memory while a Hessian is asked for products
+HELD_BYTES = 2**29  # of graphs that may stay in memory while a Hessian is asked for products
 VECTORS = 8  # that a Hessian is multiplied with at once, at most
 
 
@@ -62,11 +62,11 @@ class Strategy:
     memory_format: torch.memory_format
     differentiated: int
     products: int
-    held: int
+    held: int = HELD_BYTES
     rewritten: bool = False
 
 
-PLAIN = Strategy(None, False, False, 1, 1024, torch.contiguous_format, 1024, 1024, 0)
+PLAIN = Strategy(None, False, False, 1, 1024, torch.contiguous_format, differentiated=1024, products=1024, held=0)
 
 
 def choose_strategy(device: torch.device, module: torch.nn.Module, task: Task = Task()) -> Strategy:
@@ -90,15 +90,17 @@ def choose_strategy(device: torch.device, module: torch.nn.Module, task: Task = 
     sizes, convolutional = models.linear_sizes(module), models.is_convolutional(module)
     stack = LinearStack(sizes) if sizes and task.plain else None
     if device.type != "cpu":
-        points = 32 if convolutional else 128
-        return Strategy(stack, True, True, points, 2048, torch.contiguous_format, 2048, 2048 * VECTORS, HELD_BYTES)
+        points, kept = 32 if convolutional else 128, {"differentiated": 2048, "products": 2048 * VECTORS}
+        return Strategy(stack, True, True, points, 2048, torch.contiguous_format, **kept)
     if stack:
         points = max(1, CACHED_NUMBERS // (CACHED_EXAMPLES * stack.widest))
         most = max(CACHED_EXAMPLES, CACHED_NUMBERS // stack.widest)
-        return Strategy(stack, True, True, points, CACHED_EXAMPLES, torch.contiguous_format, most, 2 * most, HELD_BYTES)
+        kept = {"differentiated": most, "products": 2 * most}
+        return Strategy(stack, True, True, points, CACHED_EXAMPLES, torch.contiguous_format, **kept)
     if convolutional:
-        return Strategy(None, False, False, 1, 250, torch.channels_last, 250, 250, HELD_BYTES, rewritten=True)
-    return Strategy(None, True, False, 32, 1024, torch.contiguous_format, 1024, 1024, HELD_BYTES)
+        kept = {"differentiated": 250, "products": 250}
+        return Strategy(None, False, False, 1, 250, torch.channels_last, **kept, rewritten=True)
+    return Strategy(None, True, False, 32, 1024, torch.contiguous_format, differentiated=1024, products=1024)
 
 
 def choose_device(setting: str) -> torch.device:
