@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from matplotlib.collections import PathCollection
 from PIL import Image
 from snakemake.iocontainers import Namedlist
 
+from drawings import drawn, in_order, titled
 from wedgescape.figures import predictions as plot_predictions
 from wedgescape.figures import scenes, style
 from wedgescape.figures import training as plot_training
@@ -24,22 +24,6 @@ from wedgescape.numerics.intervals import Intervals
 
 INTERVALS = Intervals(0.95, 100)
 BASE = {"learning_rate": 0.1, "weight_decay": 0.0, "optimizer": "sgd", "width": 64}
-
-
-def titled(figure):
-    """The panels of a figure, in order; colour bars have no title."""
-    return [axes for axes in figure.axes if axes.get_title(loc="left")]
-
-
-def drawn(axes):
-    """All (x, y) of the dots of a panel that can be seen."""
-    dots = [part.get_offsets() for part in axes.collections if isinstance(part, PathCollection)]
-    points = np.ma.filled(np.ma.concatenate(dots), np.nan)
-    return in_order(points[np.isfinite(points).all(1)])
-
-
-def in_order(rows):
-    return np.array(sorted(map(tuple, rows)), dtype=float)
 
 
 def check_looks(figure, width=style.TWO_COLUMNS, toy=False):
