@@ -91,7 +91,10 @@ def test_other_content_gives_other_bytes(tmp_path):
     assert (tmp_path / "a.zarr.zip").read_bytes() != (tmp_path / "b.zarr.zip").read_bytes()
 
 
-def test_a_store_is_one_zip_of_few_files_none_of_them_twice_or_deflated(tmp_path):
+@pytest.mark.parametrize("in_memory", [0, stores.IN_MEMORY])
+def test_a_store_is_one_zip_of_few_files_none_of_them_twice_or_deflated(tmp_path, monkeypatch, in_memory):
+    monkeypatch.setattr(stores, "SMALL", 100)
+    monkeypatch.setattr(stores, "IN_MEMORY", in_memory)
     path = tmp_path / "many.zarr.zip"
     write_store(dataset(seeds=range(1000)), path, Origin("train"))
     with zipfile.ZipFile(path) as packed:
@@ -100,6 +103,26 @@ def test_a_store_is_one_zip_of_few_files_none_of_them_twice_or_deflated(tmp_path
     assert len(names) == len(set(names))
     assert len(names) <= 1 + 2 * len(dataset().variables)
     assert zarr.open(zarr.storage.ZipStore(path, mode="r"))["theta"].chunks == (1, 5)  # a seed is read alone
+
+
+def test_small_variables_are_plain_and_large_ones_are_compressed(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "SMALL", 200)
+    write_store(dataset(seeds=range(20)), tmp_path / "both.zarr.zip", Origin("train"))
+    store = zarr.open(zarr.storage.ZipStore(tmp_path / "both.zarr.zip", mode="r"))
+    assert (store["seed"].nbytes, store["theta"].nbytes) == (160, 400)
+    assert (store["seed"].chunks, store["seed"].compressors) == ((20,), ())
+    assert (store["theta"].chunks, len(store["theta"].compressors)) == ((1, 5), 1)
+
+
+def test_a_store_that_memory_has_no_room_for_is_the_same_store(tmp_path, monkeypatch):
+    first, second = tmp_path / "a.zarr.zip", tmp_path / "b.zarr.zip"
+    write_store(dataset(), first, Origin("train"))
+    monkeypatch.setattr(stores, "IN_MEMORY", 0)
+    write_store(dataset(), second, Origin("train"))
+    with zipfile.ZipFile(first) as one, zipfile.ZipFile(second) as other:
+        assert {name: one.read(name) for name in one.namelist()} == {
+            name: other.read(name) for name in other.namelist()
+        }
 
 
 def test_nothing_is_left_beside_a_store(tmp_path):

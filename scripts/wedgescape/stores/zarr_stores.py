@@ -30,14 +30,25 @@ from wedgescape.stores.attributes import SCHEMA_VERSION, SUFFIX, Origin
 from wedgescape.stores.whole_files import whole_file
 
 CODES = 256  # of a uint8
+SMALL = 2**20  # bytes of a variable that is not compressed
+# Bytes of a store whose many small files are put together in memory, in an eighth of the time. Those of a larger one go
+# to the job's temporary folder, not to the file system of the results.
+IN_MEMORY = 2**28
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
 
 
 def _encoding(dataset: xr.Dataset) -> dict[str, dict]:
-    """One chunk and one shard a variable, except that each seed of a weight matrix is a chunk of its own."""
+    """One chunk and one shard a variable, except that each seed of a weight matrix is a chunk of its own.
+
+    A small variable is one plain chunk: unpacking it would take longer than reading it.
+    """
     encoding = {}
     for name, variable in dataset.variables.items():
-        if variable.ndim and variable.size and variable.dtype.kind in "fiub":
+        if variable.dtype.kind in "fiub" and variable.nbytes <= SMALL:
+            encoding[name] = {"compressors": None} | (
+                {"chunks": variable.shape} if variable.size and variable.ndim else {}
+            )
+        elif variable.ndim and variable.size and variable.dtype.kind in "fiub":
             chunks = (1, *variable.shape[1:]) if variable.dims[0] == "seed" and variable.ndim > 1 else variable.shape
             encoding[name] = {"chunks": chunks, "shards": variable.shape}
     return encoding
@@ -64,19 +75,21 @@ def write_store(content: xr.Dataset | dict[str, xr.Dataset], path: str | Path, o
     }
     if not isinstance(content, xr.Dataset):
         own["parts"] = as_json(list(content))
-    # The many small files of a store go to the job's temporary folder, not to the file system of the results.
+    in_memory = sum(part.nbytes for part in parts.values()) <= IN_MEMORY
     with whole_file(path) as beside, tempfile.TemporaryDirectory(prefix="wedgescape-") as folder:
+        files: dict[str, zarr.core.buffer.Buffer] = {}
+        place = zarr.storage.MemoryStore(files) if in_memory else folder
         for part, dataset in parts.items():
             dataset = _storable(dataset, own if part is None else {})
             mode = "w" if part is None else "a"
             dataset.to_zarr(
-                folder, group=part, mode=mode, consolidated=False, zarr_format=3, encoding=_encoding(dataset)
+                place, group=part, mode=mode, consolidated=False, zarr_format=3, encoding=_encoding(dataset)
             )
         with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as packed:
-            for file in sorted(Path(folder).rglob("*")):
-                if file.is_file():
-                    entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _DATE)
-                    packed.writestr(entry, file.read_bytes())
+            for name in sorted(files):
+                packed.writestr(zipfile.ZipInfo(name, _DATE), files[name].to_bytes())
+            for file in sorted(file for file in Path(folder).rglob("*") if file.is_file()):
+                packed.writestr(zipfile.ZipInfo(file.relative_to(folder).as_posix(), _DATE), file.read_bytes())
 
 
 def _storable(dataset: xr.Dataset, attributes: dict) -> xr.Dataset:
