@@ -309,6 +309,10 @@ def test_the_figure_draws_every_seed_that_did_not_diverge(measured):
     assert [text.get_text() for text in lines.get_legend().get_texts()] == [
         "initialisation to optimum", "optimum to optimum"
     ]  # fmt: skip
+    means = np.exp(np.log(train).mean(0))
+    assert any(line.get_ydata() == pytest.approx(means) for line in lines.lines)
+    for band in lines.collections:  # an interval of losses on a logarithmic axis does not reach below zero
+        assert (band.get_paths()[0].vertices[:, 1] > 0).all()
 
 
 def test_the_figure_copes_with_a_single_seed(measured):

@@ -4,7 +4,7 @@
 direction, longest first: marks are seeds, diamonds geometric means with their interval. A triangle is a seed of
 which some rays do not end within the reach (dashed), so that its length is a lower bound. (b) The training loss along
 the kinds that have a colour: means of logarithms over directions and sides with the interval over seeds. (c) The
-training loss on straight lines; thin lines are seeds or pairs.
+training loss on straight lines; thin lines are seeds or pairs, thick ones means of logarithms with their interval.
 """
 
 from __future__ import annotations
@@ -162,7 +162,9 @@ def _draw_lines(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
         values = store[f"{name}_loss"].sel(split="train").transpose(dim, "alpha").values
         axes.plot(store["alpha"], values.T, color=colour, linewidth=0.4, alpha=0.4)
         members = store["members"].values if name == "pair" else None
-        style.band(axes, store["alpha"], *style.means(values.T, intervals, members), colour, label=label)
+        with np.errstate(divide="ignore"):
+            means = np.exp(style.means(np.log(values.T), intervals, members))
+        style.band(axes, store["alpha"], *means, colour, label=label)
     axes.set(xlim=(0, 1), xlabel="part of the way", ylabel="loss (nats)")
     axes.legend(loc="lower center", fontsize=6)
     style.log_axis(axes)

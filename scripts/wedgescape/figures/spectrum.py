@@ -128,8 +128,8 @@ def _draw_radii(axes: Axes, store: xr.Dataset, name: str, intervals: Intervals) 
     values = store[name].transpose("radius", "point").values
     style.dots(axes, positions, values, style.NEUTRAL, spread=4.0, s=3)
     means = [intervals.mean(row) for row in values]
-    ends = ([getattr(mean, end) for mean in means] for end in ("estimate", "low", "high"))
-    style.intervals(axes, positions, *ends, style.NEUTRAL)
+    ends = np.array([[getattr(mean, end) for mean in means] for end in ("estimate", "low", "high")])
+    style.intervals(axes, positions, *(ends.clip(0, 1) if name == "positive" else ends), style.NEUTRAL)
     axes.axvline(1, color=style.FAINT, linewidth=0.8, linestyle="--", zorder=0)
 
 
