@@ -3,7 +3,8 @@
 import pandas as pd
 
 from wedgescape.landscapes import models, trials
-from wedgescape.landscapes.networks import choose_device, network_landscape
+from wedgescape.landscapes.networks import network_landscape
+from wedgescape.landscapes.strategies import choose_device
 from wedgescape.landscapes.tasks import outputs_of, shape_of
 from wedgescape.provenance.frame import job
 from wedgescape.stores.zarr_stores import open_store, write_table

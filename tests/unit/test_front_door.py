@@ -20,7 +20,7 @@ from projects import REPOSITORY, code_blocks
 from wedgescape.errors import InputError
 from wedgescape.landscapes import base, models
 from wedgescape.landscapes import given as landscapes
-from wedgescape.landscapes.networks import PLAIN
+from wedgescape.landscapes.strategies import PLAIN
 from wedgescape.measurements import connectors, curvature, planes, similarity, tunnels
 from wedgescape.stores.attributes import Origin, training_of
 from wedgescape.stores.zarr_stores import as_json, write_store

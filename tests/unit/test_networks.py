@@ -15,14 +15,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from wedgescape.errors import InputError
 from wedgescape.landscapes import models, networks
 from wedgescape.landscapes.base import Batch
-from wedgescape.landscapes.networks import (
-    HELD_BYTES,
-    PLAIN,
-    choose_device,
-    choose_strategy,
-    initial_points,
-    network_landscape,
-)
+from wedgescape.landscapes.networks import initial_points, network_landscape
+from wedgescape.landscapes.strategies import GRAPH_BYTES, PLAIN, choose_device, choose_strategy
 from wedgescape.numerics.lanczos import hessian_moments
 from wedgescape.numerics.randomness import stream
 
@@ -279,7 +273,7 @@ MODELS = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize("held", [0, HELD_BYTES])
+@pytest.mark.parametrize("held", [0, GRAPH_BYTES])
 @MODELS
 def test_a_hessian_that_is_asked_often_gives_the_same_products(network, points, model, held):
     landscape = use(network(model), differentiated=20, held=held)
@@ -297,7 +291,7 @@ def test_products_do_not_depend_on_how_many_examples_or_vectors_are_together(net
     point, vectors = 0.5 * points(1, landscape.dim)[0], points(3, landscape.dim, 1)
     wanted = use(landscape, differentiated=61, held=0).hvp(point, vectors)
     assert float(wanted.abs().max()) > 0.1
-    for held in (0, HELD_BYTES):
+    for held in (0, GRAPH_BYTES):
         found = use(landscape, differentiated=13, products=products, held=held).hvp(point, vectors)
         assert float((found - wanted).norm() / wanted.norm()) < 1e-5
 

@@ -21,8 +21,8 @@ from wedgescape.cluster import internals
 from wedgescape.cluster.timing import Bench
 from wedgescape.errors import InputError
 from wedgescape.landscapes.base import SPLITS
-from wedgescape.landscapes.networks import choose_device
 from wedgescape.landscapes.operations import Case, Data, PlainPython, Start, Work
+from wedgescape.landscapes.strategies import choose_device
 from wedgescape.study import losses
 from wedgescape.study.catalogue import catalogue
 from wedgescape.study.jobs import StudyJob

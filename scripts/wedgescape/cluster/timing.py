@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy
 from wedgescape.cluster import warm_starts
 from wedgescape.landscapes import models
 from wedgescape.landscapes.base import SPLITS, Batch, Slice
-from wedgescape.landscapes.networks import CALIBRATION_EXAMPLES, NetworkLandscape, choose_strategy
+from wedgescape.landscapes.networks import CALIBRATION_EXAMPLES, NetworkLandscape
 from wedgescape.landscapes.operations import (
     Comparison,
     Data,
@@ -43,6 +43,7 @@ from wedgescape.landscapes.operations import (
     parameters,
 )
 from wedgescape.landscapes.spans import RandomSpan, random_directions
+from wedgescape.landscapes.strategies import choose_strategy
 from wedgescape.landscapes.tasks import Task, blank
 from wedgescape.landscapes.wedges import WedgeLandscape
 from wedgescape.measurements import similarity

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from wedgescape.errors import InputError
 from wedgescape.landscapes import models, networks, trials
-from wedgescape.landscapes.networks import Strategy, choose_device
+from wedgescape.landscapes.strategies import Strategy, choose_device
 from wedgescape.landscapes.tasks import LOSSES, Task, function_task, task_of
 from wedgescape.study.losses import PLAIN
 
