@@ -340,5 +340,8 @@ def test_the_figure_draws_every_set():
             rows = table[table["split"] == split]
             assert drawn(axes) == pytest.approx(in_order(rows[["size", quantity]].to_numpy()))
             assert axes.get_yscale() == ("log" if quantity == "loss" else "linear")
+            sizes = rows[rows["place"] == "centre"].groupby("size")[quantity]
+            means = sizes.apply(lambda one: np.exp(np.log(one).mean())) if quantity == "loss" else sizes.mean()
+            assert any(line.get_ydata() == pytest.approx(means.to_numpy()) for line in axes.lines)
             if split == "train":
                 assert axes.get_ylabel() == label

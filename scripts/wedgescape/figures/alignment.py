@@ -3,8 +3,9 @@
 Against the width: (a) the barrier of the training loss and (b) of the test loss on the straight line between the optima
 of a pair, (c) the angle between them. (d) The training loss on these lines at the base setting. Against the number m of
 optima there: (e, f) the loss at their linear centroid and at the connector's centre, (g) how far the one is from the
-other. Dots and thin lines are pairs or sets, marks and thick lines means, bars and bands the interval of the mean: over
-seeds for pairs, over sets of which no two share a seed. What could not be aligned is left out, and the figure says why.
+other. Dots and thin lines are pairs or sets, marks and thick lines means, in (d) to (f) geometric ones, bars and bands
+their interval: over seeds for pairs, over sets of which no two share a seed. What could not be aligned is left out, and
+the figure says why.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def _draw_line(axes: Axes, losses: xr.DataArray, members: np.ndarray, intervals:
     for stage in STAGES:
         seen, colour = losses.sel(alignment=stage).transpose("t", "pair").values.astype(float), style.ALIGNMENT[stage]
         axes.plot(places, seen, color=colour, linewidth=0.4, alpha=0.45)
-        style.band(axes, places, *style.means(seen, intervals, members), colour, linewidth=1.2)
+        style.band(axes, places, *style.geometric_means(seen, intervals, members), colour, linewidth=1.2)
     style.log_axis(axes)
     axes.set(xlabel="position $t$ on the line", xlim=(0, 1), xticks=[0, 0.5, 1], ylabel="training loss (nats)")
 
@@ -149,17 +150,19 @@ def _draw_places(axes: Axes, losses: dict[str, xr.DataArray], intervals: Interva
     """Draw sets (size, set, place): centroids and centres before and after, and the optima themselves."""
     for place, marks in MARKS.items():
         for stage, values in losses.items():
-            _draw_sizes(axes, values.sel(place=place), stage, marks, intervals)
+            _draw_sizes(axes, values.sel(place=place), stage, marks, intervals, style.geometric_means)
     optima = losses["before"].sel(place="optima").mean("set")
     axes.plot(optima["size"], optima, color=style.PLACES["optima"], linestyle=":", linewidth=1)
     axes.set_ylabel("loss (nats)")
     style.log_axis(axes)
 
 
-def _draw_sizes(axes: Axes, values: xr.DataArray, stage: str, marks: dict, intervals: Intervals) -> None:
+def _draw_sizes(
+    axes: Axes, values: xr.DataArray, stage: str, marks: dict, intervals: Intervals, means=style.means
+) -> None:
     sizes = style.value_axis(axes, values["size"].values.tolist())
     seen = values.transpose("size", "set").values.astype(float)
-    _draw_series(axes, sizes, seen, stage, marks, style.means(seen, intervals))
+    _draw_series(axes, sizes, seen, stage, marks, means(seen, intervals))
 
 
 def _legend(axes: Axes, stores: list[xr.Dataset], base: dict, intervals: Intervals) -> None:

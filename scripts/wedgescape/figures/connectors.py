@@ -1,8 +1,8 @@
 """Draw how low the loss is between m optima: at the straight middle, and at the centre of the connector.
 
 Beside them are two nulls: where the same search ends that starts from a random point or from an initialisation. Columns
-are splits, rows loss and score. Every dot is a set of m optima, larger marks their means, bars the interval of the
-mean over sets. `optima` is the mean over the set's members.
+are splits, rows loss and score. Every dot is a set of m optima, larger marks their means (of losses, geometric ones),
+bars the interval of the mean over sets. `optima` is the mean over the set's members.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def draw(connectors: AtBase, intervals: Intervals = Intervals()) -> Figure:
     for row, (name, quantity, unit) in enumerate((("loss", "loss", "nats"), ("score", "accuracy", "fraction"))):
         for column, (split, text) in enumerate((("train", "Training"), ("test", "Test"))):
             panel = axes[row, column]
-            _draw_panel(panel, connectors[name].sel(split=split), intervals)
+            _draw_panel(panel, connectors[name].sel(split=split), name == "loss", intervals)
             style.title(panel, "abcd"[2 * row + column], f"{text} {quantity}")
         axes[row, 0].set_ylabel(f"{quantity} ({unit})")
     style.log_axis(axes[0, 0])
@@ -62,10 +62,11 @@ def draw(connectors: AtBase, intervals: Intervals = Intervals()) -> Figure:
     return figure
 
 
-def _draw_panel(axes: Axes, values: xr.DataArray, intervals: Intervals) -> None:
+def _draw_panel(axes: Axes, values: xr.DataArray, is_log: bool, intervals: Intervals) -> None:
     sizes = style.value_axis(axes, values["size"].values.tolist())
     for place, shift in SHIFTS.items():
         seen = values.sel(place=place).transpose("size", "set").values.astype(float)
         style.dots(axes, sizes, seen, style.PLACES[place], shift, SPREAD)
         mark = MARKS.get(place, "D")
-        style.intervals(axes, sizes, *style.means(seen, intervals), style.PLACES[place], shift, marker=mark)
+        means = (style.geometric_means if is_log else style.means)(seen, intervals)
+        style.intervals(axes, sizes, *means, style.PLACES[place], shift, marker=mark)

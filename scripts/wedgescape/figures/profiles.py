@@ -162,8 +162,7 @@ def _draw_lines(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
         values = store[f"{name}_loss"].sel(split="train").transpose(dim, "alpha").values
         axes.plot(store["alpha"], values.T, color=colour, linewidth=0.4, alpha=0.4)
         members = store["members"].values if name == "pair" else None
-        with np.errstate(divide="ignore"):
-            means = np.exp(style.means(np.log(values.T), intervals, members))
+        means = style.geometric_means(values.T, intervals, members)
         style.band(axes, store["alpha"], *means, colour, label=label)
     axes.set(xlim=(0, 1), xlabel="part of the way", ylabel="loss (nats)")
     axes.legend(loc="lower center", fontsize=6)

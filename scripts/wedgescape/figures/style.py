@@ -331,6 +331,13 @@ def means(values, intervals: Intervals, members=None) -> np.ndarray:
     return np.array([(one.estimate, one.low, one.high) for one in found]).T
 
 
+def geometric_means(values, intervals: Intervals, members=None) -> np.ndarray:
+    """Return `means` of logarithms, as numbers again: for a logarithmic axis, where bars then stay above zero."""
+    with np.errstate(divide="ignore"):
+        logs = np.log(values)
+    return np.exp(means(logs, intervals, members))
+
+
 def band(axes: Axes, x, mean, low, high, colour: str, **line) -> None:
     """Draw a curve of means with the band of its interval; nothing where an end is unbounded."""
     finite = np.isfinite(low) & np.isfinite(high)
