@@ -39,11 +39,13 @@ def claims_table(claims: pd.DataFrame) -> str:
 
 
 def replace_between(text: str, marker: str, content: str) -> str:
-    """Return a text with the part between `<!-- marker -->` and `<!-- /marker -->` replaced, if it has such a part."""
+    """Return a text with the part between `<!-- marker -->` and `<!-- /marker -->` replaced, which it must have."""
     begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
     head, found, rest = text.partition(begin)
     _, closed, tail = rest.partition(end)
-    return f"{head}{begin}\n{content}\n{end}{tail}" if found and closed else text
+    if not (found and closed):
+        raise SystemExit(f"{begin if not found else end} is missing; the table stands between both")
+    return f"{head}{begin}\n{content}\n{end}{tail}"
 
 
 def main() -> None:

@@ -291,4 +291,7 @@ def test_the_documentations_table_is_put_between_its_markers(table):
     page = "before\n<!-- claims s -->\nold\n<!-- /claims s -->\nafter"
     wanted = "before\n<!-- claims s -->\nnew\n<!-- /claims s -->\nafter"
     assert document_results.replace_between(page, "claims s", "new") == wanted
-    assert document_results.replace_between(page, "claims other", "new") == page
+    with pytest.raises(SystemExit, match="<!-- claims other --> is missing"):
+        document_results.replace_between(page, "claims other", "new")
+    with pytest.raises(SystemExit, match="<!-- /claims s --> is missing"):
+        document_results.replace_between(page.replace("<!-- /claims s -->", "<!-- /claims -->"), "claims s", "new")
