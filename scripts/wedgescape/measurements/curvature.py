@@ -55,7 +55,9 @@ class Settings(Section):
         smoke=3,
     )
     top: Count = key(10, "Number of the largest Hessian eigenvalues; at most all there are.", smoke=2)
-    trace_samples: int = key(32, "Random probes for the trace and the Frobenius norm.", ge=2, smoke=4)
+    trace_samples: int = key(
+        8, "Random probes for the Frobenius norm, and for the trace where it is not exact.", ge=2, smoke=4
+    )
     angle: float = key(
         30.0,
         "Angle of the large-scale curvature, to either side of the optimum, in degrees.",
