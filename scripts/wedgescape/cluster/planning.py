@@ -194,19 +194,20 @@ def plan(study: Study, jobs: Sequence[Job], done: int, tflops: float | None = No
     return Plan(study.name, list(jobs), seconds, done, source, bool(tflops) or device.type != "cpu", chunks)
 
 
-def quick_estimates(study: Study, jobs: Iterable[StudyJob]) -> dict[str, float]:
+def quick_estimates(study: Study, jobs: Iterable[StudyJob], imports: float) -> dict[str, float]:
     """Estimate roughly, in seconds of this machine's time, how long jobs take, by trials that are as short as can be.
 
     Args:
         study: they belong to.
         jobs: of it.
+        imports: seconds in which a Python imports what a job's script does.
 
     Returns:
         Job, as text -> seconds.
     """
     data = data_of(study)
     works = {job: work_of(study, data, Job(job.rule, dict(job.wildcards), 0, 0, False)) for job in jobs}
-    bench = Bench(data, choose_device(study.config["device"]), trial=SHORT_TRIAL, trials=1)
+    bench = Bench(data, choose_device(study.config["device"]), trial=SHORT_TRIAL, imports=imports)
     wanted = sorted({one for work in works.values() for one in work}, key=lambda one: getattr(one, "model", ""))
     unit = {operation: bench.seconds(operation) for operation in wanted}
     return {str(job): sum(count * unit[one] for one, count in work.items()) for job, work in works.items()}

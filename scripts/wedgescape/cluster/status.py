@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -93,9 +94,10 @@ def first_words(study: Study, cores: int) -> str:
     known = read_estimates(study.name)
     missing = [job for job in jobs if str(job) not in known]
     if missing:
-        from wedgescape.cluster.planning import quick_estimates  # which imports torch
+        before = time.process_time()
+        from wedgescape.cluster.planning import quick_estimates  # which imports torch, and what a job's script does
 
-        write_estimates(study.name, quick_estimates(study, missing))
+        write_estimates(study.name, quick_estimates(study, missing, time.process_time() - before))
     remaining = Remaining(read_estimates(study.name))
     for job, seconds in took(progress).items():
         remaining.finished(job, seconds)

@@ -53,6 +53,7 @@ from wedgescape.training.descent import Recipe, descend
 
 WARM = 0.13  # of importing a script's libraries: what a forked job takes to begin and end, measured on the smoke study
 TRIAL = 0.15  # seconds over which an operation is timed
+IMPORTS = 3  # how often the start of a Python is timed
 SPAN = 512  # directions of the random span that is timed
 
 
@@ -65,14 +66,14 @@ class Bench:
         device: where networks are computed.
         flops: floating-point operations that a GPU that is not here is assumed to do in a second; None measures all.
         trial: seconds over which an operation is timed.
-        trials: how often the start of a Python is timed.
+        imports: seconds in which a Python imports what a job's script does; None times it.
     """
 
     data: Data
     device: torch.device
     flops: float | None = None
     trial: float = TRIAL
-    trials: int = 3
+    imports: float | None = None
     _landscapes: dict = field(default_factory=dict)
 
     def seconds(self, operation: Operation) -> float:
@@ -143,8 +144,10 @@ class Bench:
     def _imports(self) -> float:
         """The time of a fresh Python that imports what a job's script does, with its files in the cache."""
         code = "import snakemake.script, wedgescape.training.train, wedgescape.stores.zarr_stores"
+        if self.imports is not None:
+            return self.imports
         times = []
-        for _ in range(self.trials):
+        for _ in range(IMPORTS):
             before = os.times()
             subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
             after = os.times()
