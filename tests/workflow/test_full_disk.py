@@ -2,10 +2,17 @@
 
 import os
 import subprocess
+import tempfile
 
+import numpy as np
 import pytest
+import xarray as xr
 
 from projects import copy_to
+from wedgescape.errors import InputError
+from wedgescape.stores import zarr_stores
+from wedgescape.stores.attributes import Origin
+from wedgescape.stores.zarr_stores import described
 
 STUDY = """
 study: full
@@ -75,16 +82,28 @@ def test_results_on_a_full_disk(project, small_disk, expected):
     assert {name: (project.folder / name).read_bytes() for name in expected} == expected
 
 
-def test_a_full_temporary_folder_while_a_store_is_put_together(project, small_disk, expected, tmp_path, monkeypatch):
+def test_a_store_that_memory_has_room_for_needs_no_temporary_folder(
+    project, small_disk, expected, tmp_path, monkeypatch
+):
     (project.folder / "full.yaml").write_text(STUDY)
     small_disk(tmp_path / "temporary", ROOM_FOR_DATA_ALONE)
     with monkeypatch.context() as small:
         small.setenv("TMPDIR", str(tmp_path / "temporary"))
-        said = run(project, check=False)
-    assert said.returncode != 0
-    assert f"train: {WEIGHTS}: it could not be written (No space left on device" in said.stdout
-    assert f"MiB in the temporary folder {tmp_path / 'temporary'}" in said.stdout
-    assert not (project.folder / WEIGHTS).exists()
-    assert not left_over(project)
-    assert "Training seeds 0-2" in run(project).stdout
+        run(project)
     assert {name: (project.folder / name).read_bytes() for name in expected} == expected
+
+
+def test_a_full_temporary_folder_while_a_large_store_is_put_together(small_disk, tmp_path, monkeypatch):
+    draw, temporary, path = np.random.default_rng(0), tmp_path / "temporary", tmp_path / "large.zarr.zip"
+    store = xr.Dataset({"theta": described(("seed", "param"), draw.standard_normal((3, 500_000)), "weights", "1")})
+    monkeypatch.setattr(zarr_stores, "IN_MEMORY", store.nbytes - 1)
+    small_disk(temporary, ROOM_FOR_DATA_ALONE)
+    with monkeypatch.context() as small:
+        small.setattr(tempfile, "tempdir", str(temporary))
+        with pytest.raises(InputError, match="No space left on device") as said:
+            zarr_stores.write_store(store, path, Origin("train"))
+        assert f"MiB in the temporary folder {temporary}" in str(said.value)
+        assert not list(temporary.iterdir())
+    assert [file.name for file in tmp_path.iterdir()] == ["temporary"]
+    zarr_stores.write_store(store, path, Origin("train"))
+    assert zarr_stores.load_store(path)["theta"].identical(store["theta"])
