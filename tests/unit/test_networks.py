@@ -322,6 +322,17 @@ def test_the_size_of_a_graph_is_what_it_keeps(network, points):
     assert fixed <= 10 * 4 * landscape.dim
 
 
+def test_examples_that_are_in_memory_anyway_are_no_part_of_a_graph(network):
+    landscape = use(network(CNN))
+    before = landscape._graph_bytes
+    images, labels = landscape.splits["train"]
+    many = use(network(CNN))
+    arranged = images.repeat(50, 1, 1, 1).to(memory_format=torch.channels_last)
+    many.splits = many.splits | {"train": (arranged, labels.repeat(50))}
+    many.examples = 50 * landscape.examples
+    assert many._graph_bytes == pytest.approx(before, rel=1e-6)
+
+
 def test_chunks_of_one_graph_share_the_statistics_of_batch_norm(network, points):
     landscape, calls = use(network(RESNET), differentiated=20), []
     assert landscape.holds_graphs

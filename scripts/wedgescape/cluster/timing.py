@@ -143,9 +143,9 @@ class Bench:
     @cached_property
     def _imports(self) -> float:
         """The time of a fresh Python that imports what a job's script does, with its files in the cache."""
-        code = "import snakemake.script, wedgescape.training.train, wedgescape.stores.zarr_stores"
         if self.imports is not None:
             return self.imports
+        code = "import snakemake.script, wedgescape.training.train, wedgescape.stores.zarr_stores"
         times = []
         for _ in range(IMPORTS):
             before = os.times()

@@ -1,7 +1,8 @@
 """Draw the verdicts of several studies side by side: a row per claim, a column per study.
 
 A square has the colour of its verdict; where a study makes no such claim there is none. A bar at the right marks claims
-on which all studies agree. Claims that one study alone makes are counted and not drawn; the table has them.
+on which all studies agree that judge them. Claims that one study alone makes are counted and not drawn; the table has
+them.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def draw(table: pd.DataFrame, studies: list[str]) -> Figure:
         Line2D([], [], color=style.VERDICTS[name], marker="s", linestyle="none", markersize=4, label=name)
         for name in VERDICTS
     ]
-    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=2, label="the same in all studies"))
+    handles.append(Line2D([], [], color=style.NEUTRAL, linewidth=2, label="the same in all studies that judge it"))
     handles += (
         [Line2D([], [], linestyle="none", label=f"not drawn: {alone} claims of one study alone")] if alone else []
     )

@@ -540,19 +540,22 @@ class NetworkLandscape(Landscape):
 
     @cached_property
     def _graph_bytes(self) -> tuple[float, float]:
-        """Bytes that a gradient's graph keeps, whatever the number of examples, and those for each example."""
+        """Bytes that a gradient's graph keeps, whatever the number of examples, and those for each example.
+
+        The examples themselves, which are in memory anyway, do not count.
+        """
         if self.strategy.stack:
             return 0, 3 * self.strategy.stack.units * self.splits["train"][0].element_size()
         inputs, most = self.splits["train"][0], min(self.examples, MEASURED)
         point = models.flat(self.module).nan_to_num(0, 0, 0).to(self.device)
         point = point.to(inputs.dtype) if inputs.is_floating_point() else point
-        sizes = {}
+        sizes, data = {}, {part.untyped_storage().data_ptr() for part in self.splits["train"]}
         for count in (most // 2, most):
             kept: dict[int, int] = {}
 
             def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
                 storage = tensor.untyped_storage()
-                kept[storage.data_ptr()] = storage.nbytes()
+                kept[storage.data_ptr()] = storage.nbytes() if storage.data_ptr() not in data else 0
                 return tensor
 
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

@@ -16,9 +16,16 @@ from wedgescape.landscapes.base import Landscape
 from wedgescape.landscapes.operations import Case, MultiplyAdd, Product, Trace, Work, evaluations, hessian, times
 from wedgescape.landscapes.spans import gaussian, random_directions
 from wedgescape.numerics.eigenpairs import hessian_eigenpairs
-from wedgescape.numerics.intervals import standard_error
 from wedgescape.numerics.judging import Claim
-from wedgescape.numerics.lanczos import density, directions_above, gaps, quadratic_forms, resolution, spectrum
+from wedgescape.numerics.lanczos import (
+    density,
+    directions_above,
+    gaps,
+    quadratic_forms,
+    resolution,
+    spectrum,
+    trace_from,
+)
 from wedgescape.stores.zarr_stores import Variable, described, labelled
 from wedgescape.study.sections import Count, PositiveNumber, PositiveNumbers, Section, key
 from wedgescape.training.optima import Optima, TrainedOptima
@@ -201,9 +208,8 @@ def at_random_points(landscape: Landscape, norm: float, settings: Settings) -> x
         for column, point in enumerate(where):
             drawn = gaussian(settings.probes, landscape.dim, "random point probes", column).to(point)
             forms, squares = quadratic_forms(landscape.hessian_at(point), drawn)
-            finite, exact = bool(forms.isfinite().all()), landscape.hessian_trace(point)
-            values["trace"][row, column] = forms.mean() if exact is None else exact
-            values["trace_error"][row, column] = standard_error(forms) if exact is None else 0
+            finite = bool(forms.isfinite().all())
+            values["trace"][row, column], values["trace_error"][row, column] = trace_from(landscape, point, forms)
             values["frobenius"][row, column] = squares.mean().sqrt()
             values["positive"][row, column] = (forms > 0).double().mean() if finite else np.nan
     with np.errstate(divide="ignore", invalid="ignore"):

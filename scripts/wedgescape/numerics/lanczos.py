@@ -69,13 +69,28 @@ def quadratic_forms(hessian: Callable[[Tensor], Tensor], probes: Tensor) -> tupl
     return (probes * moved).sum(1).cpu(), moved.square().sum(1).cpu()
 
 
+def trace_from(landscape: Landscape, point: Tensor, forms: Tensor, known: float = 0.0) -> tuple[float, float]:
+    """Return the trace of the Hessian at a point (P,) and its standard error.
+
+    Where the landscape knows the trace (`Landscape.hessian_trace`) it is that one, and the error is 0.
+
+    Args:
+        landscape: whose Hessian it is.
+        point: (P,).
+        forms: (n,), z^T H z of random probes.
+        known: the trace on the directions that the probes leave out.
+    """
+    exact = landscape.hessian_trace(point)
+    return (known + float(forms.mean()), standard_error(forms)) if exact is None else (exact, 0.0)
+
+
 def hessian_moments(landscape: Landscape, point: Tensor, probes: Tensor, pairs: Eigenpairs | None = None) -> Moments:
     """Estimate the trace and the Frobenius norm of the Hessian of the training loss from random probes.
 
     With P the projector onto eigenvectors known already, tr H = tr PHP + E[z^T H z] and |H|^2 = |HP|^2 + E[|H z|^2], z
     Gaussian outside of them (Hutchinson 1989; deflated as in Hutch++, Meyer et al. 2021). Both hold for any orthonormal
     vectors, so that residuals of the eigenpairs leave no bias; a few large eigenvalues, known, take most of the noise.
-    Where the landscape knows the trace (`Landscape.hessian_trace`), it is that one.
+    The trace is exact where the landscape knows it (`trace_from`).
 
     Args:
         landscape: whose Hessian-vector products are asked for.
@@ -89,11 +104,9 @@ def hessian_moments(landscape: Landscape, point: Tensor, probes: Tensor, pairs: 
         probes = _without(probes.double(), pairs.top_vectors.to(probes.device)).to(probes)
     forms, squares = quadratic_forms(landscape.hessian_at(point), probes)
     frobenius = float(np.sqrt(square + float(squares.mean())))
-    spread, exact = standard_error(squares), landscape.hessian_trace(point)
-    trace, error = (fixed + float(forms.mean()), standard_error(forms)) if exact is None else (exact, 0.0)
+    spread = standard_error(squares)
     return Moments(
-        trace,
-        error,
+        *trace_from(landscape, point, forms, fixed),
         frobenius,
         spread / (2 * frobenius) if frobenius else spread,  # of a square root
     )
