@@ -50,7 +50,6 @@ all: study report
 	@$(BIN)/python scripts/last_words.py $(RESULTS)
 
 study: $(READY)
-	@$(BIN)/python scripts/first_words.py --configfile $(CONFIGS) --cores $(CORES)
 	@$(RUN)
 
 status: $(READY)
@@ -77,7 +76,6 @@ CONFIRM_FROM ?= 1000
 STUDY = $(notdir $(RESULTS))
 FRESH = study=$(STUDY)_confirmation confirms=$(STUDY) first_seed=$(CONFIRM_FROM)
 confirm: study
-	@$(BIN)/python scripts/first_words.py --configfile $(CONFIGS) --cores $(CORES) --config $(FRESH)
 	@$(RUN) --config $(FRESH)
 	@$(MAKE) --no-print-directory report
 

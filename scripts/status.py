@@ -7,21 +7,16 @@ It only reads files, so it may run beside the study, after it, or after a run th
 
 import argparse
 import sys
-from collections.abc import Callable
 
 from wedgescape.cluster import internals
 from wedgescape.cluster.status import as_text
 from wedgescape.errors import InputError
 from wedgescape.study.catalogue import catalogue
-from wedgescape.study.study import Study, load_study
+from wedgescape.study.study import load_study
 
 
-def main(words: Callable[[Study, int], str] = as_text) -> None:
-    """Do what the command line says.
-
-    Args:
-        words: what to say of a study and a number of cores.
-    """
+def main() -> None:
+    """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--configfile", nargs="+", default=["config/config.yaml"], help="of the study, as for Snakemake"
@@ -30,7 +25,7 @@ def main(words: Callable[[Study, int], str] = as_text) -> None:
     parser.add_argument("--cores", type=int, default=1, help="jobs at a time")
     arguments = parser.parse_args()
     study = load_study(internals.merged_config(arguments.configfile, arguments.config), catalogue())
-    print(words(study, arguments.cores), flush=True)
+    print(as_text(study, arguments.cores))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,10 @@ def shared(tmp_path_factory, worker_id) -> Path:
         if not (folder / "smoke/complete").exists():
             shutil.rmtree(folder / "smoke", ignore_errors=True)
             (folder / "smoke/calls").mkdir(parents=True)
-            calls = {"CALLS_FOLDER": str(folder / "smoke/calls"), "PYTHONPATH": str(TRACING)}
-            copy_to(folder / "smoke/project").smoke(**calls)
+            path = os.pathsep.join([str(TRACING), str(folder / "smoke/project/scripts")])
+            calls = {"CALLS_FOLDER": str(folder / "smoke/calls"), "PYTHONPATH": path}
+            said = copy_to(folder / "smoke/project").smoke("--logger", "wedgescape", **calls).stdout
+            (folder / "smoke/said.txt").write_text(said, encoding="utf-8")
             (folder / "smoke/complete").touch()
     return folder / "smoke"
 
@@ -36,6 +38,12 @@ def shared(tmp_path_factory, worker_id) -> Path:
 def calls(shared) -> Path:
     """A folder with a file for each job of the smoke study, which says what functions of the library it called."""
     return shared / "calls"
+
+
+@pytest.fixture(scope="session")
+def said(shared) -> str:
+    """What the run of the smoke study said, by the logger that `make` uses."""
+    return (shared / "said.txt").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -93,7 +94,7 @@ def test_durations_in_words():
 
 def test_kinds_of_jobs_are_counted(jobs):
     some = [of_rule(jobs, "plot_planes"), of_rule(jobs, "train"), of_rule(jobs, "plot_wedges")]
-    assert what_they_are(some) == "1 training and 2 figures"
+    assert what_they_are(map(str, some)) == "1 training and 2 figures"
     assert what_they_are([]) == "nothing"
 
 
@@ -187,6 +188,24 @@ def test_errors_warnings_and_unknown_messages_are_said_and_chatter_is_not(lines)
     lines.tell(record("error", "MissingInputException", logging.ERROR))
     lines.tell(record(text="seeds are few", level=logging.WARNING))
     assert lines.stream.getvalue().splitlines() == ["Nothing to be done", "MissingInputException", "seeds are few"]
+
+
+def test_estimates_that_fail_are_told_with_the_reason(lines):
+    lines.tell(record(text="Study s: 1 job to run", study={"study": "s", "seeds": "none"}, to_run=["train"]))
+    lines.foretelling.thread.join(60)
+    first, *others = lines.stream.getvalue().splitlines()
+    assert first == "Study s: 1 job to run"
+    assert others[0].startswith("How long this takes cannot be estimated: InputError: ")
+    assert any("seeds: " in line for line in others)
+
+
+def test_estimates_end_with_the_run(lines):
+    lines.tell(record(text="Study s: 1 job to run", study={"study": "s"}, to_run=["train"]))
+    lines.close()
+    assert lines.stream.getvalue() == "Study s: 1 job to run\n"
+    assert not lines.foretelling.thread.is_alive()
+    lines.foretelling.process.join(60)
+    assert lines.foretelling.process.exitcode == -signal.SIGKILL
 
 
 def test_bars_count_the_jobs_of_the_whole_run(tmp_path, monkeypatch, capsys):

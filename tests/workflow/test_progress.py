@@ -1,5 +1,6 @@
 """What a run says of itself, and what `make status` sees of it."""
 
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,6 @@ import sys
 import time
 
 import pytest
-import yaml
 
 from projects import SMOKE, jobs_in, smoke_layout
 from wedgescape.study.jobs import jobs_of
@@ -86,14 +86,13 @@ def test_a_failure_is_told_with_the_log_and_status_sees_it(project):
 
 @pytest.mark.slow
 def test_status_while_a_study_runs_and_after_it_was_killed(project):
-    project.python("scripts/first_words.py", "--configfile", SMOKE)  # writes the estimates down, as `make` does
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", SMOKE]
-    with subprocess.Popen(
-        command, cwd=project.folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as run:
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", SMOKE, *WEDGESCAPE]
+    quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+    known = os.environ | {"PYTHONPATH": "scripts"}
+    with subprocess.Popen(command, cwd=project.folder, env=known, start_new_session=True, **quiet) as run:
         deadline = time.monotonic() + 300
         said = ""
-        while " running," not in said and time.monotonic() < deadline:
+        while not (" running," in said and "left with" in said) and time.monotonic() < deadline:
             said = status(project)[0]
         os.killpg(run.pid, signal.SIGKILL)
     assert re.search(r"  running: \w+", said)
@@ -110,14 +109,19 @@ def test_the_last_words_name_the_report_and_three_verdicts(finished):
     assert len(verdicts) == 3
 
 
-def test_the_first_words_say_what_will_run_and_keep_the_estimates(project):
-    said = project.python("scripts/first_words.py", "--configfile", SMOKE, "--cores", "2").stdout
-    assert re.match(r"Study smoke: \d+ jobs to run, 0 done already: 12 trainings, \d+ measurements", said)
-    assert re.search(r"about \d+ (s|min) with 2 jobs at a time", said)
+def test_a_run_says_what_it_will_do_and_how_long_that_takes(said, smoke_project):
+    first = re.search(
+        r"^Study smoke: (\d+) jobs to run, 0 done already: 12 trainings, \d+ measurements", said, re.MULTILINE
+    )
+    assert int(first[1]) == len(jobs_of(smoke_layout()))
+    assert re.search(r"^This takes about \d+ (s|min) with 2 jobs at a time", said, re.MULTILINE)
     assert "The first figure comes after about" in said
-    assert (project.folder / ".snakemake/wedgescape/estimates/smoke.json").exists()
+    kept = json.loads((smoke_project.folder / ".snakemake/wedgescape/estimates/smoke.json").read_text())
+    assert kept.keys() == {str(job) for job in jobs_of(smoke_layout())}
 
 
-def test_the_first_words_leave_a_bad_config_to_snakemake(project):
-    (project.folder / SMOKE).write_text(yaml.safe_dump({"study": "smoke", "dataset": "digits", "seeds": "none"}))
-    assert project.python("scripts/first_words.py", "--configfile", SMOKE).stdout == ""
+def test_where_jobs_cannot_be_estimated_a_run_says_why_and_goes_on(project):
+    project.source("cluster/planning.py").put_inside("quick_estimates", "raise OSError('no clock')")
+    said = project.smoke(*WEDGESCAPE, "--", "plot_planes", PYTHONPATH="scripts").stdout
+    assert "How long this takes cannot be estimated: OSError: no clock\n" in said
+    assert (project.folder / "results/smoke/figures/planes.png").exists()

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from snakemake.logging import logger
 
 from wedgescape.cluster import slurm, warm_starts
+from wedgescape.cluster.progress import what_will_run
 from wedgescape.errors import InputError
 from wedgescape.provenance.determinants import Determinants
 from wedgescape.provenance.file_sums import FileSums
@@ -133,9 +134,15 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-# Ask the cluster before anything is submitted whether it takes the jobs. Otherwise they would fail one by one, or wait for
-# ever.
+# Say what will run; the project's logger goes on from that. And ask the cluster before anything is submitted whether it takes
+# the jobs. Otherwise they would fail one by one, or wait for ever.
 onstart:
+    if internals.on_this_machine(workflow):
+        to_run, jobs = internals.jobs_to_run(workflow)
+        logger.info(
+            what_will_run(study.name, to_run, jobs),
+            extra={"study": study.config, "to_run": to_run},
+        )
     if internals.on_slurm(workflow):
         try:
             for warning in slurm.preflight(workflow, study.name):

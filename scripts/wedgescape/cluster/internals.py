@@ -78,6 +78,18 @@ def on_slurm(workflow) -> bool:
     return workflow.executor_plugin.name == "slurm"
 
 
+def on_this_machine(workflow) -> bool:
+    """Return whether this machine runs the jobs."""
+    return workflow.executor_plugin.name == "local"
+
+
+def jobs_to_run(workflow) -> tuple[list[str], int]:
+    """Return the jobs that make something and are to run, as text, and how many there are with those that are done."""
+    to_run = [job for job in workflow.dag.needrun_jobs() if job.output]
+    every = sum(1 for job in workflow.dag.jobs if job.output)
+    return [" ".join([job.rule.name, *map(str, job.wildcards_dict.values())]) for job in to_run], every
+
+
 def submitted_jobs(workflow) -> list:
     """Return the jobs that are to be submitted, in an order in which they can run."""
     needed = set(workflow.dag.needrun_jobs())
@@ -125,7 +137,7 @@ def start_scripts_with(workflow, start) -> None:
 
     def execute_script(self, fname, edit=False):
         elsewhere = (self.container_img, self.conda_env, self.env_modules, self.shadow_dir)
-        here = workflow.is_main_process and workflow.executor_plugin.name == "local"
+        here = workflow.is_main_process and on_this_machine(workflow)
         ours = any(rule.name == self.rulename for rule in own)
         if edit or not (here and ours) or any(elsewhere) or self.resources.get("shell_exec"):
             return before(self, fname, edit)

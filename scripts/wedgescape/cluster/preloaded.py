@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import pkgutil
+import time
 
 import wedgescape
 
@@ -10,3 +11,5 @@ for found in pkgutil.walk_packages(wedgescape.__path__, "wedgescape."):
     if not found.name.startswith("wedgescape.cluster"):
         with contextlib.suppress(Exception):  # the job that needs the module tells what is wrong with it
             importlib.import_module(found.name)
+
+SECONDS = time.process_time()  # that this process had taken when it knew what a job's script imports

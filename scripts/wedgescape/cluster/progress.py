@@ -10,7 +10,7 @@ import csv
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,17 +54,15 @@ class Progress:
         return [job for job, state in self.states.items() if state != "done"]
 
 
-def progress_of(study: Study, keep: bool = False) -> Progress:
+def progress_of(study: Study) -> Progress:
     """Look how far a study is.
 
     Args:
         study: in the folder from which Snakemake runs it.
-        keep: whether what was computed about the code may be kept for the next time, as Snakemake's own run does.
     """
     layout = Layout(study, catalogue())
     fingerprints = Fingerprints(NOTES / "fingerprints.json")
-    if not keep:
-        fingerprints.file = None
+    fingerprints.file = None  # what is computed about the code is kept by Snakemake's own run alone
     determined = _determined(layout, Determinants(layout, fingerprints, _script, FileSums(None)))
     begun = internals.unfinished_files(Path(".snakemake"))
     alive = internals.is_locked(Path(".snakemake"))
@@ -221,11 +219,11 @@ class Remaining:
         return max(sum(each) / max(1, together), max(each, default=0.0))
 
 
-def took(progress: Progress) -> dict[str, float]:
-    """Return how long the jobs that are done took, seconds, from their benchmarks."""
+def took(layout: Layout, jobs: Iterable[StudyJob]) -> dict[str, float]:
+    """Return how long jobs that are done took, seconds, from their benchmarks."""
     found = {}
-    for job in progress.of("done"):
-        path = Path(progress.layout.results, job.log.replace("logs/", "benchmarks/", 1)).with_suffix(".tsv")
+    for job in jobs:
+        path = Path(layout.results, job.log.replace("logs/", "benchmarks/", 1)).with_suffix(".tsv")
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 found[str(job)] = float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
@@ -242,9 +240,20 @@ def in_words(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def what_they_are(jobs: Iterable[StudyJob]) -> str:
+def what_will_run(study: str, to_run: Collection[str], every: int) -> str:
+    """Return what a run will do, in a line.
+
+    Args:
+        study: its name.
+        to_run: the jobs that are to run, as text.
+        every: how many there are with those that are done.
+    """
+    return f"Study {study}: {len(to_run)} jobs to run, {every - len(to_run)} done already: {what_they_are(to_run)}."
+
+
+def what_they_are(jobs: Iterable[str]) -> str:
     """Return what kinds of jobs there are, in words: `56 trainings, 138 measurements and 22 figures`."""
-    seen = Counter(_kind(job.rule) for job in jobs)
+    seen = Counter(_kind(job.split()[0]) for job in jobs)
     kinds = {kind: seen[kind] for kind in ("training", "measurement", "figure", "other job") if seen[kind]}
     words = [f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in kinds.items()]
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"

@@ -1,9 +1,9 @@
-"""How far a study is, in words: `make status`, and the first words of `make`."""
+"""How far a study is, in words: `make status`, and what a run says when it begins."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from wedgescape.cluster import internals
@@ -15,10 +15,11 @@ from wedgescape.cluster.progress import (
     progress_of,
     read_estimates,
     took,
-    what_they_are,
     write_estimates,
 )
-from wedgescape.study.jobs import figures_first
+from wedgescape.study.catalogue import catalogue
+from wedgescape.study.jobs import StudyJob, figures_first, jobs_of
+from wedgescape.study.layout import Layout
 from wedgescape.study.study import Study
 
 LISTED = 8  # jobs of one state
@@ -59,7 +60,7 @@ def _said(progress: Progress, job, state: str) -> str:
 
 def _outlook(study: Study, progress: Progress, cores: int) -> list[str]:
     remaining = Remaining(read_estimates(study.name))
-    for job, seconds in took(progress).items():
+    for job, seconds in took(progress.layout, progress.of("done")).items():
         remaining.finished(job, seconds)
     together = max(cores, len(progress.of("running")))
     seconds = remaining.seconds(map(str, progress.to_do), together)
@@ -80,45 +81,44 @@ def _run(under_way: int) -> str:
     )
 
 
-def first_words(study: Study, cores: int) -> str:
-    """Return what a run will do and how long that takes, and keep the estimates for later.
+def outlook(study: Study, to_run: Collection[str], cores: int) -> str:
+    """Return how long jobs take, in words, and keep the estimates of all jobs of the study for later.
 
     Args:
-        study: to be run.
-        cores: how many jobs run at a time.
+        study: they belong to.
+        to_run: the jobs, as text.
+        cores: how many run at a time.
     """
-    progress = progress_of(study, keep=True)
-    jobs = progress.to_do
-    if not jobs:
-        return f"Study {study.name}: all {len(progress.states)} jobs are done already."
+    layout = Layout(study, catalogue())
+    jobs = jobs_of(layout)
     known = read_estimates(study.name)
-    missing = [job for job in jobs if str(job) not in known]
+    missing = [job for job in jobs if str(job) in to_run and str(job) not in known]
     if missing:
-        before = time.process_time()
         from wedgescape.cluster.planning import quick_estimates  # which imports torch, and what a job's script does
+        from wedgescape.cluster.preloaded import SECONDS
 
-        write_estimates(study.name, quick_estimates(study, missing, time.process_time() - before))
-    remaining = Remaining(read_estimates(study.name))
-    for job, seconds in took(progress).items():
+        known |= quick_estimates(study, missing, SECONDS)
+        write_estimates(study.name, known)
+    remaining = Remaining(known)
+    for job, seconds in took(layout, [job for job in jobs if str(job) not in to_run]).items():
         remaining.finished(job, seconds)
-    seconds = remaining.seconds(map(str, jobs), cores)
-    done = len(progress.states) - len(jobs)
+    seconds = remaining.seconds(to_run, cores)
     return "\n".join(
         [
-            f"Study {study.name}: {len(jobs)} jobs to run, {done} done already: {what_they_are(jobs)}.",
             f"This takes about {in_words(seconds)} with {cores} jobs at a time, perhaps half or twice that."
-            f"{_first_figure(progress, remaining, cores)}",
+            f"{_first_figure(jobs, to_run, remaining, cores)}",
             "To see how far it is, in another terminal: make status. A run that is stopped goes on where it was.",
         ]
     )
 
 
-def _first_figure(progress: Progress, remaining: Remaining, cores: int) -> str:
+def _first_figure(jobs: Sequence[StudyJob], to_run: Collection[str], remaining: Remaining, cores: int) -> str:
     """Say when the first figure comes: the jobs that are at least as urgent come before it."""
-    urgency = figures_first(list(progress.states))
-    figures = [job for job in progress.to_do if job.rule.startswith("plot_")]
+    urgency = figures_first(jobs)
+    ahead = [job for job in jobs if str(job) in to_run]
+    figures = [job for job in ahead if job.rule.startswith("plot_")]
     if not figures:
         return ""
     first = max(figures, key=lambda job: urgency[job.makes[-1]])
-    before = [job for job in progress.to_do if urgency.get(job.makes[-1], 0) >= urgency[first.makes[-1]]]
-    return f" The first figure comes after about {in_words(remaining.seconds(map(str, before), cores))}."
+    before = [str(job) for job in ahead if urgency.get(job.makes[-1], 0) >= urgency[first.makes[-1]]]
+    return f" The first figure comes after about {in_words(remaining.seconds(before, cores))}."

@@ -8,11 +8,14 @@ from __future__ import annotations
 import logging
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from wedgescape.cluster.foretelling import Foretelling
 from wedgescape.cluster.progress import Remaining, in_words, last_line, read_estimates
 
 # What Snakemake says at every run and what tells nobody anything. All else is said, so that no message is lost.
@@ -115,7 +118,39 @@ class Run:
         return f"The first figure is there, after {in_words(time.monotonic() - self.began)}: {drawn}"
 
 
-class Lines:
+class Teller(ABC):
+    """Tells a run, and has it estimated beside its first jobs how long it takes."""
+
+    def __init__(self) -> None:
+        self.run = Run()
+        self.foretelling: Foretelling | None = None
+
+    @abstractmethod
+    def tell(self, record: logging.LogRecord) -> None:
+        """Tell what a record says, if it is worth telling."""
+
+    @abstractmethod
+    def say(self, text: str) -> None:
+        """Say something, as it is."""
+
+    def foretell(self, record: logging.LogRecord) -> None:
+        """Begin to estimate, if a record says that a run begins and of what study (`workflow/rules/common.smk`)."""
+        if (config := getattr(record, "study", None)) is not None:
+            self.foretelling = Foretelling(
+                config, record.to_run, self.run.together, partial(self._foretold, config["study"])
+            )
+
+    def _foretold(self, study: str, text: str) -> None:
+        self.run.remaining.estimates = read_estimates(study)
+        self.say(text)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.foretelling:
+            self.foretelling.end()
+
+
+class Lines(Teller):
     """Tells a run in lines of text, for a file or a pipe.
 
     Args:
@@ -123,16 +158,19 @@ class Lines:
     """
 
     def __init__(self, stream: TextIO):
-        self.stream, self.run, self.failed = stream, Run(), set()
+        super().__init__()
+        self.stream = stream
 
     def tell(self, record: logging.LogRecord) -> None:
         """Write what a record says, if it is worth a line."""
         job = self.run.jobs.get(getattr(record, "jobid", None))
         for line in [*self._finished(self.run.read(record)), *messages(record, job)]:
-            print(line, file=self.stream, flush=True)
+            self.say(line)
+        self.foretell(record)
 
-    def close(self) -> None:
-        """Nothing is left to write."""
+    def say(self, text: str) -> None:
+        """Write a line."""
+        print(text, file=self.stream, flush=True)
 
     def _finished(self, job: Job | None) -> Iterator[str]:
         if job:
@@ -176,7 +214,7 @@ def failure(record: logging.LogRecord, job: Job | None) -> Iterator[str]:
         yield from (f"    | {line}" for line in lines[-LAST_LINES:] or ["it is empty"])
 
 
-class Bars:
+class Bars(Teller):
     """Tells a run on a terminal: a bar per rule, the jobs that run with the last line of their logs, the time left.
 
     The bars are those of snakemake-logger-plugin-rich.
@@ -190,7 +228,8 @@ class Bars:
         from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
         from snakemake_logger_plugin_rich.handler import RichLogHandler
 
-        self.run, self.read = Run(), {}
+        super().__init__()
+        self.read: dict[str, tuple[float, str]] = {}
         self.handler = RichLogHandler(settings)
         self.console = self.handler.console
         # Its own columns count one job too many as running, and say how long the run has taken on every bar.
@@ -203,7 +242,7 @@ class Bars:
         """Move the bars, and write above them what is worth a line."""
         job, finished = self.run.jobs.get(getattr(record, "jobid", None)), self.run.read(record)
         if finished and (said := self.run.first_figure(finished)):
-            self.console.print(said, highlight=False, soft_wrap=True)
+            self.say(said)
         event = str(getattr(record, "event", None) or "")
         if event == "job_error":
             for line in failure(record, job):
@@ -218,6 +257,11 @@ class Bars:
             self.handler.emit(record)
         if finished:
             self._hide_finished()
+        self.foretell(record)
+
+    def say(self, text: str) -> None:
+        """Write something above the bars."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _hide_finished(self) -> None:
         """Leave the bars of rules that are still at work: a study has more rules than a terminal has lines."""
@@ -228,6 +272,7 @@ class Bars:
 
     def close(self) -> None:
         """Take the bars away."""
+        super().close()
         self.handler.close()
 
     def now(self) -> list[str]:

@@ -15,9 +15,9 @@ import runpy
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import connection
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerProcess, SpawnProcess
 from pathlib import Path
 
 # What a job's code imports and what takes long. None of them starts a thread or looks for a GPU when it is imported.
@@ -47,11 +47,34 @@ def start(script: str, threads: int, environment: Mapping[str, str]) -> ForkServ
     Raises:
         OSError: if the server cannot be started.
     """
+    return forked(_run, (script, threads, dict(os.environ) | dict(environment)), script)
+
+
+def forked(target: Callable, arguments: tuple, name: str, daemon: bool = False) -> ForkServerProcess:
+    """Call a function in a process of its own, which knows the libraries.
+
+    Args:
+        target: of a module.
+        arguments: that can be pickled.
+        name: of the process.
+        daemon: whether it ends with this process.
+
+    Raises:
+        OSError: if the server cannot be started.
+    """
     multiprocessing.get_context("forkserver").set_forkserver_preload([*LIBRARIES])
     with _reading:
-        process = _Job(target=_run, args=(script, threads, dict(os.environ) | dict(environment)), name=script)
+        process = _Job(target=target, args=arguments, name=name, daemon=daemon)
         with _main_unseen(), _library_known():
             process.start()
+    return process
+
+
+def spawned(target: Callable, arguments: tuple, name: str, daemon: bool = False) -> SpawnProcess:
+    """Do the same as `forked`, in a process that imports the libraries itself."""
+    process = SpawnProcess(target=target, args=arguments, name=name, daemon=daemon)
+    with _main_unseen():
+        process.start()
     return process
 
 
