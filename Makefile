@@ -46,30 +46,24 @@ endif
 	lock docs site clean
 .DELETE_ON_ERROR:
 
-all: study report
+all: study
 	@$(BIN)/python scripts/last_words.py $(RESULTS)
 
-study: $(READY)
-	@$(RUN)
+# The run writes the report at its end, which takes a second. It holds the explorer if there is one.
+REPORT = $(RESULTS)/report
+REPORTED = $(RUN) --report $(REPORT).part.html --report-after-run -- all $(1) && mv $(REPORT).part.html $(REPORT).html
+study report: $(READY)
+	@$(call REPORTED,$(if $(wildcard $(RESULTS)/explorer.html),explorer))
+
+explorer: $(READY)
+	@$(call REPORTED,explorer)
+	@echo "Explorer  $(RESULTS)/explorer.html"
 
 status: $(READY)
 	@$(BIN)/python scripts/status.py --configfile $(CONFIGS) --cores $(CORES)
 
 plan: $(READY)
 	@$(BIN)/python scripts/plan_study.py --configfile $(CONFIGS) --cores $(CORES) $(if $(GPU_TFLOPS),--gpu-tflops $(GPU_TFLOPS))
-
-# The report is made anew only when a result is newer. It holds the explorer if there is one.
-report: study
-	@if [ -z "$$(find $(RESULTS)/report.html -newer $(RESULTS)/claims.csv 2>/dev/null)" ] || \
-	   [ -n "$$(find $(RESULTS)/figures $(EXPLORER) -newer $(RESULTS)/report.html)" ]; then \
-		$(BIN)/snakemake --quiet all --configfile $(CONFIGS) --report $(RESULTS)/report.part.html \
-			-- all $(if $(EXPLORER),explorer) && \
-		mv $(RESULTS)/report.part.html $(RESULTS)/report.html; fi
-
-EXPLORER = $(wildcard $(RESULTS)/explorer.html)
-explorer: study
-	$(RUN) -- explorer
-	@echo "Explorer  $(RESULTS)/explorer.html"
 
 # The same claims by the same rules, on seeds that were never used. Then both verdicts stand side by side.
 CONFIRM_FROM ?= 1000
@@ -86,7 +80,7 @@ compare: $(READY)
 export: $(READY)
 	@$(BIN)/python scripts/export.py $(RESULTS)
 
-archive: explorer report
+archive: explorer
 	$(RUN) --forcerun archive -- archive
 
 ARCHIVE ?= $(RESULTS)/archive.zip

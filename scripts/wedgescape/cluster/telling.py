@@ -23,7 +23,7 @@ CHATTER = re.compile(
     r"Select jobs to execute|Execute \d+ jobs|Building DAG of jobs|Using shell:|host:|Provided |Rules claiming more|"
     r"Assuming unrestricted|Using workflow specific profile|Complete log|Elapsed time|Reasons?:|None$|Job stats|"
     r"Conda environments: ignored|Singularity containers: ignored|"
-    r"Reporting metadata|Finished jobid|Loading script code|Creating report|Adding \S+ \("
+    r"Reporting metadata|Finished jobid|Loading script code|Creating report|Report created|Adding \S+ \("
 )
 LAST_LINES = 20  # of a failed job's log
 
