@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from projects import REPOSITORY
-from wedgescape.cluster.progress import Remaining, in_words, last_line, what_they_are
+from wedgescape.cluster.progress import Remaining, in_words, last_line, what_they_are, what_will_run
 from wedgescape.cluster.telling import Bars, Lines
 from wedgescape.numerics import counted
 from wedgescape.study.catalogue import catalogue
@@ -96,6 +96,13 @@ def test_kinds_of_jobs_are_counted(jobs):
     some = [of_rule(jobs, "plot_planes"), of_rule(jobs, "train"), of_rule(jobs, "plot_wedges")]
     assert what_they_are(map(str, some)) == "1 training and 2 figures"
     assert what_they_are([]) == "nothing"
+
+
+def test_what_a_run_will_do_is_said_in_a_line():
+    assert what_will_run("s", ["train lr~1 0-3", "plot_a"], 5) == (
+        "Study s: 2 jobs to run, 3 done already: 1 training and 1 figure."
+    )
+    assert what_will_run("s", ["archive"], 1) == "Study s: 1 job to run, 0 done already: 1 other job."
 
 
 def test_the_last_line_of_a_log(tmp_path):

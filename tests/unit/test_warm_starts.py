@@ -31,7 +31,7 @@ def ran(tmp_path):
         code = (
             "import json\n"
             "from wedgescape.cluster import warm_starts\n"
-            'warm_starts.LIBRARIES = ("threadpoolctl", "torch", "numpy")\n'
+            'warm_starts.PRELOADED = ("threadpoolctl", "torch", "numpy")\n'
             "codes = []\n"
             f"for path in {[str(path) for path in paths]}:\n"
             f"    process = warm_starts.start(path, {threads}, {environment})\n"
@@ -82,7 +82,7 @@ def test_jobs_that_end_while_others_start_keep_their_exit_codes(tmp_path):
     code = (
         "from concurrent.futures import ThreadPoolExecutor\n"
         "from wedgescape.cluster import warm_starts\n"
-        'warm_starts.LIBRARIES = ("threadpoolctl",)\n'
+        'warm_starts.PRELOADED = ("threadpoolctl",)\n'
         "def run(_number):\n"
         f"    process = warm_starts.start({str(tmp_path / 'job.py')!r}, 1, {{}})\n"
         "    process.join()\n"
@@ -108,3 +108,18 @@ def test_a_server_that_cannot_listen_is_told_as_an_error_of_the_system(ran, tmp_
     code = "from wedgescape.cluster import warm_starts\nwarm_starts.start('script.py', 1, {})"
     done = python(code, TMPDIR=str(long))
     assert done.stderr.splitlines()[-1].startswith("OSError: ")
+
+
+def test_a_job_finds_what_it_imports_and_its_collector_passes_that_by(tmp_path):
+    seen = tmp_path / "seen.json"
+    (tmp_path / "job.py").write_text(
+        "import gc, json, sys\n"
+        f"json.dump([gc.isenabled(), gc.get_freeze_count(), [*sys.modules]], open({str(seen)!r}, 'w'))\n"
+    )
+    job = str(tmp_path / "job.py")
+    done = python(f"from wedgescape.cluster import warm_starts\nwarm_starts.start({job!r}, 1, {{}}).join()")
+    assert done.returncode == 0, done.stderr
+    enabled, frozen, modules = json.loads(seen.read_text())
+    assert enabled
+    assert frozen > 100_000
+    assert {"torch", "snakemake.io", "wedgescape.figures.tunnels", "wedgescape.measurements.tunnels"} <= set(modules)

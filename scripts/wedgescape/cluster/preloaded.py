@@ -1,15 +1,28 @@
-"""Importing this module imports all of the library that jobs run, so that forked jobs need not (`warm_starts`)."""
+"""Importing this module imports all that jobs run, so that forked jobs need not (`warm_starts`)."""
 
 import contextlib
+import gc
 import importlib
 import pkgutil
 import time
 
 import wedgescape
 
+# What takes long. None of it starts a thread or looks for a GPU when it is imported.
+LIBRARIES = ("torch", "torchmetrics", "xarray", "xarray.computation.nanops", "zarr", "scipy.stats", "scipy.optimize")
+LIBRARIES += ("sklearn.linear_model", "seaborn", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf")
+LIBRARIES += ("fontTools.subset", "snakemake.io", "snakemake.iocontainers", "snakemake.logging", "threadpoolctl")
+
+gc.disable()  # what is imported stays
+for name in LIBRARIES:
+    importlib.import_module(name)
+
 for found in pkgutil.walk_packages(wedgescape.__path__, "wedgescape."):
     if not found.name.startswith("wedgescape.cluster"):
         with contextlib.suppress(Exception):  # the job that needs the module tells what is wrong with it
             importlib.import_module(found.name)
 
+# A collector that looked through all of this would copy it into each forked job: a quarter of the time of a figure.
+gc.freeze()
+gc.enable()
 SECONDS = time.process_time()  # that this process had taken when it knew what a job's script imports

@@ -248,7 +248,8 @@ def what_will_run(study: str, to_run: Collection[str], every: int) -> str:
         to_run: the jobs that are to run, as text.
         every: how many there are with those that are done.
     """
-    return f"Study {study}: {len(to_run)} jobs to run, {every - len(to_run)} done already: {what_they_are(to_run)}."
+    count = f"{len(to_run)} job{'s' if len(to_run) > 1 else ''}"
+    return f"Study {study}: {count} to run, {every - len(to_run)} done already: {what_they_are(to_run)}."
 
 
 def what_they_are(jobs: Iterable[str]) -> str:

@@ -20,10 +20,7 @@ from multiprocessing import connection
 from multiprocessing.context import ForkServerProcess, SpawnProcess
 from pathlib import Path
 
-# What a job's code imports and what takes long. None of them starts a thread or looks for a GPU when it is imported.
-LIBRARIES = ("torch", "torchmetrics", "xarray", "zarr", "scipy.stats", "scipy.optimize", "sklearn.linear_model")
-LIBRARIES += ("seaborn", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "fontTools.subset")
-LIBRARIES += ("snakemake.iocontainers", "snakemake.logging", "threadpoolctl", "wedgescape.cluster.preloaded")
+PRELOADED = ("wedgescape.cluster.preloaded",)  # what the server imports
 
 _reading = threading.Lock()
 
@@ -62,7 +59,7 @@ def forked(target: Callable, arguments: tuple, name: str, daemon: bool = False) 
     Raises:
         OSError: if the server cannot be started.
     """
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*LIBRARIES])
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*PRELOADED])
     with _reading:
         process = _Job(target=target, args=arguments, name=name, daemon=daemon)
         with _main_unseen(), _library_known():
