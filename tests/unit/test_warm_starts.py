@@ -123,3 +123,25 @@ def test_a_job_finds_what_it_imports_and_its_collector_passes_that_by(tmp_path):
     assert enabled
     assert frozen > 100_000
     assert {"torch", "snakemake.io", "wedgescape.figures.tunnels", "wedgescape.measurements.tunnels"} <= set(modules)
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_a_job_that_is_over_before_anyone_looks_is_waited_for_as_any_other(ran, tmp_path, seconds):
+    (tmp_path / "job.py").write_text(f"import time; time.sleep({seconds})")
+    code = (
+        "import psutil, time\n"
+        "from snakemake.benchmark import BenchmarkRecord\n"
+        "from wedgescape.cluster import internals, warm_starts\n"
+        'warm_starts.PRELOADED = ("threadpoolctl",)\n'
+        f"process, record = warm_starts.start({str(tmp_path / 'job.py')!r}, 1, {{}}), BenchmarkRecord()\n"
+        f"while {not seconds} and psutil.pid_exists(process.pid):\n"
+        "    time.sleep(0.01)\n"
+        "internals.wait_for(process, record)\n"
+        "print(process.exitcode, record.to_tsv(False))\n"
+    )
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    code, took, _words, memory, *_others = done.stdout.split()
+    assert code == "0"
+    assert float(took) >= seconds
+    assert (memory == "NA") == (not seconds)

@@ -13,6 +13,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -128,7 +129,6 @@ def start_scripts_with(workflow, start) -> None:
     imports this one, and those that `start` cannot start (OSError) run as before. Snakemake offers its executors no
     say in how a script starts.
     """
-    from snakemake.benchmark import benchmarked
     from snakemake.logging import logger
     from snakemake.script import PythonScript
     from snakemake.shell import shell
@@ -150,16 +150,32 @@ def start_scripts_with(workflow, start) -> None:
             return before(self, fname, edit)
         with shell._lock:
             shell._processes[self.jobid] = process
-        # Every half second at first, and then every four: a look takes 9 ms, and another core is seldom idle.
-        watched = benchmarked(process.pid, self.bench_record, 4) if self.bench_record else contextlib.nullcontext()
-        with watched:
-            process.join()
+        wait_for(process, self.bench_record)
         with shell._lock:
             shell._processes.pop(self.jobid, None)
         if process.exitcode:
             raise subprocess.CalledProcessError(process.exitcode, f"{sys.executable} {fname}")
 
     PythonScript.execute_script = execute_script
+
+
+def wait_for(process, record=None) -> None:
+    """Wait for a process that was forked, and fill a benchmark record of Snakemake's meanwhile.
+
+    A short job may be over before anyone looks at it. Snakemake would take that for a fault.
+    """
+    from psutil import NoSuchProcess
+    from snakemake.benchmark import benchmarked
+
+    begun = time.time()
+    with contextlib.ExitStack() as watching:
+        if record:
+            with contextlib.suppress(NoSuchProcess):
+                # Every half second at first, and then every four: a look takes 9 ms, and another core is seldom idle.
+                watching.enter_context(benchmarked(process.pid, record, interval=4))
+        process.join()
+    if record and record.running_time is None:
+        record.running_time, record.process_gone = time.time() - begun, True
 
 
 def unfinished_files(folder: Path) -> dict[str, float]:
