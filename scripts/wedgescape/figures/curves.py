@@ -1,14 +1,15 @@
 """Draw curves between pairs of optima beside the straight lines: Bezier curves and polygonal chains.
 
 (a) The training loss, (b) the test error and (c) the norm of the weights along the curves; thin lines are pairs, thick
-ones their mean, bands the interval of the mean. (d) Barriers and (e) lengths: dots are pairs, diamonds means
-with their intervals. A barrier is the largest excess of the loss over the line between the ends' losses; it is zero if
-the loss exceeds that line nowhere.
+ones their mean, of losses the geometric one, bands the interval of the mean. (d) Barriers and (e) lengths: dots are
+pairs, diamonds means with their intervals. A barrier is the largest excess of the loss over the line between the ends'
+losses; it is zero if the loss exceeds that line nowhere.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -45,9 +46,9 @@ def draw(curves: AtBase, intervals: Intervals = Intervals()) -> Figure:
     loss, error = above.subplots(1, 2)
     norm, barrier, length = below.subplots(1, 3)
     train, test = (curves.sel(split=split) for split in style.SPLITS)
-    _draw_along(loss, train["loss"].where(train["loss"] > 0), intervals)
-    _draw_along(error, 1 - test["score"], intervals)
-    _draw_along(norm, curves["norm"], intervals)
+    _draw_along(loss, train["loss"].where(train["loss"] > 0), style.geometric_means, intervals)
+    _draw_along(error, 1 - test["score"], style.means, intervals)
+    _draw_along(norm, curves["norm"], style.means, intervals)
     _draw_barriers(barrier, curves["barrier"], intervals)
     _draw_lengths(length, curves["length"] / curves["length"].sel(kind="line"), intervals)
     style.log_axis(loss)
@@ -67,18 +68,12 @@ def draw(curves: AtBase, intervals: Intervals = Intervals()) -> Figure:
     return figure
 
 
-def _means(values: np.ndarray, intervals: Intervals) -> np.ndarray:
-    """Return estimates, lower and upper ends (3, n) of the means over pairs of values (n, pair)."""
-    means = [intervals.mean(row) for row in values]
-    return np.array([(part.estimate, part.low, part.high) for part in means]).T
-
-
-def _draw_along(axes: Axes, values: xr.DataArray, intervals: Intervals) -> None:
+def _draw_along(axes: Axes, values: xr.DataArray, means: Callable, intervals: Intervals) -> None:
     positions = values["t"].values
     for kind in values["kind"].values.tolist():
         seen, colour = values.sel(kind=kind).transpose("t", "pair").values.astype(float), style.CURVES[kind]
         axes.plot(positions, seen, color=colour, linewidth=0.4, alpha=0.45)
-        style.band(axes, positions, *_means(seen, intervals), colour, linewidth=1.2)
+        style.band(axes, positions, *means(seen, intervals), colour, linewidth=1.2)
     axes.set(xlabel="position $t$ on the curve", xlim=(0, 1))
 
 
@@ -87,7 +82,7 @@ def _draw_barriers(axes: Axes, barriers: xr.DataArray, intervals: Intervals) -> 
     for split, shift in SHIFTS.items():
         seen = barriers.sel(split=split).transpose("kind", "pair").values
         style.dots(axes, positions, seen, style.SPLITS[split], shift, SPREAD)
-        means = _means(seen, intervals)
+        means = style.means(seen, intervals)
         style.intervals(axes, positions, *means, style.SPLITS[split], shift, joined=False)
     _logarithmic_from_zero(axes, barriers.values)
     axes.set_ylabel("barrier (nats)")
@@ -116,6 +111,6 @@ def _draw_lengths(axes: Axes, lengths: xr.DataArray, intervals: Intervals) -> No
     seen = lengths.transpose("kind", "pair").values.astype(float)
     for position, row, kind in zip(positions, seen, kinds, strict=True):
         style.dots(axes, [position], row[None], style.CURVES[kind], spread=2 * SPREAD)
-        means = _means(row[None], intervals)
+        means = style.means(row[None], intervals)
         style.intervals(axes, [position], *means, style.CURVES[kind], joined=False)
     axes.set_ylabel("length / straight line's")

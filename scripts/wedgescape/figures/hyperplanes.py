@@ -1,16 +1,17 @@
 """Draw how far networks descend in random hyperplanes of d dimensions, and how many dimensions are enough.
 
-(a) The training accuracy at the end of a descent over what the same seed reaches in the full space, against d; marks on
-the dashed line are the thresholds, geometric means over seeds. (b) The training loss there; at the right, the full
-space's. Thin lines are seeds, thick ones their mean, bands the interval of the mean. (c) Each seed's threshold (dots)
-against the number P of parameters, with means and intervals. A seed that never reached it is an open triangle at the
-largest d tried, a lower bound; then no mean is drawn, since that of the others would be too low. Seeds that are no
-optima in the full space are left out and counted.
+(a) The training accuracy at the end of a descent over what the same seed reaches in the full space, against d; marks
+on the dashed line are the thresholds, geometric means over seeds. (b) The training loss there; at the right, the full
+space's. Thin lines are seeds, thick ones their mean, of losses the geometric one, bands the interval of the mean. (c)
+Each seed's threshold (dots) against the number P of parameters, with means and intervals. A seed that never reached it
+is an open triangle at the largest d tried, a lower bound; then no mean is drawn, since that of the others would be too
+low. Seeds that are no optima in the full space are left out and counted.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -68,17 +69,17 @@ def draw(hyperplanes: AtWidths, intervals: Intervals = Intervals()) -> Figure:
         kept = store.isel(seed=np.flatnonzero(fit(store).values))
         relative = (kept["score"] / kept["full_score"]).sel(split="train")
         mean = mean_threshold(store, intervals)
-        _draw_along(accuracy, relative, look["color"], intervals)
-        _draw_along(loss, kept["loss"].sel(split="train"), look["color"], intervals)
+        _draw_along(accuracy, relative, look["color"], style.means, intervals)
+        _draw_along(loss, kept["loss"].sel(split="train"), look["color"], style.geometric_means, intervals)
         accuracy.plot(mean.estimate, fraction, **look, markersize=3.5, zorder=5, clip_on=False)
-        loss.axhline(float(kept["full_loss"].sel(split="train").mean()), 0.95, 1, color=look["color"], linewidth=1.2)
+        loss.axhline(_full_loss(kept), 0.95, 1, color=look["color"], linewidth=1.2)
         _draw_thresholds(threshold, kept, mean, look)
     for panel in (accuracy, loss):
         _dimension_axis(panel, stores)
     accuracy.set(ylabel="training accuracy / full space's", ylim=(0, 1.02))
     loss.set_ylabel("training loss (nats)")
     style.log_axis(loss)
-    middle = np.exp(np.mean([np.log(store["full_loss"].sel(split="train").mean()) for store in stores]))
+    middle = np.exp(np.mean([np.log(_full_loss(store)) for store in stores]))
     loss.text(
         0.93,
         middle,
@@ -98,13 +99,16 @@ def draw(hyperplanes: AtWidths, intervals: Intervals = Intervals()) -> Figure:
     return figure
 
 
-def _draw_along(axes: Axes, values: xr.DataArray, colour, intervals: Intervals) -> None:
+def _full_loss(store: xr.Dataset) -> float:
+    """Return the training loss in the full space, the geometric mean over seeds."""
+    return float(np.exp(np.log(store["full_loss"].sel(split="train")).mean()))
+
+
+def _draw_along(axes: Axes, values: xr.DataArray, colour, means: Callable, intervals: Intervals) -> None:
     """Draw all seeds, their mean and its interval, as far as was measured."""
     dims, seen = values["dimension"].values, values.transpose("dimension", "seed").values.astype(float)
     axes.plot(dims, seen, color=colour, linewidth=0.4, alpha=0.3)
-    means = [intervals.mean(row) for row in seen]
-    mean, low, high = np.array([(part.estimate, part.low, part.high) for part in means]).T
-    style.band(axes, dims, mean, low, high, colour, linewidth=1.2)
+    style.band(axes, dims, *means(seen, intervals), colour, linewidth=1.2)
 
 
 def _dimension_axis(axes: Axes, stores: list[xr.Dataset]) -> None:

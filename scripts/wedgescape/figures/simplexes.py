@@ -137,9 +137,9 @@ def _draw_sizes(axes: Axes, store: xr.Dataset, intervals: Intervals) -> None:
     bounds = store["bound"].values.tolist()
     looks = [(style.PLACES["centroid"], "D"), *zip(style.levels(len(bounds) - 1), style.MARKERS, strict=False)]
     for bound, (colour, marker) in zip(bounds, looks, strict=False):
-        values = np.log(worst.sel(bound=bound).transpose("size", "set").values)
+        means = style.geometric_means(worst.sel(bound=bound).transpose("size", "set").values, intervals)
         label = "linear hull" if bound == 0 else f"bound {bound:g}"
-        style.intervals(axes, positions, *np.exp(style.means(values, intervals)), colour, marker=marker, label=label)
+        style.intervals(axes, positions, *means, colour, marker=marker, label=label)
     _draw_threshold(axes, float(store["threshold"].mean()))
     axes.set_xlabel("number $m$ of optima")
     axes.set_ylabel(f"training loss, {QUANTILE:.0%} quantile (nats)")

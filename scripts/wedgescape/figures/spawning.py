@@ -76,9 +76,9 @@ def _velocity(store: xr.Dataset) -> xr.DataArray:
 
 def _draw_curve(axes: Axes, values: xr.DataArray, colour: str, label: str, intervals: Intervals) -> None:
     """Draw every seed, and the geometric mean of the seeds with its interval."""
-    parts, logs = values["part"].values, np.log(values.values.clip(LOWEST))
-    axes.plot(parts, np.exp(logs).T, color=colour, linewidth=0.4, alpha=0.4)
-    style.band(axes, parts, *np.exp(style.means(logs.T, intervals)), colour, label=label)
+    parts, drawn = values["part"].values, values.values.clip(LOWEST).T
+    axes.plot(parts, drawn, color=colour, linewidth=0.4, alpha=0.4)
+    style.band(axes, parts, *style.geometric_means(drawn, intervals), colour, label=label)
 
 
 def _draw_level(axes: Axes, values: np.ndarray, intervals: Intervals) -> None:

@@ -4,10 +4,12 @@ Above: the spectral density, and how many eigenvalues lie above a threshold. Lin
 eigenvalues. Where quadrature does not resolve the spectrum, lines are dash-dotted; bands show between which numbers it
 must lie, as far as the probes see it. Below, against the distance from the origin: loss, trace over Frobenius norm of
 the Hessian, and the share of random directions along which the loss curves upwards; dots are random points, diamonds
-their means, bars the interval of the mean.
+their means, of losses the geometric one, bars the interval of the mean.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -58,7 +60,7 @@ def draw(spectrum: AtBase, intervals: Intervals = Intervals()) -> Figure:
     style.title(left, "a", "Spectral density", f"kernel {density.attrs['kernel_width']:.2g} nats/weight²")
     style.title(counts, "b", "Directions above an eigenvalue")
     for panel, letter, (name, text, label, is_log) in zip(below.subplots(1, len(PANELS)), "cde", PANELS, strict=True):
-        _draw_radii(panel, radii, name, intervals)
+        _draw_radii(panel, radii, name, style.geometric_means if is_log else style.means, intervals)
         optima = float(density["radius"].mean()) / radii.attrs["initial_norm"]
         panel.axvline(optima, color=style.PLACES["optima"], linewidth=0.8, linestyle=":", zorder=0)
         if is_log:
@@ -123,12 +125,11 @@ def _draw_counts(axes: Axes, store: xr.Dataset) -> None:
     axes.set_ylabel("number of larger eigenvalues")
 
 
-def _draw_radii(axes: Axes, store: xr.Dataset, name: str, intervals: Intervals) -> None:
+def _draw_radii(axes: Axes, store: xr.Dataset, name: str, means: Callable, intervals: Intervals) -> None:
     positions = style.value_axis(axes, store["radius_factor"].values.tolist())
     values = store[name].transpose("radius", "point").values
     style.dots(axes, positions, values, style.NEUTRAL, spread=4.0, s=3)
-    means = [intervals.mean(row) for row in values]
-    ends = np.array([[getattr(mean, end) for mean in means] for end in ("estimate", "low", "high")])
+    ends = means(values, intervals)
     style.intervals(axes, positions, *(ends.clip(0, 1) if name == "positive" else ends), style.NEUTRAL)
     axes.axvline(1, color=style.FAINT, linewidth=0.8, linestyle="--", zorder=0)
 
