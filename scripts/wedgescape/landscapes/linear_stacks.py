@@ -74,7 +74,13 @@ class LinearStack:
     # Gradients
 
     def gradients(
-        self, points: Tensor, images: Tensor, labels: Tensor, masks: Sequence[Tensor] = (), divisor: int | None = None
+        self,
+        points: Tensor,
+        images: Tensor,
+        labels: Tensor,
+        masks: Sequence[Tensor] = (),
+        divisor: int | None = None,
+        found: Tensor | None = None,
     ) -> Tensor:
         """Return the gradients (K, P) of the mean cross-entropy of networks (K, P).
 
@@ -84,6 +90,7 @@ class LinearStack:
             labels: (N,) or (K, N).
             masks: (K, units, N) of each hidden layer, by which its units are multiplied; none for no dropout.
             divisor: by which the summed losses are divided; N by default.
+            found: (K, P), where the gradients are written; a tensor of their own by default.
         """
         layers, inputs = self.layers(points), [images.expand(len(points), -1, -1)]
         for number, (weight, bias) in enumerate(layers):
@@ -92,15 +99,16 @@ class LinearStack:
                 hidden.relu_()
                 inputs.append(hidden.mul_(masks[number]) if masks else hidden)
         slope = _slope(hidden, labels.expand(len(points), -1), divisor or hidden.shape[2])
-        found = torch.empty_like(points)
+        found = torch.empty_like(points) if found is None else found
         for number in reversed(range(len(layers))):
             weight, bias = self.places[number]
             found[:, weight] = torch.bmm(slope, inputs[number].mT).flatten(1)
             found[:, bias] = slope.sum(2)
             if number:
                 slope = torch.bmm(layers[number][0].mT, slope)
-                # A unit that was dropped or not positive is exactly zero, and passes nothing on.
-                slope.mul_(inputs[number] > 0)
+                # A unit that was dropped or not positive is exactly zero, and passes nothing on. Others have sign 1.
+                # Truth values would be made numbers first, which takes longer than the product.
+                slope.mul_(inputs[number].sign())
                 slope.mul_(masks[number - 1]) if masks else None
         return found
 
@@ -130,7 +138,7 @@ class LinearStack:
             squares = slopes.square().sum((0, 1)).double() @ inputs[number].square().sum(0).add_(1).double()
             total += float(squares)
             if number:
-                slopes = torch.bmm(layers[number][0].T.expand(classes, -1, -1), slopes).mul_(inputs[number] > 0)
+                slopes = torch.bmm(layers[number][0].T.expand(classes, -1, -1), slopes).mul_(inputs[number].sign())
         return total / divisor
 
     def hessian(self, point: Tensor, images: Tensor, labels: Tensor, divisor: int) -> Callable[[Tensor], Tensor]:

@@ -441,17 +441,11 @@ class NetworkLandscape(Landscape):
         images, labels = self.splits["train"]
         masks = self._masks(batch)
         if self.strategy.train_together:
-            return torch.cat(
-                [
-                    self._batched_gradients(
-                        points[some],
-                        images[batch.examples[some]],
-                        labels[batch.examples[some]],
-                        tuple(mask[some] for mask in masks),
-                    )
-                    for some in self._some(len(points), batch.examples.shape[1])
-                ]
-            )
+            found = torch.empty_like(points)
+            for some in self._some(len(points), batch.examples.shape[1]):
+                chosen, own = batch.examples[some], tuple(mask[some] for mask in masks)
+                self._batched_gradients(points[some], images[chosen], labels[chosen], own, found[some])
+            return found
         rows = []
         for k, chosen in enumerate(batch.examples):
             leaves = self._leaves(points[k : k + 1])
@@ -466,15 +460,15 @@ class NetworkLandscape(Landscape):
             rows.append(self._flatten(slopes))
         return torch.cat(rows)
 
-    def _batched_gradients(self, points, images, labels, masks) -> Tensor:
+    def _batched_gradients(self, points, images, labels, masks, found: Tensor) -> None:
         if self.strategy.stack:
-            return self.strategy.stack.gradients(
-                points.detach(), images.flatten(2).mT, labels, [mask.mT for mask in masks]
-            )
+            columns, units = images.flatten(2).mT, [mask.mT for mask in masks]
+            self.strategy.stack.gradients(points.detach(), columns, labels, units, found=found)
+            return
         leaves = self._leaves(points)
         losses = vmap(self._noisy_loss)(leaves, images, labels, masks)
         # The losses share nothing, so the gradient of their sum holds the gradient of each.
-        return self._flatten(torch.autograd.grad(losses.sum(), leaves, materialize_grads=True))
+        found[:] = self._flatten(torch.autograd.grad(losses.sum(), leaves, materialize_grads=True))
 
     def _leaves(self, points: Tensor) -> tuple[Tensor, ...]:
         return tuple(part.detach().requires_grad_() for part in self._unpack(points))

@@ -222,6 +222,7 @@ def descend(
     longest = None if recipe.clip_norm is None else column(recipe.clip_norm)
     batches = _Batches(landscape, recipe, seeds, column(recipe.dropout)[:, 0].cpu())
     moments = [torch.zeros_like(points) for _ in range(1 if recipe.optimizer == "sgd" else 2)]
+    scaled = torch.empty_like(points)  # the move of a step at its rate
     history: list[dict[str, Tensor]] = []
     kept: list[Tensor] = []
     total = torch.zeros(points.shape, dtype=torch.float64)  # of the points to be averaged; a float sum would drift
@@ -262,7 +263,8 @@ def descend(
             move = _move(recipe, gradient, points, moments, momentum, decay, step)
             rate = learning_rate * recipe.rate(step, steps)
             # In place, since small networks spend as long on the update's memory as on their gradients.
-            points.sub_(constraint(move * rate) if constraint else move * rate)
+            torch.mul(move, rate, out=scaled)
+            points.sub_(constraint(scaled) if constraint else scaled)
             points = bound(points) if bound else points
             look(step + 1)
             if checkpoint:
