@@ -137,8 +137,8 @@ def growing(amount):
 # Say what will run; the project's logger goes on from that. And ask the cluster before anything is submitted whether it takes
 # the jobs. Otherwise they would fail one by one, or wait for ever.
 onstart:
-    if internals.on_this_machine(workflow):
-        to_run, jobs = internals.jobs_to_run(workflow)
+    to_run, jobs = internals.jobs_to_run(workflow)
+    if to_run and internals.on_this_machine(workflow):
         logger.info(
             what_will_run(study.name, to_run, jobs),
             extra={"study": study.config, "to_run": to_run},

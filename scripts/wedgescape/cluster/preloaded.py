@@ -14,13 +14,10 @@ LIBRARIES += ("sklearn.linear_model", "seaborn", "matplotlib.backends.backend_ag
 LIBRARIES += ("fontTools.subset", "snakemake.io", "snakemake.iocontainers", "snakemake.logging", "threadpoolctl")
 
 gc.disable()  # what is imported stays
-for name in LIBRARIES:
-    importlib.import_module(name)
-
-for found in pkgutil.walk_packages(wedgescape.__path__, "wedgescape."):
-    if not found.name.startswith("wedgescape.cluster"):
-        with contextlib.suppress(Exception):  # the job that needs the module tells what is wrong with it
-            importlib.import_module(found.name)
+own = (found.name for found in pkgutil.walk_packages(wedgescape.__path__, "wedgescape."))
+for name in (*LIBRARIES, *(module for module in own if not module.startswith("wedgescape.cluster"))):
+    with contextlib.suppress(Exception):  # the job that needs the module tells what is wrong with it
+        importlib.import_module(name)
 
 # A collector that looked through all of this would copy it into each forked job: a quarter of the time of a figure.
 gc.freeze()

@@ -103,6 +103,8 @@ def outlook(study: Study, to_run: Collection[str], cores: int) -> str:
     for job, seconds in took(layout, [job for job in jobs if str(job) not in to_run]).items():
         remaining.finished(job, seconds)
     seconds = remaining.seconds(to_run, cores)
+    if seconds is None:
+        return "How long this takes is not known."
     return "\n".join(
         [
             f"This takes about {in_words(seconds)} with {cores} jobs at a time, perhaps half or twice that."
