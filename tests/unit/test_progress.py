@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from projects import REPOSITORY
+from wedgescape.cluster.foretelling import how_long
 from wedgescape.cluster.progress import Remaining, in_words, last_line, what_they_are, what_will_run
-from wedgescape.cluster.status import outlook
 from wedgescape.cluster.telling import Bars, Lines
 from wedgescape.numerics import counted
 from wedgescape.study.catalogue import catalogue
@@ -109,7 +109,7 @@ def test_what_a_run_will_do_is_said_in_a_line():
 def test_of_jobs_that_nobody_knows_a_run_says_so(tmp_path, monkeypatch):
     study = load_study(yaml.safe_load((REPOSITORY / "config/smoke.yaml").read_text()), catalogue())
     monkeypatch.chdir(tmp_path)
-    assert outlook(study, {"archive"}, 2) == "How long this takes is not known."
+    assert how_long(study, {"archive"}, 2) == "How long this takes is not known."
 
 
 def test_the_last_line_of_a_log(tmp_path):

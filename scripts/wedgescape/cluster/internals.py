@@ -17,6 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from wedgescape.study.jobs import job_name
+
 
 def own_rules(workflow) -> list:
     """Return the rules that this workflow has defined so far, not those of a workflow that imports it."""
@@ -88,7 +90,7 @@ def jobs_to_run(workflow) -> tuple[list[str], int]:
     """Return the jobs that make something and are to run, as text, and how many there are with those that are done."""
     to_run = [job for job in workflow.dag.needrun_jobs() if job.output]
     every = sum(1 for job in workflow.dag.jobs if job.output)
-    return [" ".join([job.rule.name, *map(str, job.wildcards_dict.values())]) for job in to_run], every
+    return [job_name(job.rule.name, job.wildcards_dict) for job in to_run], every
 
 
 def submitted_jobs(workflow) -> list:

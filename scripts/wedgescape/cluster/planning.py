@@ -25,7 +25,7 @@ from wedgescape.landscapes.operations import Case, Data, PlainPython, Start, Wor
 from wedgescape.landscapes.strategies import choose_device
 from wedgescape.study import losses
 from wedgescape.study.catalogue import catalogue
-from wedgescape.study.jobs import StudyJob
+from wedgescape.study.jobs import StudyJob, job_name
 from wedgescape.study.places import TOY
 from wedgescape.study.study import Study
 from wedgescape.training import train
@@ -64,7 +64,7 @@ class Job:
     gpu: bool
 
     def __str__(self) -> str:
-        return " ".join([self.rule, *self.wildcards.values()])
+        return job_name(self.rule, self.wildcards)
 
 
 def jobs_of(config_files: Sequence[str], snakefile: Path = Path("workflow/Snakefile")) -> tuple[Study, list[Job], int]:

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from wedgescape.cluster.foretelling import Foretelling
 from wedgescape.cluster.progress import Remaining, in_words, last_line, read_estimates
+from wedgescape.study.jobs import job_name
 
 # What Snakemake says at every run and what tells nobody anything. All else is said, so that no message is lost.
 CHATTER = re.compile(
@@ -72,7 +73,7 @@ class Run:
         elif event == "resources_info" and getattr(record, "cores", None):
             self.together = int(record.cores)
         elif event == "job_info" and record.rule_name != "all":
-            name = " ".join([record.rule_name, *map(str, dict(record.wildcards).values())])
+            name = job_name(record.rule_name, dict(record.wildcards))
             log = [str(path) for path in record.log]
             makes = [str(path) for path in record.output]
             self._learn(makes)

@@ -34,7 +34,7 @@ class StudyJob:
     file: File | None = None
 
     def __str__(self) -> str:
-        return " ".join([self.rule, *self.wildcards.values()])
+        return job_name(self.rule, self.wildcards)
 
     def __hash__(self) -> int:
         return hash(str(self))
@@ -48,6 +48,11 @@ class StudyJob:
     def record(self) -> str:
         """The path of the record that it leaves when it succeeds, below the study's folder."""
         return f"provenance/{self.rule}/{'_'.join(self.wildcards.values()) or self.rule}.json"
+
+
+def job_name(rule: str, wildcards: Mapping[str, str]) -> str:
+    """Return what a job is called wherever it is told of, and under which its estimate is kept."""
+    return " ".join([rule, *map(str, wildcards.values())])
 
 
 def jobs_of(layout: Layout) -> list[StudyJob]:
