@@ -3,6 +3,7 @@
 import io
 import logging
 import signal
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -213,13 +214,30 @@ def test_estimates_that_fail_are_told_with_the_reason(lines):
     assert any("seeds: " in line for line in others)
 
 
-def test_estimates_end_with_the_run(lines):
+@pytest.mark.parametrize("begun", [True, False])
+def test_estimates_end_with_the_run_and_do_not_hold_it_up(lines, begun):
+    since = time.monotonic()
     lines.tell(record(text="Study s: 1 job to run", study={"study": "s"}, to_run=["train"]))
+    assert time.monotonic() - since < 1
+    while begun and not lines.foretelling.process:
+        time.sleep(0.001)
     lines.close()
+    lines.foretelling.thread.join(60)
     assert lines.stream.getvalue() == "Study s: 1 job to run\n"
     assert not lines.foretelling.thread.is_alive()
     lines.foretelling.process.join(60)
     assert lines.foretelling.process.exitcode == -signal.SIGKILL
+
+
+def test_estimates_whose_process_is_killed_are_told(lines):
+    lines.tell(record(text="Study s: 1 job to run", study={"study": "s"}, to_run=["train"]))
+    while not lines.foretelling.process:
+        time.sleep(0.001)
+    lines.foretelling.process.kill()
+    lines.foretelling.thread.join(60)
+    assert lines.stream.getvalue().splitlines()[1:] == [
+        "How long this takes cannot be estimated: the process that did so was killed."
+    ]
 
 
 def test_bars_count_the_jobs_of_the_whole_run(tmp_path, monkeypatch, capsys):

@@ -33,17 +33,23 @@ class Foretelling:
     """
 
     def __init__(self, config: dict, to_run: Collection[str], cores: int, say: Callable[[str], None]):
-        self.say, self.ended = say, False
-        self.receiving, sending = multiprocessing.Pipe(duplex=False)
-        self.process = _begun((config, frozenset(to_run), cores, sending))
-        sending.close()
-        self.thread = threading.Thread(target=self._wait, daemon=True)
+        self.say, self.ended, self.process = say, False, None
+        # In a thread: the process begins when the server knows the libraries, and a run goes on meanwhile.
+        self.thread = threading.Thread(target=self._wait, args=(config, frozenset(to_run), cores), daemon=True)
         self.thread.start()
 
-    def _wait(self) -> None:
+    def _wait(self, *asked) -> None:
+        receiving, sending = multiprocessing.Pipe(duplex=False)
         try:
-            found = self.receiving.recv()
-        except EOFError:  # it was killed
+            self.process = _begun((*asked, sending))
+        except EOFError:  # the server was killed; whoever did that stopped the run
+            return
+        sending.close()
+        if self.ended:
+            self.process.kill()
+        try:
+            found = receiving.recv()
+        except EOFError:
             found = "How long this takes cannot be estimated: the process that did so was killed."
         if not self.ended:
             self.say(found)
@@ -51,8 +57,9 @@ class Foretelling:
     def end(self) -> None:
         """Stop, if that has not ended."""
         self.ended = True
-        self.process.kill()
-        self.thread.join()
+        if self.process:
+            self.process.kill()
+            self.thread.join()
 
 
 def _begun(arguments: tuple) -> multiprocessing.process.BaseProcess:
