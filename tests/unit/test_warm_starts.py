@@ -113,11 +113,14 @@ def test_a_server_that_cannot_listen_is_told_as_an_error_of_the_system(ran, tmp_
 def test_a_job_finds_what_it_imports_and_its_collector_passes_that_by(tmp_path):
     seen = tmp_path / "seen.json"
     (tmp_path / "job.py").write_text(
-        "import gc, json, sys\n"
+        "import gc, json, signal, sys\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
         f"json.dump([gc.isenabled(), gc.get_freeze_count(), [*sys.modules]], open({str(seen)!r}, 'w'))\n"
     )
     job = str(tmp_path / "job.py")
-    done = python(f"from wedgescape.cluster import warm_starts\nwarm_starts.start({job!r}, 1, {{}}).join()")
+    done = python(
+        f"from wedgescape.cluster import warm_starts\nprocess = warm_starts.start({job!r}, 1, {{}})\nprocess.join()\nassert not process.exitcode"
+    )
     assert done.returncode == 0, done.stderr
     enabled, frozen, modules = json.loads(seen.read_text())
     assert enabled

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import importlib
 import pkgutil
+import signal
 import time
 
 import wedgescape
@@ -13,6 +14,7 @@ LIBRARIES = ("torch", "torchmetrics", "xarray", "xarray.computation.nanops", "za
 LIBRARIES += ("sklearn.linear_model", "seaborn", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf")
 LIBRARIES += ("fontTools.subset", "snakemake.io", "snakemake.iocontainers", "snakemake.logging", "threadpoolctl")
 
+interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends the server
 gc.disable()  # what is imported stays
 own = (found.name for found in pkgutil.walk_packages(wedgescape.__path__, "wedgescape."))
 for name in (*LIBRARIES, *(module for module in own if not module.startswith("wedgescape.cluster"))):
@@ -22,4 +24,5 @@ for name in (*LIBRARIES, *(module for module in own if not module.startswith("we
 # A collector that looked through all of this would copy it into each forked job: a quarter of the time of a figure.
 gc.freeze()
 gc.enable()
+signal.signal(signal.SIGINT, interrupted)
 SECONDS = time.process_time()  # that this process had taken when it knew what a job's script imports
