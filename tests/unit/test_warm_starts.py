@@ -119,7 +119,8 @@ def test_a_job_finds_what_it_imports_and_its_collector_passes_that_by(tmp_path):
     )
     job = str(tmp_path / "job.py")
     done = python(
-        f"from wedgescape.cluster import warm_starts\nprocess = warm_starts.start({job!r}, 1, {{}})\nprocess.join()\nassert not process.exitcode"
+        f"from wedgescape.cluster import warm_starts\nprocess = warm_starts.start({job!r}, 1, {{}})\nprocess.join()\n"
+        "assert not process.exitcode"
     )
     assert done.returncode == 0, done.stderr
     enabled, frozen, modules = json.loads(seen.read_text())
