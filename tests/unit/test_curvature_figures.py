@@ -193,6 +193,9 @@ def test_spectrum_shows_every_eigenvalue_and_every_random_point(measured):
     for axes, (name, *_) in zip(below, plot_spectrum.PANELS, strict=True):
         wanted = sorted((float(row["radius_factor"]), float(value)) for row in radii[name] for value in row)
         np.testing.assert_allclose(dots(axes), wanted, rtol=1e-6)
+    middle = np.exp(np.log(radii["loss"].transpose("radius", "point").values).mean(1))
+    means = [line.get_ydata() for line in below[0].lines]
+    assert any(len(mean) == len(middle) and np.allclose(mean, middle) for mean in means)
     shares = plot_spectrum.draw(some_curve_down(measured), INTERVALS)
     ends = np.concatenate(
         [bar.get_segments() for bar in titled(shares)[-1].collections if hasattr(bar, "get_segments")]

@@ -442,6 +442,10 @@ def test_the_figure_draws_every_pair_of_every_kind(measured):
         assert len(lines) == 3 * (2 + 1)  # pairs and their mean
         for row in values.transpose("kind", "pair", "t").values.reshape(-1, 11):
             assert any(np.allclose(row, line) for line in lines)
+    pairs = np.log(wanted[loss].transpose("kind", "pair", "t").values).mean(1)
+    for row in np.exp(pairs):  # of losses the geometric mean, on whose axis bands stay above zero
+        assert any(np.allclose(row, line.get_ydata()) for line in loss.lines)
+    assert min(part.get_datalim(loss.transData).y0 for part in loss.collections) > 0
     assert [label.get_text() for label in barriers.get_xticklabels()] == ["line", "Bezier", "chain"]
     assert sum(isinstance(part, PathCollection) for part in barriers.collections) == 2 * 2  # pairs on both splits
     relative = (measured["length"] / measured["length"].sel(kind="line")).values.ravel()

@@ -341,6 +341,14 @@ def test_the_figure_draws_every_threshold_and_what_has_none(stores):
         for value in store["threshold"].values[~store["diverged"].values]
     }
     assert {(x, y) for x, y in points if np.isfinite(y)} == wanted
+    loss = figure.axes[1]
+    for store in stores:
+        kept = np.log(
+            store["loss"].sel(split="train").transpose("dimension", "seed").values[:, ~store["diverged"].values]
+        )
+        assert any(
+            np.allclose(np.exp(kept.mean(1)), line.get_ydata()) for line in loss.lines if len(line.get_ydata()) == 4
+        )
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert (r"$d_{90}$ not reached" in labels) == (len(stores) > 1)
     assert ("no optima: 1" in labels) == (len(stores) > 1)

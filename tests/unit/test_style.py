@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from wedgescape.figures import style
+from wedgescape.numerics.intervals import Intervals
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 METADATA = {"study": "digits", "code": "0123456789abcdef", "inputs": {"results/digits/a.zarr.zip": "f" * 64}}
@@ -163,3 +164,12 @@ def test_a_logarithmic_axis_always_has_numbers(limits):
 )
 def test_numbers_are_written_short(value, text):
     assert style.number(value) == text
+
+
+def test_geometric_means_are_means_of_logarithms_and_their_intervals_stay_above_zero():
+    values, intervals = np.array([[0.01, 1.0, 100.0], [2.0, 2.0, 2.0]]), Intervals()
+    mean, low, high = style.geometric_means(values, intervals)
+    np.testing.assert_allclose(mean, [1.0, 2.0])
+    assert (low > 0).all()
+    np.testing.assert_allclose(low * high, mean**2)
+    assert style.means(values, intervals)[1, 0] < 0  # where the arithmetic interval leaves the axis
