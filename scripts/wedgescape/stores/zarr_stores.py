@@ -148,9 +148,9 @@ def open_store(path: str | Path) -> xr.Dataset | dict[str, xr.Dataset]:
         raise InputError(f"{path}: there is no such store")
     try:
         store = zarr.storage.ZipStore(path, mode="r")
-        dataset = xr.open_zarr(store, consolidated=False)
+        dataset = xr.open_zarr(store, chunks=None, consolidated=False)
         parts = json.loads(dataset.attrs.get("parts", "[]"))
-        content = {part: _as_words(xr.open_zarr(store, group=part, consolidated=False)) for part in parts}
+        content = {part: _as_words(xr.open_zarr(store, group=part, chunks=None, consolidated=False)) for part in parts}
         content = content or _as_words(dataset)
     except Exception as error:  # zip, zarr and xarray raise many kinds
         raise InputError(f"{path}: not a readable zarr store ({type(error).__name__}: {error}); {again}") from error
