@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 
 from wedgescape.landscapes.base import combine
 
-ALIGNED = 16  # examples: where rows of activations begin at a multiple of as many numbers, products take less time
+ALIGNED = 16  # examples: products of matrices are fastest where each row of activations has a multiple of these
 
 
 class LinearStack:
@@ -157,7 +157,7 @@ class LinearStack:
             divisor: by which the summed losses are divided.
         """
         count = images.shape[1]
-        images, labels = (pad(given, (0, -count % ALIGNED)) for given in (images, labels))  # the rest gets no share
+        images, labels = (pad(given, (0, -count % ALIGNED)) for given in (images, labels))
         weights = [weight[0] for weight, _ in self.layers(point[None])]
         biases = [bias[0] for _, bias in self.layers(point[None])]
         inputs = [images]
@@ -166,7 +166,7 @@ class LinearStack:
         logits = torch.mm(weights[-1], inputs[-1]).add_(biases[-1])[None]
         chances = logits.softmax(1)[0]
         slopes = [_slope(logits, labels[None], divisor)[0]]
-        chances[:, count:] = slopes[0][:, count:] = 0.0
+        chances[:, count:] = slopes[0][:, count:] = 0.0  # the examples added have no share in any product
         passing = [(one > 0).to(images) for one in inputs[1:]]
         for number in reversed(range(1, len(weights))):
             slopes.insert(0, torch.mm(weights[number].T, slopes[0]).mul_(passing[number - 1]))
